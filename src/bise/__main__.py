@@ -1,0 +1,5 @@
+"""`python -m bise` is `bise`."""
+
+from bise.cli.main import run
+
+run()

@@ -1,0 +1,5 @@
+"""Room 11, the HTTP API that existing clients speak.
+
+In: requests in OpenAI's and Mistral's dialects. Out: completions, whole or streamed, from a `Backend`.
+Read first: `backend.py` (the seam to the engine), then `api.py` (the routes).
+"""

@@ -1,0 +1,121 @@
+"""What a model is: the shape of a Mistral-architecture decoder, and the names and layouts of its tensors.
+
+Canonical names are those of Mistral's own format, one file of truth for model, engine and every import and export:
+
+    tok_embeddings.weight                     [vocab_size, hidden_size]
+    layers.{i}.attention_norm.weight          [hidden_size]
+    layers.{i}.attention.wq.weight            [num_heads * head_dim, hidden_size]
+    layers.{i}.attention.wk.weight, wv.weight [num_kv_heads * head_dim, hidden_size]
+    layers.{i}.attention.wo.weight            [hidden_size, num_heads * head_dim]
+    layers.{i}.ffn_norm.weight                [hidden_size]
+    layers.{i}.feed_forward.w1.weight, w3     [ffn_size, hidden_size]   (w1 gate, w3 up)
+    layers.{i}.feed_forward.w2.weight         [hidden_size, ffn_size]   (down)
+    norm.weight                               [hidden_size]
+    output.weight                             [vocab_size, hidden_size] (absent when embeddings are tied)
+
+The rotary embedding pairs dimension j with j + head_dim / 2 ("half-split", as Hugging Face does); Mistral's own files
+interleave the pairs, so importing or exporting that format permutes the rows of wq and wk.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bise.config import from_table
+from bise.errors import InputError
+
+SPEC_FILE = "spec.json"
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """Symmetric integer weights: groups of `group_size` along the input share one fp16 scale.
+
+    A quantised `X.weight` is int8 [rows, columns] and stands beside `X.scales`, float16 [rows, columns / group_size].
+    """
+
+    bits: int  # 8
+    group_size: int  # 32
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The shape of a decoder (Mistral 7B, arXiv 2310.06825)."""
+
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int  # divides num_heads: grouped-query attention
+    head_dim: int
+    ffn_size: int
+    context_length: int  # tokens
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-5
+    tied_embeddings: bool = False
+    quantisation: Quantisation | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be a model."""
+        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim", "ffn_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1.")
+        if self.context_length < 1:
+            raise ValueError(f"context_length is {self.context_length}, but must be at least 1.")
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(f"num_heads ({self.num_heads}) must be a multiple of num_kv_heads ({self.num_kv_heads}).")
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim is {self.head_dim}, but rotary embeddings need an even number.")
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor that the model must have, by canonical name, before quantisation."""
+        hidden, ffn = self.hidden_size, self.ffn_size
+        query, key_value = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        shapes: dict[str, tuple[int, ...]] = {"tok_embeddings.weight": (self.vocab_size, hidden)}
+        for layer in range(self.num_layers):
+            prefix = f"layers.{layer}."
+            shapes |= {
+                prefix + "attention_norm.weight": (hidden,),
+                prefix + "attention.wq.weight": (query, hidden),
+                prefix + "attention.wk.weight": (key_value, hidden),
+                prefix + "attention.wv.weight": (key_value, hidden),
+                prefix + "attention.wo.weight": (hidden, query),
+                prefix + "ffn_norm.weight": (hidden,),
+                prefix + "feed_forward.w1.weight": (ffn, hidden),
+                prefix + "feed_forward.w3.weight": (ffn, hidden),
+                prefix + "feed_forward.w2.weight": (hidden, ffn),
+            }
+        shapes["norm.weight"] = (hidden,)
+        if not self.tied_embeddings:
+            shapes["output.weight"] = (self.vocab_size, hidden)
+        return shapes
+
+    def num_parameters(self) -> int:
+        """Count of weights, tied embeddings once."""
+        total = 0
+        for shape in self.tensor_shapes().values():
+            total += shape[0] * (shape[1] if len(shape) == 2 else 1)
+        return total
+
+
+def write_spec(directory: Path, spec: ModelSpec) -> None:
+    """Write spec.json."""
+    (directory / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2) + "\n", encoding="utf-8")
+
+
+def read_spec(directory: Path) -> ModelSpec:
+    """Read spec.json.
+
+    Raises:
+        InputError: the file is missing, damaged or describes no possible model.
+    """
+    path = directory / SPEC_FILE
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{directory} is not a Bise model: it has no {SPEC_FILE}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged: {error}. Pull or train the model again.") from None
+    if not isinstance(table, dict):
+        raise InputError(f"{path} holds {type(table).__name__}, not a table. Pull or train the model again.")
+    return from_table({key: value for key, value in table.items() if value is not None}, ModelSpec, where=str(path))

@@ -1,14 +1,52 @@
-# One word each: test, check.
+# One word each; `make help` lists them. Stamps in the environment keep a second call from installing again.
+PYTHON ?= python3
 VENV ?= .venv
-BIN ?= $(VENV)/bin
+BIN := $(VENV)/bin
+INSTALL := -m pip install --disable-pip-version-check --constraint constraints.txt
+DEV := $(VENV)/.installed-dev
+RUNTIME := $(VENV)/.installed-runtime
+NOT_HERE := peers or gpu or network
 
-.PHONY: check test
-check:
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+.PHONY: help chat test test-fast check chromium clean
+
+help: ## list these words
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+chat: $(if $(wildcard $(DEV)),$(DEV),$(RUNTIME)) ## install what is missing, then talk to the model
+	@echo "From now on, without make: source $(VENV)/bin/activate, then bise"
+	@$(BIN)/bise
+
+test: check chromium ## everything a change must pass
+	$(BIN)/pytest -m "not ($(NOT_HERE))"
+
+test-fast: $(DEV) ## the quick tests: no browser, nothing slow
+	$(BIN)/pytest -m "not ($(NOT_HERE) or slow or browser)"
+
+check: $(DEV) ## style, types, imports, spelling, dead code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell src tests docs benchmarks *.md
+	$(BIN)/vulture src --min-confidence 80
 
-test: check
-	$(BIN)/pytest
+clean: ## remove the environments and everything built
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 2>/dev/null)
+	@$(PYTHON) bootstrap.py $(VENV)
+	$(BIN)/python $(INSTALL) .
+	@touch $@
+
+# The editable install replaces the plain one, so `make chat` uses the checkout from then on.
+$(DEV): pyproject.toml constraints.txt
+	@$(PYTHON) bootstrap.py $(VENV)
+	$(BIN)/python $(INSTALL) --editable ".[corpus,train,test,check]"
+	@touch $@
+
+# Browser tests want a real Chromium: on PATH, else Playwright's, else Debian's package when root may install it.
+chromium: $(DEV)
+	@if $(BIN)/python tests/chromium.py >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
+	else echo "There is no Chromium here, so the browser tests are left out. Type: $(BIN)/playwright install chromium"; fi

@@ -1,0 +1,117 @@
+"""The tables of the database, in types that SQLite and PostgreSQL share.
+
+    users ──┬── sessions        a browser that came in through /enter
+            ├── api_keys        a program that calls /v1
+            └── conversations ── messages
+
+Ids are random hex, never counted: they tell nothing and cannot be guessed. Secrets are kept as hashes only.
+"""
+
+import secrets
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+
+class UtcTime(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC that stays in UTC: SQLite alone would forget the zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Refuse moments without a zone, and turn the others to UTC."""
+        del dialect
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "moments carry their zone"
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Give the zone back."""
+        del dialect
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def new_id() -> str:
+    """Make a random id: 128 bits as 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def now() -> datetime:
+    """Tell the time as the database keeps it."""
+    return datetime.now(UTC)
+
+
+ID = sa.String(32)
+SHA256 = sa.String(64)
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("name", sa.String(100), nullable=False, unique=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("token_sha256", SHA256, primary_key=True),
+    sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("prefix", sa.String(20), nullable=False, unique=True),
+    sa.Column("secret_sha256", SHA256, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("revoked_at", UtcTime),
+)
+
+conversations = sa.Table(
+    "conversations",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("title", sa.String(200), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("updated_at", UtcTime, nullable=False),
+    # The number of the last event that any browser can have seen; while an answer is made, an upper bound of it.
+    sa.Column("last_event", sa.BigInteger, nullable=False),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("conversation_id", ID, sa.ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False, index=True),
+    sa.Column("model", sa.String(200)),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("finish_reason", sa.String(32)),
+    sa.Column("error", sa.Text),
+    sa.Column("stats", sa.JSON(none_as_null=True)),
+    # What the browser called its message: the same name twice is the same message.
+    sa.Column("client_id", sa.String(100)),
+    sa.UniqueConstraint("conversation_id", "position"),
+    sa.UniqueConstraint("conversation_id", "client_id", name="uq_messages_client_id"),
+)

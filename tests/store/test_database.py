@@ -1,0 +1,113 @@
+"""The schema that migrations build is the schema that the code expects, from every earlier step, with nothing lost."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+import bise.store
+from bise.errors import InputError, UnavailableError
+from bise.store.accounts import local_owner
+from bise.store.database import Database, open_database
+from bise.store.tables import metadata, users
+
+
+def build_at(path: Path, revision: str) -> None:
+    """Make a database as an earlier Bise left it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(bise.store.__file__).parent / "migrations"))
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+async def differences(database: Database) -> list[object]:
+    async with database.read() as connection:
+        return await connection.run_sync(lambda sync: compare_metadata(MigrationContext.configure(sync), metadata))
+
+
+async def test_migrations_build_what_the_tables_say(database: Database) -> None:
+    assert await differences(database) == []
+
+
+@pytest.mark.parametrize("revision", ["0001"])
+async def test_an_earlier_database_is_brought_up_to_date_and_copied_before(
+    tmp_path: Path, url: str, revision: str
+) -> None:
+    path = tmp_path / "bise.db"
+    build_at(path, revision)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO users VALUES ('1', 'Ada', '2026-01-01 00:00:00')")
+    database = await open_database(url)
+    assert await differences(database) == []
+    async with database.read() as reader:
+        assert await reader.scalar(sa.select(users.c.name)) == "Ada"
+    await database.close()
+    (copy,) = tmp_path.glob("*.backup")
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT name FROM users").fetchall() == [("Ada",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(revision,)]
+
+
+async def test_a_new_or_current_database_is_not_copied(tmp_path: Path, url: str) -> None:
+    for _ in range(2):
+        database = await open_database(url)
+        await database.close()
+    assert list(tmp_path.glob("*.backup")) == []
+
+
+async def test_opening_at_the_same_moment_migrates_once(url: str) -> None:
+    opened = await asyncio.gather(*(open_database(url) for _ in range(4)))
+    owners = await asyncio.gather(*(local_owner(database) for database in opened))
+    for database in opened:
+        await database.close()
+    assert len(set(owners)) == 1
+
+
+async def test_a_damaged_database_is_a_sentence(tmp_path: Path, url: str) -> None:
+    (tmp_path / "bise.db").write_bytes(b"this was never a database" * 100)
+    with pytest.raises(InputError, match=r"bise\.db is damaged .*backup"):
+        await open_database(url)
+
+
+async def test_a_database_of_a_newer_bise_is_a_sentence_and_stays_as_it_is(tmp_path: Path, url: str) -> None:
+    database = await open_database(url)
+    await database.close()
+    with closing(sqlite3.connect(tmp_path / "bise.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(InputError, match=r"newer Bise .*9999.*pip install -U bise"):
+        await open_database(url)
+    with closing(sqlite3.connect(tmp_path / "bise.db")) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+async def test_a_place_that_cannot_hold_a_database_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(UnavailableError, match="could not be made"):
+        await open_database(f"sqlite+aiosqlite:///{tmp_path / 'file' / 'bise.db'}")
+
+
+async def test_the_database_is_for_its_owner_only(tmp_path: Path, database: Database) -> None:
+    assert (tmp_path / "bise.db").stat().st_mode & 0o077 == 0
+
+
+async def test_a_failing_write_leaves_nothing(database: Database) -> None:
+    owner = await local_owner(database)
+
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(sa.update(users).values(name="changed"))
+            await connection.execute(users.insert().values(id=owner.id, name="twice", created_at=None))
+
+    with pytest.raises(sa.exc.IntegrityError):
+        await write()
+    assert await local_owner(database) == owner

@@ -1,0 +1,183 @@
+"""Train a byte-level BPE vocabulary on a balanced sample of a corpus.
+
+Sennrich et al. 2016 (BPE), Radford et al. 2019 (over bytes). The `tokenizers` library finds the merges; the order in
+which it finds them is the rank by which a tekken file merges, and both ways of merging give the same ids.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from bise.corpus.document import Document
+from bise.errors import InputError
+from bise.runs import RunDirectory, run_input
+from bise.tokenizer.chat import ChatTokenizer
+from bise.tokenizer.tekken import CONTROL_TOKENS, FILE_NAME, FIM_MARKER, PATTERN, write_tekken
+
+MAX_TOKEN_BYTES = 24  # longer than almost every word; keeps rulers of dashes out of the vocabulary
+_SMALLEST_VOCABULARY = len(CONTROL_TOKENS) + 256 + 1
+_MEASURED_BYTES = 200_000  # UTF-8 bytes of each language that bytes per token are counted on
+
+
+@dataclass(frozen=True)
+class TokenizerRecipe:
+    """What `bise tokenizer train` reads from its recipe."""
+
+    name: str  # of the run
+    corpus: Path  # directory of a finished curate run
+    root: Path = Path("runs")  # where runs live
+    vocab_size: int = 8192  # entries, control tokens included; at least 289
+    max_bytes: int = 50_000_000  # UTF-8 bytes of text to learn from, shared evenly between the languages
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot hold the bytes and control tokens."""
+        if self.vocab_size < _SMALLEST_VOCABULARY:
+            raise ValueError(f"vocab_size is {self.vocab_size}, but must be at least {_SMALLEST_VOCABULARY}.")
+        if self.max_bytes < 1:
+            raise ValueError(f"max_bytes is {self.max_bytes}, but must be at least 1.")
+
+
+def train_tokenizer(
+    recipe: TokenizerRecipe,
+    read_corpus: Callable[[], Iterable[Document]],
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Train a vocabulary as a run; return its directory, which holds tekken.json and the manifest.
+
+    Args:
+        recipe: names the run and sizes the vocabulary.
+        read_corpus: gives the documents of `recipe.corpus` from the start; called three times.
+        progress: is told in words what is being done.
+
+    Raises:
+        InputError: the corpus is empty, too small for the vocabulary, or the run exists.
+        NotFoundError: the corpus is not a finished run.
+    """
+    tell = progress or (lambda _words: None)
+    parent = run_input(recipe.corpus)
+    run = RunDirectory(recipe.root, "tokenizer", recipe.name)
+    tell("Counting the corpus by language")
+    shares = sampling_shares(read_corpus(), recipe.max_bytes)
+    tell(f"Learning {recipe.vocab_size} tokens from at most {recipe.max_bytes / 1e6:.1f} MB")
+    tokens = train_vocabulary((d.text for d in sample(read_corpus(), shares)), recipe.vocab_size)
+    write_tekken(tokens, run.path / FILE_NAME)
+    tokenizer = ChatTokenizer.load(run.path)
+    tell("Measuring bytes per token")
+    facts = {
+        "vocab_size": tokenizer.vocab_size,
+        "num_control_tokens": tokenizer.num_control_tokens,
+        "sampled_share": {lang: round(share, 6) for lang, share in shares.items()},
+        "bytes_per_token": bytes_per_token(tokenizer, sample(read_corpus(), shares)),
+    }
+    run.finish(asdict(recipe), [parent], facts)
+    return run.path
+
+
+def train_vocabulary(texts: Iterable[str], vocab_size: int) -> list[bytes]:
+    """Learn a vocabulary of `vocab_size` entries, control tokens included; return the others in order of rank.
+
+    The same texts in the same order give the same vocabulary.
+
+    Raises:
+        InputError: there is too little text for so many entries.
+    """
+    num_tokens = vocab_size - len(CONTROL_TOKENS)
+    tokens = [bytes([byte]) for byte in range(256)]
+    tokens += [left + right for left, right in learn_merges(texts, num_tokens)]
+    if len(tokens) < num_tokens:
+        raise InputError(
+            f"The text gives only {len(tokens) + len(CONTROL_TOKENS)} entries, but the vocabulary shall have "
+            f"{vocab_size}. Give more text or set vocab_size lower."
+        )
+    return tokens
+
+
+def learn_merges(texts: Iterable[str], num_tokens: int) -> list[tuple[bytes, bytes]]:
+    """Find up to `num_tokens` - 256 merges, the most frequent pair first; one of them is for the FIM marker."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+    from tokenizers.trainers import BpeTrainer
+
+    model = Tokenizer(BPE())
+    model.pre_tokenizer = byte_level_pieces()
+    trainer = BpeTrainer(
+        vocab_size=num_tokens,
+        initial_alphabet=sorted(_byte_of_letter()),
+        min_frequency=2,  # a pair seen once is chance
+        max_token_length=MAX_TOKEN_BYTES,
+        show_progress=False,
+    )
+    # Without the marker no token can hold the whole of it.
+    model.train_from_iterator((text.replace(FIM_MARKER, " ") for text in texts), trainer)
+    byte_of = _byte_of_letter()
+    pairs = json.loads(model.to_str())["model"]["merges"]
+    return _with_fim_marker([(_as_bytes(left, byte_of), _as_bytes(right, byte_of)) for left, right in pairs])
+
+
+def byte_level_pieces() -> Any:
+    """The cutting of text into pieces as the `tokenizers` library does it: same pattern, bytes as letters."""
+    from tokenizers import Regex
+    from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+
+    return Sequence([Split(Regex(PATTERN), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+def sampling_shares(documents: Iterable[Document], max_bytes: int) -> dict[str, float]:
+    """For each language, the share of its documents to learn from.
+
+    Every language gets the same number of bytes; what a small one cannot use goes to the others. A vocabulary learned
+    from the raw mixture would spend its entries on the largest language.
+    """
+    num_bytes: Counter[str] = Counter()
+    for document in documents:
+        num_bytes[document.lang] += len(document.text.encode("utf-8"))
+    shares: dict[str, float] = {}
+    bytes_left, languages_left = max_bytes, len(num_bytes)
+    for lang, size in sorted(num_bytes.items(), key=lambda item: (item[1], item[0])):
+        quota = min(size, bytes_left // languages_left)
+        shares[lang] = quota / size if size else 0.0
+        bytes_left, languages_left = bytes_left - quota, languages_left - 1
+    return dict(sorted(shares.items()))
+
+
+def sample(documents: Iterable[Document], shares: Mapping[str, float]) -> Iterator[Document]:
+    """Keep of each language its share of documents, chosen by the hash of their ids: stable and spread over sources."""
+    for document in documents:
+        digest = blake2b(document.id.encode("utf-8"), digest_size=8).digest()
+        if int.from_bytes(digest, "big") < shares[document.lang] * 2**64:
+            yield document
+
+
+def bytes_per_token(tokenizer: ChatTokenizer, documents: Iterable[Document]) -> dict[str, float]:
+    """UTF-8 bytes per token for each language, on the first documents of each."""
+    num_bytes: Counter[str] = Counter()
+    num_tokens: Counter[str] = Counter()
+    for document in documents:
+        if num_bytes[document.lang] < _MEASURED_BYTES:
+            num_bytes[document.lang] += len(document.text.encode("utf-8"))
+            num_tokens[document.lang] += len(tokenizer.encode(document.text))
+    return {lang: round(num_bytes[lang] / num_tokens[lang], 3) for lang in sorted(num_tokens) if num_tokens[lang]}
+
+
+def _with_fim_marker(merges: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Let the marker's three bytes merge to two tokens, at the price of the last merge."""
+    first, second, third = (bytes([byte]) for byte in FIM_MARKER.encode("utf-8"))
+    if (first, second) in merges or (second, third) in merges:
+        return merges
+    return [*merges[:-1], (first, second)]
+
+
+def _as_bytes(letters: str, byte_of: Mapping[str, int]) -> bytes:
+    return bytes(byte_of[letter] for letter in letters)
+
+
+def _byte_of_letter() -> dict[str, int]:
+    """The printable letter that stands for each byte in the `tokenizers` library: itself where printable, else 256+."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = {chr(byte): byte for byte in printable}
+    return letters | {chr(256 + offset): byte for offset, byte in enumerate(others)}

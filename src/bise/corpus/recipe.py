@@ -1,0 +1,138 @@
+"""The recipe of a curation run: which sources, under which licences, and what makes a document good enough.
+
+Bounds come from the published filters; each field names its paper. Gopher is arXiv 2112.11446 (tables of appendix A),
+FineWeb is arXiv 2406.17557 (section 3.6). A dropped document carries the name of the field that dropped it, so that the
+reason for a drop is also the key to change.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source, or several by a glob."""
+
+    path: str  # relative to sources.root, "/" between parts; may be a glob when no hash is given
+    sha256: str = ""  # of the file as stored (packed); "" means not verified
+
+    def __post_init__(self) -> None:
+        if not self.path or PurePosixPath(self.path).is_absolute():
+            raise ValueError(f"path is {self.path!r}, but must be relative to sources.root.")
+        if self.sha256 and not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"sha256 of {self.path} is {self.sha256!r}, but must be 64 lower-case hexadecimal digits.")
+        if self.sha256 and self.is_glob:
+            raise ValueError(f"{self.path} is a glob, so one sha256 cannot describe it. Name each file.")
+
+    @property
+    def is_glob(self) -> bool:
+        """Whether the path may name several files."""
+        return any(mark in self.path for mark in "*?[")
+
+
+@dataclass(frozen=True)
+class Source:
+    """JSON lines of one origin and one licence, each line an object with the text and, if known, its language."""
+
+    name: str  # lower case letters, digits, ".", "_", "-"; names the Parquet file
+    licence: str  # of the text, as its owner states it
+    files: tuple[SourceFile, ...]
+    repository: str = ""  # where the text came from, a URL
+    commit: str = ""  # the version of the repository
+    preparation: str = ""  # what was done to the repository's files to get these JSON lines
+    max_bytes: int | None = None  # UTF-8 bytes of text taken, chosen by the seed; none means all
+    text_field: str = "text"
+    lang_field: str = "lang"
+    lang: str = ""  # ISO 639-1 code of records that state none
+    strip_front_matter: bool = False  # cut a leading YAML (between "---" lines) or JSON block
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"source name {self.name!r} may hold only lower-case letters, digits, '.', '_' and '-'.")
+        if not self.licence.strip():
+            raise ValueError(f"source {self.name} states no licence.")
+        if not self.files:
+            raise ValueError(f"source {self.name} has no files.")
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise ValueError(f"max_bytes of {self.name} is {self.max_bytes}, but must be at least 1.")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the sources lie and what they are, in the order in which they are read."""
+
+    list: tuple[Source, ...]
+    root: Path = Path()  # the directory that holds them; relative paths start at the working directory
+    max_bad_lines: float = 0.01  # share of a source's lines (0 to 1) that may be malformed before the run fails
+
+    def __post_init__(self) -> None:
+        if not self.list:
+            raise ValueError("sources.list is empty. Name at least one source.")
+        names = [source.name for source in self.list]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"source {', '.join(repeated)} is listed more than once.")
+        _check_share("max_bad_lines", self.max_bad_lines)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a document must satisfy. Words are split at white space; lines are those that are not blank."""
+
+    languages: tuple[str, ...] = ()  # wanted ISO 639-1 codes; empty means all
+    min_words: int = 50  # Gopher
+    max_words: int = 100_000  # Gopher
+    min_mean_word_length: float = 3.0  # characters; Gopher
+    max_mean_word_length: float = 10.0  # characters; Gopher
+    min_alpha_words: float = 0.8  # share of words with a letter; Gopher
+    max_symbols_per_word: float = 0.1  # "#" or ellipses, whichever is more; Gopher
+    max_markup_per_word: float = 1.0  # {}[]<>|`*_=\ ; a graded form of C4's "no curly bracket", arXiv 1910.10683
+    max_bullet_lines: float = 0.9  # share of lines; Gopher
+    max_ellipsis_lines: float = 0.3  # share of lines; Gopher
+    max_duplicate_line_characters: float = 0.2  # share of characters in lines seen before; Gopher
+    min_punctuated_lines: float = 0.12  # share of lines that end as a sentence does; FineWeb
+    max_short_lines: float = 0.67  # share of lines of at most 30 characters; FineWeb
+
+    def __post_init__(self) -> None:
+        for low, high in (("min_words", "max_words"), ("min_mean_word_length", "max_mean_word_length")):
+            if not 0 <= getattr(self, low) <= getattr(self, high):
+                raise ValueError(
+                    f"{low} is {getattr(self, low)} and {high} is {getattr(self, high)}, "
+                    f"but must satisfy 0 <= {low} <= {high}."
+                )
+        for name in ("max_symbols_per_word", "max_markup_per_word"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 0.")
+        for name in (
+            "min_alpha_words",
+            "max_bullet_lines",
+            "max_ellipsis_lines",
+            "max_duplicate_line_characters",
+            "min_punctuated_lines",
+            "max_short_lines",
+        ):
+            _check_share(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class CurateRecipe:
+    """A curation run; its result is `<root>/curate/<name>/`."""
+
+    name: str
+    sources: Sources
+    rules: Rules = field(default_factory=Rules)
+    root: Path = Path("runs")  # where run directories live
+    seed: int = 0  # chooses the documents of sources with max_bytes
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name is {self.name!r}, but may hold only lower-case letters, digits, '.', '_' and '-'.")
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}, but is a share and must be between 0 and 1.")

@@ -1,6 +1,5 @@
 """Training: deterministic, exact in size, and merging by rank is merging as learned."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ from bise.corpus.document import Document
 from bise.errors import InputError, NotFoundError
 from bise.runs import RunDirectory, read_manifest, run_input
 from bise.tokenizer.chat import ChatTokenizer
-from bise.tokenizer.tekken import CONTROL_TOKENS, FIM_MARKER
+from bise.tokenizer.tekken import CONTROL_TOKENS, FIM_MARKER, write_tekken
 from bise.tokenizer.training import (
     MAX_TOKEN_BYTES,
     TokenizerRecipe,
     byte_level_pieces,
+    language_sizes,
     learn_merges,
     sample,
     sampling_shares,
@@ -83,8 +83,6 @@ def test_the_size_is_exact_and_holds_every_byte(tokens: list[bytes], vocab_size:
     "text", [f"{FIM_MARKER} " * 50, "no such sign " * 50, "★☆☎ 😺 " * 50, f"20 ºC {FIM_MARKER}C " * 50]
 )
 def test_the_fim_marker_is_two_tokens_whatever_was_learned(text: str, texts: list[str], tmp_path: Path) -> None:
-    from bise.tokenizer.tekken import write_tekken
-
     write_tekken(train_vocabulary([*texts, text], 500), tmp_path / "tekken.json")
     tokenizer = ChatTokenizer.load(tmp_path)
     assert len(tokenizer.encode(FIM_MARKER)) == 2
@@ -106,13 +104,14 @@ def documents(**num_documents: int) -> list[Document]:
 
 def test_every_language_gets_the_same_share_of_the_sample() -> None:
     corpus = documents(en=4000, fr=1000, fi=10)
-    shares = sampling_shares(corpus, max_bytes=60_000)
+    sizes = language_sizes(corpus)
+    shares = sampling_shares(sizes, max_bytes=60_000)
     assert shares["fi"] == 1.0
     assert shares["en"] == pytest.approx(shares["fr"] / 4, rel=0.01)
     kept = list(sample(corpus, shares))
     assert sum(len(d.text.encode()) for d in kept) == pytest.approx(60_000, rel=0.15)
     assert kept == list(sample(corpus, shares))
-    assert sampling_shares(corpus, max_bytes=10**9) == {"en": 1.0, "fi": 1.0, "fr": 1.0}
+    assert sampling_shares(sizes, max_bytes=10**9) == {"en": 1.0, "fi": 1.0, "fr": 1.0}
 
 
 @pytest.fixture
@@ -128,17 +127,18 @@ def corpus(texts: list[str]) -> list[Document]:
 
 def test_a_run_holds_a_tokenizer_and_says_from_what(corpus_run: Path, tmp_path: Path, texts: list[str]) -> None:
     recipe = TokenizerRecipe(name="small", corpus=corpus_run, root=tmp_path, vocab_size=400)
-    told: list[str] = []
-    directory = train_tokenizer(recipe, lambda: corpus(texts), told.append)
-    manifest = read_manifest(directory)
+    told: list[tuple[int, int]] = []
+    manifest = train_tokenizer(recipe, lambda: corpus(texts), lambda done, total: told.append((done, total)))
+    directory = tmp_path / "tokenizer" / "small"
+    assert read_manifest(directory).facts == manifest.facts
     assert ChatTokenizer.load(directory).vocab_size == manifest.facts["vocab_size"] == 400
     assert manifest.inputs == (run_input(corpus_run),)
     assert [output.path for output in manifest.outputs] == ["tekken.json"]
     rates: Any = manifest.facts["bytes_per_token"]
     assert set(rates) == {"en", "fr"}
     assert all(1.0 < rate < 10.0 for rate in rates.values())
-    assert told
-    json.dumps(manifest.facts)
+    assert told == sorted(told)
+    assert told[-1] == (sum(len(text.encode()) for text in texts),) * 2
     with pytest.raises(InputError, match="already holds a finished run"):
         train_tokenizer(recipe, lambda: corpus(texts))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from bise.corpus.document import Document
 from bise.errors import InputError
-from bise.runs import RunDirectory, run_input
+from bise.runs import Manifest, RunDirectory, run_input
 from bise.tokenizer.chat import ChatTokenizer
 from bise.tokenizer.tekken import CONTROL_TOKENS, FILE_NAME, FIM_MARKER, PATTERN, write_tekken
 
@@ -44,37 +44,45 @@ class TokenizerRecipe:
 def train_tokenizer(
     recipe: TokenizerRecipe,
     read_corpus: Callable[[], Iterable[Document]],
-    progress: Callable[[str], None] | None = None,
-) -> Path:
-    """Train a vocabulary as a run; return its directory, which holds tekken.json and the manifest.
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """Train a vocabulary as a run whose directory holds tekken.json and the manifest.
 
     Args:
         recipe: names the run and sizes the vocabulary.
         read_corpus: gives the documents of `recipe.corpus` from the start; called three times.
-        progress: is told in words what is being done.
+        progress: called with the UTF-8 bytes learned from so far and in all.
 
     Raises:
         InputError: the corpus is empty, too small for the vocabulary, or the run exists.
         NotFoundError: the corpus is not a finished run.
     """
-    tell = progress or (lambda _words: None)
     parent = run_input(recipe.corpus)
     run = RunDirectory(recipe.root, "tokenizer", recipe.name)
-    tell("Counting the corpus by language")
-    shares = sampling_shares(read_corpus(), recipe.max_bytes)
-    tell(f"Learning {recipe.vocab_size} tokens from at most {recipe.max_bytes / 1e6:.1f} MB")
-    tokens = train_vocabulary((d.text for d in sample(read_corpus(), shares)), recipe.vocab_size)
+    sizes = language_sizes(read_corpus())
+    shares = sampling_shares(sizes, recipe.max_bytes)
+    num_bytes = round(sum(shares[lang] * size for lang, size in sizes.items()))
+    tokens = train_vocabulary(_tracked(sample(read_corpus(), shares), num_bytes, progress), recipe.vocab_size)
     write_tekken(tokens, run.path / FILE_NAME)
     tokenizer = ChatTokenizer.load(run.path)
-    tell("Measuring bytes per token")
     facts = {
         "vocab_size": tokenizer.vocab_size,
         "num_control_tokens": tokenizer.num_control_tokens,
-        "sampled_share": {lang: round(share, 6) for lang, share in shares.items()},
+        "sampled_bytes": {lang: round(shares[lang] * size) for lang, size in sorted(sizes.items())},
         "bytes_per_token": bytes_per_token(tokenizer, sample(read_corpus(), shares)),
     }
-    run.finish(asdict(recipe), [parent], facts)
-    return run.path
+    return run.finish(asdict(recipe), [parent], facts)
+
+
+def _tracked(
+    documents: Iterable[Document], num_bytes: int, progress: Callable[[int, int], None] | None
+) -> Iterator[str]:
+    done = 0
+    for document in documents:
+        yield document.text
+        done += len(document.text.encode("utf-8"))
+        if progress is not None:
+            progress(done, max(done, num_bytes))
 
 
 def train_vocabulary(texts: Iterable[str], vocab_size: int) -> list[bytes]:
@@ -126,22 +134,27 @@ def byte_level_pieces() -> Any:
     return Sequence([Split(Regex(PATTERN), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
-def sampling_shares(documents: Iterable[Document], max_bytes: int) -> dict[str, float]:
-    """For each language, the share of its documents to learn from.
-
-    Every language gets the same number of bytes; what a small one cannot use goes to the others. A vocabulary learned
-    from the raw mixture would spend its entries on the largest language.
-    """
-    num_bytes: Counter[str] = Counter()
+def language_sizes(documents: Iterable[Document]) -> dict[str, int]:
+    """UTF-8 bytes of text in each language."""
+    sizes: Counter[str] = Counter()
     for document in documents:
-        num_bytes[document.lang] += len(document.text.encode("utf-8"))
+        sizes[document.lang] += len(document.text.encode("utf-8"))
+    return dict(sizes)
+
+
+def sampling_shares(sizes: Mapping[str, int], max_bytes: int) -> dict[str, float]:
+    """For each language, the share of its text to learn from.
+
+    Every language gives the same number of bytes; what a small one has not, the others give. A vocabulary learned from
+    the raw mixture would spend its entries on the largest language.
+    """
     shares: dict[str, float] = {}
-    bytes_left, languages_left = max_bytes, len(num_bytes)
-    for lang, size in sorted(num_bytes.items(), key=lambda item: (item[1], item[0])):
+    bytes_left, languages_left = max_bytes, len(sizes)
+    for lang, size in sorted(sizes.items(), key=lambda item: (item[1], item[0])):
         quota = min(size, bytes_left // languages_left)
         shares[lang] = quota / size if size else 0.0
         bytes_left, languages_left = bytes_left - quota, languages_left - 1
-    return dict(sorted(shares.items()))
+    return shares
 
 
 def sample(documents: Iterable[Document], shares: Mapping[str, float]) -> Iterator[Document]:

@@ -1,13 +1,14 @@
 # One word each; `make help` lists them. Stamps in the environment keep a second call from installing again.
 PYTHON ?= python3
 VENV ?= .venv
+PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/peers
 BIN := $(VENV)/bin
 INSTALL := -m pip install --disable-pip-version-check --constraint constraints.txt
 DEV := $(VENV)/.installed-dev
 RUNTIME := $(VENV)/.installed-runtime
 NOT_HERE := peers or gpu or network
 
-.PHONY: help chat test test-fast check chromium clean
+.PHONY: help chat test test-fast test-peers check chromium clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -22,6 +23,9 @@ test: check chromium ## everything a change must pass
 test-fast: $(DEV) ## the quick tests: no browser, nothing slow
 	$(BIN)/pytest -m "not ($(NOT_HERE) or slow or browser)"
 
+test-peers: $(DEV) $(PEERS)/.installed ## against other people's programs, in an environment of their own
+	BISE_PEERS_PYTHON=$(PEERS)/bin/python $(BIN)/pytest -m peers
+
 check: $(DEV) ## style, types, imports, spelling, dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,7 +35,7 @@ check: $(DEV) ## style, types, imports, spelling, dead code
 	$(BIN)/vulture src --min-confidence 80
 
 clean: ## remove the environments and everything built
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 2>/dev/null)
 	@$(PYTHON) bootstrap.py $(VENV)
@@ -42,6 +46,11 @@ $(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 
 $(DEV): pyproject.toml constraints.txt
 	@$(PYTHON) bootstrap.py $(VENV)
 	$(BIN)/python $(INSTALL) --editable ".[corpus,train,test,check]"
+	@touch $@
+
+$(PEERS)/.installed: tests/peers/requirements.txt
+	@$(PYTHON) bootstrap.py $(PEERS)
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --requirement $<
 	@touch $@
 
 # Browser tests want a real Chromium: on PATH, else Playwright's, else Debian's package when root may install it.

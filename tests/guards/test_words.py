@@ -1,5 +1,6 @@
 """What the documents say is what the code does: commands, variables, versions."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -20,6 +21,15 @@ def test_what_lands_is_tested_by_the_command_of_the_readme() -> None:
 def test_there_is_one_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == bise.__version__
+
+
+def test_every_environment_variable_is_in_the_guide() -> None:
+    source = ast.parse((ROOT / "src/bise/config.py").read_text(encoding="utf-8"))
+    constants = {node.value for node in ast.walk(source) if isinstance(node, ast.Constant)}
+    variables = {value for value in constants if isinstance(value, str) and re.fullmatch(r"[A-Z][A-Z_]{3,}", value)}
+    assert "BISE_HOME" in variables
+    guide = (ROOT / "docs/getting-started.md").read_text(encoding="utf-8")
+    assert not {name for name in variables if f"`{name}`" not in guide}
 
 
 def test_every_file_that_the_documents_link_to_exists() -> None:

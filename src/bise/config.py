@@ -19,11 +19,16 @@ Recipe = TypeVar("Recipe")
 
 
 def home() -> Path:
-    """Where models, the database and caches live: `BISE_HOME`, else `$XDG_DATA_HOME/bise`, else `~/.local/share/bise`."""
+    """Where models and the database live: `BISE_HOME`, else `$XDG_DATA_HOME/bise`, else `~/.local/share/bise`."""
     explicit = os.environ.get("BISE_HOME")
     if explicit:
         return Path(explicit).expanduser()
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "bise"
+
+
+def cache_home() -> Path:
+    """Where things live that can be made again, such as compiled kernels: `$XDG_CACHE_HOME/bise` or `~/.cache/bise`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bise"
 
 
 def has_display() -> bool:

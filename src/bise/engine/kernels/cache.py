@@ -1,0 +1,62 @@
+"""Where compiled kernels are kept, and the compiler's settings.
+
+numba's own cache looks only at the file of the function it compiles and would miss an edit in `simd.py`, so the cache
+directory is named by a hash of every kernel source, numba's version and the processor.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+
+from bise.config import cache_home
+
+
+def compile_kernel(function: Callable[..., None], signature: str) -> Any:
+    """Compile one kernel for one signature, or load it; it releases the GIL while it runs."""
+    directory = cache_directory()
+    previous = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(directory)  # read once, while the decorator runs
+    try:
+        return numba.njit(
+            signature,
+            cache=is_writable(directory),
+            nogil=True,
+            boundscheck=False,
+            error_model="numpy",
+            fastmath={"contract", "reassoc", "nsz", "arcp"},  # not "nnan": a NaN must stay one, to be found
+        )(function)
+    finally:
+        numba.config.CACHE_DIR = previous
+
+
+@cache
+def cache_directory() -> Path:
+    """The directory for these sources, this numba and this processor."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.binding.get_host_cpu_name()}".encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return cache_home() / "kernels" / digest.hexdigest()[:16]
+
+
+@cache
+def is_writable(directory: Path) -> bool:
+    """Whether compiled kernels can be kept; if not, every start compiles again."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return True
+    except OSError:
+        return False
+
+
+def compiler_problem() -> str | None:
+    """Why numba cannot compile here, or None."""
+    if numba.config.DISABLE_JIT:
+        return "numba's compiler is switched off by NUMBA_DISABLE_JIT"
+    return None

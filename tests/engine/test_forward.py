@@ -1,0 +1,149 @@
+"""The forward pass gives the logits of transformers, whatever the shape, and the same bits however tokens are batched."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bise.engine.cache import KVCache
+from bise.engine.forward import Batch, Model
+from bise.engine.kernels import Floats, Kernels, choose_kernels
+from bise.engine.kernels.reference import NUMPY_KERNELS
+from bise.weights.files import open_weights
+from bise.weights.quantise import quantise_directory
+from bise.weights.spec import ModelSpec
+from tests.random_models import SHAPES, TINY, write_model
+
+BLOCKS = 4  # of each sequence: 64 tokens
+
+
+def batch_of(*pieces: tuple[int, list[int], int]) -> Batch:
+    """A batch of (sequence, its tokens, how many of them are cached), each sequence with four blocks of its own."""
+    rows = [(s, i, tokens[i]) for s, tokens, cached in pieces for i in range(cached, len(tokens))]
+    sequence, position, token = (np.array(column, np.int32) for column in zip(*rows, strict=True))
+    blocks = np.arange(3 * BLOCKS, dtype=np.int32)[::-1].reshape(3, BLOCKS).copy()  # not in order, as in a used cache
+    slots = (blocks[sequence, position // 16] * 16 + position % 16).astype(np.int32)
+    return Batch(token, position, sequence, slots, blocks, np.arange(len(rows)))
+
+
+def run(model: Model, *steps: Batch) -> list[Floats]:
+    cache = KVCache(model.spec, 3 * BLOCKS)
+    return [model.forward(step, cache) for step in steps]
+
+
+def prompt(spec: ModelSpec, length: int, seed: int = 0) -> list[int]:
+    return np.random.default_rng(seed).integers(0, spec.vocab_size, length).tolist()
+
+
+@pytest.fixture(scope="module", params=["numba", "numpy"])
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    if request.param == "numpy":
+        return NUMPY_KERNELS
+    choice = choose_kernels()
+    assert choice.kernels.name == "numba", choice.reason
+    return choice.kernels
+
+
+def transformers_logits(directory: Path, spec: ModelSpec, ids: list[int]) -> np.ndarray:
+    """Logits of `transformers`' own Mistral with the same weights, in float32."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    config = transformers.MistralConfig(
+        vocab_size=spec.vocab_size,
+        hidden_size=spec.hidden_size,
+        intermediate_size=spec.ffn_size,
+        num_hidden_layers=spec.num_layers,
+        num_attention_heads=spec.num_heads,
+        num_key_value_heads=spec.num_kv_heads,
+        head_dim=spec.head_dim,
+        max_position_embeddings=spec.context_length,
+        rope_parameters={"rope_type": "default", "rope_theta": spec.rope_theta},
+        rms_norm_eps=spec.norm_eps,
+        tie_word_embeddings=spec.tied_embeddings,
+        sliding_window=None,
+        attn_implementation="eager",
+    )
+    reference = transformers.MistralForCausalLM(config).to(torch.float32).eval()
+    weights = open_weights(directory)
+    names = {name: hugging_face_name(name) for name in spec.tensor_shapes()}
+    state = {theirs: torch.from_numpy(weights.tensor(ours).copy()) for ours, theirs in names.items()}
+    missing, unexpected = reference.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert set(missing) <= ({"lm_head.weight"} if spec.tied_embeddings else set())
+    with torch.no_grad():
+        return np.asarray(reference(torch.tensor([ids])).logits[0].numpy())
+
+
+def hugging_face_name(name: str) -> str:
+    renamed = {
+        "tok_embeddings.weight": "model.embed_tokens.weight",
+        "norm.weight": "model.norm.weight",
+        "output.weight": "lm_head.weight",
+    }
+    parts = {
+        "attention_norm": "input_layernorm",
+        "ffn_norm": "post_attention_layernorm",
+        "attention.wq": "self_attn.q_proj",
+        "attention.wk": "self_attn.k_proj",
+        "attention.wv": "self_attn.v_proj",
+        "attention.wo": "self_attn.o_proj",
+        "feed_forward.w1": "mlp.gate_proj",
+        "feed_forward.w2": "mlp.down_proj",
+        "feed_forward.w3": "mlp.up_proj",
+    }
+    if name in renamed:
+        return renamed[name]
+    _, layer, part = name.removesuffix(".weight").split(".", 2)
+    return f"model.layers.{layer}.{parts[part]}.weight"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_logits_equal_those_of_transformers(tmp_path: Path, kernels: Kernels, shape: str) -> None:
+    spec = SHAPES[shape]
+    directory = write_model(tmp_path, spec)
+    ids = prompt(spec, 40)
+    expected = transformers_logits(directory, spec, ids)
+    (logits,) = run(Model(open_weights(directory), kernels), batch_of((0, ids, 0)))
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cached_batched_and_chunked_are_the_same_bits(tmp_path: Path, kernels: Kernels, shape: str) -> None:
+    spec = SHAPES[shape]
+    model = Model(open_weights(write_model(tmp_path, spec)), kernels, num_threads=1)
+    one, two, three = prompt(spec, 37, 1), prompt(spec, 5, 2), prompt(spec, 18, 3)
+    (whole,) = run(model, batch_of((0, one, 0)))
+    decoded = run(model, *(batch_of((0, one[: i + 1], i)) for i in range(len(one))))
+    np.testing.assert_array_equal(np.concatenate(decoded), whole)
+    chunked = run(model, *(batch_of((0, one[:end], start)) for start, end in ((0, 7), (7, 16), (16, 17), (17, 37))))
+    np.testing.assert_array_equal(np.concatenate(chunked), whole)
+    first, second = run(
+        model,
+        batch_of((1, two[:2], 0), (0, one[:20], 0), (2, three, 0)),
+        batch_of((0, one, 20), (1, two, 2)),
+    )
+    np.testing.assert_array_equal(first[2:22], whole[:20])
+    np.testing.assert_array_equal(second[:17], whole[20:])
+
+
+def test_threads_change_nothing(tmp_path: Path, kernels: Kernels) -> None:
+    spec = SHAPES["grouped, tied"]
+    weights = open_weights(write_model(tmp_path, spec))
+    ids = prompt(spec, 40)
+    alone = run(Model(weights, kernels, num_threads=1), batch_of((0, ids, 0)))[0]
+    threaded = Model(weights, kernels, num_threads=3, threaded_product=0)
+    np.testing.assert_array_equal(run(threaded, batch_of((0, ids, 0)))[0], alone)
+    threaded.close()
+
+
+def test_int8_weights_compute_what_their_float_twin_computes(tmp_path: Path, kernels: Kernels) -> None:
+    source = write_model(tmp_path / "float", TINY)
+    quantise_directory(source, tmp_path / "int8")
+    quantised = open_weights(tmp_path / "int8")
+    twin = {name: quantised.tensor(name) for name in TINY.tensor_shapes()}
+    ids = prompt(TINY, 23)
+    expected = run(Model(open_weights(write_model(tmp_path / "twin", TINY, twin)), kernels), batch_of((0, ids, 0)))[0]
+    logits = run(Model(quantised, kernels), batch_of((0, ids, 0)))[0]
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    full = run(Model(open_weights(source), kernels), batch_of((0, ids, 0)))[0]
+    assert np.linalg.norm(logits - full) < 0.05 * np.linalg.norm(full)

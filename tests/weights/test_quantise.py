@@ -1,0 +1,74 @@
+"""Eight bits lose at most half a step, and what is written is what is read."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from bise.errors import InputError
+from bise.weights.files import dequantise, open_weights
+from bise.weights.quantise import quantise, quantise_directory
+from bise.weights.spec import Quantisation
+from tests.random_models import TINY, random_tensors, write_model
+
+
+@settings(deadline=None)
+@given(
+    arrays.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 5), st.integers(1, 4).map(lambda groups: groups * 32)),
+        elements=st.floats(-1e6, 1e6, width=32),
+    )
+)
+def test_every_weight_is_off_by_at_most_half_a_step(weight: np.ndarray) -> None:
+    quantised = quantise(weight)
+    steps = np.repeat(quantised.scales.astype(np.float64), 32, axis=1)
+    error = np.abs(dequantise(quantised).astype(np.float64) - weight)
+    assert (error <= steps / 2 * (1 + 1e-6)).all()
+    largest = np.abs(weight.reshape(len(weight), -1, 32)).max(axis=2).repeat(32, axis=1)
+    assert (steps <= largest / 127 * (1 + 2**-10) + 2**-24).all()  # no coarser than float16 makes it
+
+
+def test_a_weight_beyond_the_scales_is_refused() -> None:
+    with pytest.raises(InputError, match="too large for 8 bits"):
+        quantise(np.full((1, 32), 1e9, np.float32))
+
+
+def test_a_quantised_directory_is_a_model_whose_vectors_are_untouched(tmp_path: Path) -> None:
+    tensors = random_tensors(TINY)
+    source = write_model(tmp_path / "source", TINY, tensors)
+    (source / "tekken.json").write_text("{}", encoding="utf-8")
+    quantise_directory(source, tmp_path / "target")
+    weights = open_weights(tmp_path / "target")
+    assert weights.spec == replace(TINY, quantisation=Quantisation(8, 32))
+    assert (tmp_path / "target" / "tekken.json").exists()
+    for name, value in tensors.items():
+        if value.ndim == 1:
+            np.testing.assert_array_equal(weights.tensor(name), value)
+        else:
+            np.testing.assert_array_equal(weights.tensor(name), dequantise(quantise(value)))
+
+
+def test_sixteen_bits_keep_eight_binary_digits(tmp_path: Path) -> None:
+    tensors = random_tensors(TINY)
+    quantise_directory(write_model(tmp_path / "source", TINY, tensors), tmp_path / "target", bits=16)
+    weights = open_weights(tmp_path / "target")
+    for name, value in tensors.items():
+        np.testing.assert_allclose(weights.tensor(name), value, rtol=2**-8)
+
+
+def test_what_cannot_be_quantised_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    narrow = write_model(tmp_path / "narrow", replace(TINY, hidden_size=52))
+    with pytest.raises(InputError, match="52 columns"):
+        quantise_directory(narrow, tmp_path / "target")
+    source = write_model(tmp_path / "source", TINY)
+    with pytest.raises(InputError, match="not 4"):
+        quantise_directory(source, tmp_path / "target", bits=4)
+    assert not (tmp_path / "target").exists()
+    quantise_directory(source, tmp_path / "target")
+    with pytest.raises(InputError, match="already has 8-bit weights"):
+        quantise_directory(tmp_path / "target", tmp_path / "again")

@@ -91,13 +91,12 @@ def test_a_malformed_line_is_counted_with_its_place(tmp_path: Path, line: bytes,
     assert why in bad.why
 
 
-@pytest.mark.parametrize("block", ["---\ntitle: a\n---\n", '{\n  "title": "a"\n}\n'])
-def test_front_matter_is_cut_only_when_asked(tmp_path: Path, block: str) -> None:
+def test_a_text_is_cleaned_only_as_its_source_asks(tmp_path: Path) -> None:
     path = tmp_path / "stories.jsonl"
-    text = f"{block}Body.\n---\nMore.\n---\n"
+    text = "---\ntitle: a\n---\nA <b>bold</b> [word](https://example.org)."
     path.write_text(json.dumps({"text": text}) + "\n", encoding="utf-8")
     assert read(path)[0][0].text == text
-    assert read(path, strip_front_matter=True)[0][0].text == "Body.\n---\nMore.\n---\n"
+    assert read(path, clean=("front_matter", "html"))[0][0].text == "A bold [word](https://example.org)."
 
 
 def test_fields_and_language_follow_the_recipe(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import lzma
-import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,12 +16,12 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bise.corpus.clean import clean
 from bise.corpus.document import Document
 from bise.corpus.recipe import Source, SourceFile
 from bise.errors import InputError, NotFoundError
 from bise.runs import read_manifest
 
-_FRONT_MATTER = re.compile(r"\A(?:---[ \t]*\n.*?\n---|\{[ \t]*\n.*?\n\})[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELDS_READ = ("id", "source")
 _BATCH_ROWS = 1024
 
@@ -152,7 +151,7 @@ def _text(record: dict[str, Any], source: Source) -> str:
         raise ValueError("a conversation, not a text; conversations belong to a tuning recipe")
     if not isinstance(text, str):
         raise ValueError(f"no text in the field {source.text_field!r}; fields: {', '.join(record) or 'none'}")
-    return _FRONT_MATTER.sub("", text, count=1) if source.strip_front_matter else text
+    return clean(text, source.clean)
 
 
 def _check_encodable(document: Document) -> None:

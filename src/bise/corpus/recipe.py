@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from bise.corpus.clean import Step
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -48,7 +50,7 @@ class Source:
     text_field: str = "text"
     lang_field: str = "lang"
     lang: str = ""  # ISO 639-1 code of records that state none
-    strip_front_matter: bool = False  # cut a leading YAML (between "---" lines) or JSON block
+    clean: tuple[Step, ...] = ()  # what to take out of each text, in this order
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

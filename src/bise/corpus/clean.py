@@ -1,0 +1,90 @@
+"""Take the marks of a web page out of a text and leave its prose: named steps that a source's recipe puts in order.
+
+They are for sources known to be Markdown or hard-wrapped; a source that asks for none passes through unchanged.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+Step = Literal["front_matter", "templates", "html", "links", "wrapping", "spacing"]
+
+_FRONT_MATTER = re.compile(r"\A(?:---[ \t]*\n.*?\n---|\{[ \t]*\n.*?\n\})[ \t]*(?:\n|\Z)", re.DOTALL)
+# Spans are bounded, so that opening marks that are never closed cost time in proportion to the text.
+_TEMPLATES = re.compile(r"\{\{.{0,300}?\}\}|\{%.{0,300}?%\}|\{:.{0,300}?\}", re.DOTALL)
+_COMMENTS = re.compile(r"<!--.{0,1000}?-->|<(script|style)\b.{0,1000}?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_TAGS = re.compile(r"</?[A-Za-z][^<>]*>")
+_IMAGES = re.compile(r"!\[[^\[\]]*\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])")
+_LINKS = re.compile(r"\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])")
+_LINK_TARGETS = re.compile(r"^ {0,3}\[[^\[\]]+\]:[ \t]*\S.*\n?", re.MULTILINE)
+# Characters to cut (controls, soft hyphens, byte order marks); C1 controls are Windows-1252 quotes and dashes misread.
+_CONTROLS = str.maketrans(
+    {chr(code): None for code in (*range(9), *range(11, 32), 0x7F, 0xAD, 0xFEFF)}
+    | {chr(code): bytes([code]).decode("cp1252", errors="ignore") for code in range(0x80, 0xA0)}
+)
+_INDENTS = re.compile(r"^[ \t]+(?![ \t]|[-*+] |\d+[.)] )", re.MULTILINE)  # but those of nested lists
+_LINE_ENDS = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
+_BLANK_LINES = re.compile(r"\n{3,}")
+_WRAPPED_CHARACTERS = 50  # a line at least this long, with text straight below it, was broken to fit a column
+
+
+def clean(text: str, steps: Iterable[Step]) -> str:
+    """Apply the steps in the order given."""
+    for step in steps:
+        text = _STEPS[step](text)
+    return text
+
+
+def cut_front_matter(text: str) -> str:
+    """Cut a leading block of settings: YAML between lines of "---", or a JSON object."""
+    return _FRONT_MATTER.sub("", text, count=1)
+
+
+def cut_templates(text: str) -> str:
+    """Cut the commands of site generators: {{ }}, {% %} and {: }."""
+    return _TEMPLATES.sub("", text)
+
+
+def cut_html(text: str) -> str:
+    """Cut HTML tags and comments, keep what stands between them, and spell out entities."""
+    return html.unescape(_TAGS.sub("", _COMMENTS.sub("", text)))
+
+
+def cut_links(text: str) -> str:
+    """Keep the words of Markdown links; cut their targets, and images."""
+    return _LINK_TARGETS.sub("", _LINKS.sub(r"\1", _IMAGES.sub("", text)))
+
+
+def join_wrapped_lines(text: str) -> str:
+    """Make one line of a paragraph that was broken to fit a column.
+
+    A line joins the one above when that one is long and this one begins with a letter, digit, quote or parenthesis, so
+    that lists, headings, tables and verse stay as they are.
+    """
+    joined: list[str] = []
+    is_long = False
+    for line in text.split("\n"):
+        begins_as_prose = line[:1].isalnum() or line[:1] in tuple("\"'“‘«([")
+        if is_long and begins_as_prose and not re.match(r"\d+[.)] ", line):
+            joined[-1] = f"{joined[-1].rstrip()} {line}"
+        else:
+            joined.append(line)
+        is_long = len(line) >= _WRAPPED_CHARACTERS
+    return "\n".join(joined)
+
+
+def even_spacing(text: str) -> str:
+    """Cut control characters, indents outside lists, spaces at line ends and more than one blank line in a row."""
+    text = text.replace("\r\n", "\n").translate(_CONTROLS)
+    return _BLANK_LINES.sub("\n\n", _LINE_ENDS.sub("", _INDENTS.sub("", text))).strip("\n")
+
+
+_STEPS: dict[Step, Callable[[str], str]] = {
+    "front_matter": cut_front_matter,
+    "templates": cut_templates,
+    "html": cut_html,
+    "links": cut_links,
+    "wrapping": join_wrapped_lines,
+    "spacing": even_spacing,
+}

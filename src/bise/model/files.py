@@ -1,0 +1,62 @@
+"""Model directories to and from PyTorch: `spec.json` and `model.safetensors` under canonical names."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from bise.errors import InputError
+from bise.model.transformer import Transformer
+from bise.weights.spec import ModelSpec, read_spec, write_spec
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+def save_model(directory: Path, model: Transformer, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write the spec and the weights, the latter in `dtype`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_spec(directory, model.spec)
+    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def load_model(directory: Path) -> Transformer:
+    """Read a model into float32, ready to be tuned.
+
+    Raises:
+        InputError: the directory holds no model, a quantised one, a damaged one, or one of another shape than its spec.
+    """
+    spec = read_spec(directory)
+    if spec.quantisation is not None:
+        raise InputError(
+            f"{directory} is quantised to {spec.quantisation.bits} bits and cannot be tuned. "
+            "Give the model it was quantised from, for example runs/train/<name>/model."
+        )
+    tensors = _read_tensors(directory / WEIGHTS_FILE)
+    _check_tensors(tensors, spec, directory / WEIGHTS_FILE)
+    model = Transformer(spec)
+    model.load_state_dict(tensors)
+    return model
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} has a spec but no {path.name}. Pull or train the model again.") from None
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is damaged: {error}. Pull or train the model again.") from None
+
+
+def _check_tensors(tensors: dict[str, torch.Tensor], spec: ModelSpec, path: Path) -> None:
+    expected = spec.tensor_shapes()
+    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or extra:
+        raise InputError(
+            f"{path} does not hold the model that its spec.json describes: "
+            f"missing {', '.join(missing[:3]) or 'nothing'}; unexpected {', '.join(extra[:3]) or 'nothing'}."
+        )
+    for name, shape in expected.items():
+        if tuple(tensors[name].shape) != shape:
+            raise InputError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, but its spec.json says {shape}.")

@@ -1,0 +1,151 @@
+"""The Mistral 7B architecture (arXiv 2310.06825) in plain PyTorch, for training and tuning.
+
+Parameter names are the canonical ones of `bise.weights.spec`, so a state dict is a model file without a map.
+
+Shape suffixes: B batch, T tokens in a window, D hidden size, H query heads, K key/value heads, E head size,
+F feed-forward size, V vocabulary.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bise.weights.spec import ModelSpec
+
+_EMBEDDING_STD = 0.02
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with half-split rotary embeddings."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.head_dim = spec.head_dim
+        self.wq = nn.Linear(spec.hidden_size, spec.num_heads * spec.head_dim, bias=False)
+        self.wk = nn.Linear(spec.hidden_size, spec.num_kv_heads * spec.head_dim, bias=False)
+        self.wv = nn.Linear(spec.hidden_size, spec.num_kv_heads * spec.head_dim, bias=False)
+        self.wo = nn.Linear(spec.num_heads * spec.head_dim, spec.hidden_size, bias=False)
+
+    def forward(self, x_BTD: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+        """Mix values over the tokens that the mask allows; without a mask, over all earlier ones."""
+        q_BHTE = rotate(self._heads(self.wq(x_BTD)), cos_B1TE, sin_B1TE)
+        k_BKTE = rotate(self._heads(self.wk(x_BTD)), cos_B1TE, sin_B1TE)
+        v_BKTE = self._heads(self.wv(x_BTD))
+        mixed_BHTE = functional.scaled_dot_product_attention(
+            q_BHTE, k_BKTE, v_BKTE, attn_mask=mask_B1TT, is_causal=mask_B1TT is None, enable_gqa=True
+        )
+        out_BTD: Tensor = self.wo(mixed_BHTE.transpose(1, 2).flatten(2))
+        return out_BTD
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(x.shape[0], x.shape[1], -1, self.head_dim).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (arXiv 2002.05202)."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(spec.hidden_size, spec.ffn_size, bias=False)
+        self.w3 = nn.Linear(spec.hidden_size, spec.ffn_size, bias=False)
+        self.w2 = nn.Linear(spec.ffn_size, spec.hidden_size, bias=False)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Gate, widen, narrow."""
+        out_BTD: Tensor = self.w2(functional.silu(self.w1(x_BTD)) * self.w3(x_BTD))
+        return out_BTD
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each on a normed copy of the residual stream."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(spec.hidden_size, eps=spec.norm_eps)
+        self.attention = Attention(spec)
+        self.ffn_norm = nn.RMSNorm(spec.hidden_size, eps=spec.norm_eps)
+        self.feed_forward = FeedForward(spec)
+
+    def forward(self, x_BTD: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+        """Add both branches to the residual stream."""
+        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), cos_B1TE, sin_B1TE, mask_B1TT)
+        out_BTD: Tensor = x_BTD + self.feed_forward(self.ffn_norm(x_BTD))
+        return out_BTD
+
+
+class Transformer(nn.Module):
+    """A decoder of the given shape, freshly initialised."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.tok_embeddings = nn.Embedding(spec.vocab_size, spec.hidden_size)
+        self.layers = nn.ModuleList(Block(spec) for _ in range(spec.num_layers))
+        self.norm = nn.RMSNorm(spec.hidden_size, eps=spec.norm_eps)
+        if not spec.tied_embeddings:
+            self.output = nn.Linear(spec.hidden_size, spec.vocab_size, bias=False)
+        self._initialise()
+
+    def forward(self, ids_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
+        """Logits [B, T, V] of the next token.
+
+        Args:
+            ids_BT: token ids, at most `context_length` a row.
+            documents_BT: the number of the document that each token belongs to. Documents packed in one row do not
+                see each other, and positions restart with each, so that packed equals alone. Without it a row is one
+                document.
+        """
+        num_tokens = ids_BT.shape[1]
+        assert num_tokens <= self.spec.context_length, f"{num_tokens} tokens, context {self.spec.context_length}"
+        if documents_BT is None:
+            mask_B1TT, positions_BT = None, torch.arange(num_tokens, device=ids_BT.device).unsqueeze(0)
+        else:
+            mask_B1TT, positions_BT = document_mask(documents_BT), restarting_positions(documents_BT)
+        cos_B1TE, sin_B1TE = rotary_table(self.spec, positions_BT)
+        x_BTD = self.tok_embeddings(ids_BT)
+        for layer in self.layers:
+            x_BTD = layer(x_BTD, cos_B1TE, sin_B1TE, mask_B1TT)
+        head_VD = self.tok_embeddings.weight if self.spec.tied_embeddings else self.output.weight
+        return functional.linear(self.norm(x_BTD), head_VD)
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """Scale each matrix by its inputs; `wo` and `w2` begin at zero, so that every block begins as the identity."""
+        for name, parameter in self.named_parameters():
+            if name.endswith(("wo.weight", "w2.weight")):
+                parameter.zero_()
+            elif name.startswith("layers.") and parameter.dim() == 2:
+                parameter.normal_(std=1 / math.sqrt(parameter.shape[1]))
+            elif parameter.dim() == 2:
+                parameter.normal_(std=_EMBEDDING_STD)
+
+
+def document_mask(documents_BT: Tensor) -> Tensor:
+    """Boolean [B, 1, T, T]: a token sees itself and what came before it in its own document."""
+    same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
+    return same_BTT.tril().unsqueeze(1)
+
+
+def restarting_positions(documents_BT: Tensor) -> Tensor:
+    """Each token's distance from the start of its document."""
+    index_T = torch.arange(documents_BT.shape[1], device=documents_BT.device)
+    begins_BT = functional.pad(documents_BT[:, 1:] != documents_BT[:, :-1], (1, 0), value=True)
+    starts_BT = torch.where(begins_BT, index_T, 0).cummax(dim=1).values
+    return index_T - starts_BT
+
+
+def rotary_table(spec: ModelSpec, positions_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [B, 1, T, E] of the rotary embedding (arXiv 2104.09864), both halves alike."""
+    half = torch.arange(0, spec.head_dim, 2, device=positions_BT.device, dtype=torch.float32)
+    frequencies = 1.0 / spec.rope_theta ** (half / spec.head_dim)
+    angles_B1TE = (positions_BT[:, None, :, None].float() * frequencies).repeat(1, 1, 1, 2)
+    return angles_B1TE.cos(), angles_B1TE.sin()
+
+
+def rotate(x: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
+    """Turn each pair (j, j + E/2) by its token's angle, in float32."""
+    first, second = x.float().chunk(2, dim=-1)
+    turned = x * cos_B1TE + torch.cat((-second, first), dim=-1) * sin_B1TE
+    return turned.to(x.dtype)

@@ -1,0 +1,131 @@
+"""An unfinished run: what it was begun with, and how far it is.
+
+`begun.json` holds the resolved recipe and the hashes of the inputs; the same command finds it and continues, another
+one is refused. `checkpoint.safetensors` holds weights, optimiser state and the step: with a data order that depends on
+the step alone, nothing else is needed to continue bit for bit.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from bise.errors import InputError
+from bise.model.transformer import Transformer
+from bise.runs import Input, RunDirectory, write_atomically
+from bise.train.optimizer import Optimizer
+from bise.train.step import Precision
+
+_BEGUN = "begun.json"
+_CHECKPOINT = "checkpoint.safetensors"
+_METRICS = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    step: int = 0  # steps done
+    num_targets: int = 0  # tokens learned from
+    seconds: float = 0.0  # spent in steps, over all sittings
+
+
+def begin_or_continue(
+    run: RunDirectory, config: Mapping[str, object], inputs: tuple[Input, ...], precision: Precision
+) -> Precision:
+    """Record what the run is begun with, or check that it is continued with the same.
+
+    Returns:
+        The precision that the run was begun in.
+
+    Raises:
+        InputError: the run was begun with another recipe, other inputs, or its record is damaged.
+    """
+    path = run.path / _BEGUN
+    now = _flatten({"recipe": dict(config), "inputs": {entry.name: entry.sha256 for entry in inputs}})
+    now = json.loads(json.dumps(now, default=str))
+    if not path.exists():
+        write_atomically(path, json.dumps({"precision": precision, **now}, indent=2) + "\n")
+        return precision
+    try:
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        begun_precision: Precision = begun.pop("precision")
+    except (ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{path} is damaged: {error!r}. Delete {run.path} and begin again.") from None
+    changed = sorted(key for key in begun.keys() | now.keys() if begun.get(key) != now.get(key))
+    if changed:
+        differences = "; ".join(f"{key} was {begun.get(key)!r}, now {now.get(key)!r}" for key in changed[:3])
+        raise InputError(
+            f"{run.path} holds an unfinished run that was begun differently: {differences}. "
+            "Continue it with the old values, choose another name with --set name=…, or delete it."
+        )
+    return begun_precision
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def save_checkpoint(run: RunDirectory, model: Transformer, optimizer: Optimizer, progress: Progress) -> None:
+    """Replace the run's checkpoint: afterwards the old one or the new one is whole, also after a power cut."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer.state_tensors().items()}
+    temporary = run.path / (_CHECKPOINT + ".part")
+    save_file(
+        {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+        temporary,
+        metadata={"progress": json.dumps(progress.__dict__)},
+    )
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(run.path / _CHECKPOINT)
+
+
+def load_checkpoint(run: RunDirectory, model: Transformer, optimizer: Optimizer) -> Progress:
+    """Take up the run's checkpoint, if there is one, and forget the metrics of later steps.
+
+    Raises:
+        InputError: the checkpoint is damaged.
+    """
+    path = run.path / _CHECKPOINT
+    if not path.exists():
+        _forget_metrics_after(run, 0)
+        return Progress()
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            progress = Progress(**json.loads(file.metadata()["progress"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error!r}. Delete it to begin this run again.") from None
+    model.load_state_dict(_below(tensors, "model."))
+    optimizer.load_state_tensors(_below(tensors, "optimizer."))
+    _forget_metrics_after(run, progress.step)
+    return progress
+
+
+def remove_checkpoint(run: RunDirectory) -> None:
+    """Delete what only an unfinished run needs."""
+    for name in (_CHECKPOINT, _CHECKPOINT + ".part", _BEGUN):
+        (run.path / name).unlink(missing_ok=True)
+
+
+def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _forget_metrics_after(run: RunDirectory, step: int) -> None:
+    path = run.path / _METRICS
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step] if step else []
+    write_atomically(path, "".join(line + "\n" for line in kept))

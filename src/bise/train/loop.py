@@ -1,0 +1,147 @@
+"""The steps of a run, from wherever it was left to its end: training and tuning both run this.
+
+A run is its batches (a function of the step), its model and its optimiser. Every step writes a line of metrics; at
+intervals the held-out loss is measured and a checkpoint replaces the one before.
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+
+from bise.errors import InputError, UnavailableError
+from bise.model.transformer import Transformer
+from bise.runs import Input, RunDirectory
+from bise.train.checkpoint import Progress, begin_or_continue, load_checkpoint, save_checkpoint
+from bise.train.evaluation import HeldOut
+from bise.train.interrupt import stop_requests
+from bise.train.optimizer import Optimizer, schedule
+from bise.train.packing import Batch
+from bise.train.recipe import LoopRecipe, OptimizerRecipe
+from bise.train.report import Reporter
+from bise.train.step import Forward, Precision, faster_precision, optimisation_step
+
+_FINAL_LOSS_STEPS = 50
+HeldOutLosses = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run."""
+
+    run: RunDirectory
+    config: dict[str, object]  # the resolved recipe
+    inputs: tuple[Input, ...]
+    model: Transformer
+    num_steps: int
+    batch: Callable[[int], Batch]  # of a step
+    held_out: HeldOut
+    optimizer: OptimizerRecipe
+    loop: LoopRecipe
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it."""
+
+    progress: Progress
+    loss: float  # nats per target, mean of the last steps
+    before: HeldOutLosses
+    after: HeldOutLosses
+    precision: Precision
+
+
+def run_job(job: Job, reporter: Reporter) -> Outcome:
+    """Run or continue a job to its end; the model is left in evaluation mode with its final weights.
+
+    Raises:
+        InputError: the run directory holds an unfinished run with another recipe.
+        UnavailableError: compiling was asked for and there is no compiler.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
+    """
+    torch.set_num_threads(job.loop.threads or os.cpu_count() or 1)
+    precision = faster_precision() if job.loop.precision == "auto" else job.loop.precision
+    precision = begin_or_continue(job.run, job.config, job.inputs, precision)
+    optimizer = Optimizer(job.model, job.optimizer)
+    progress = load_checkpoint(job.run, job.model, optimizer)
+    forward = _forward(job)
+    if progress.step:
+        reporter.say(f"Continuing {job.run.path} after step {progress.step:,} of {job.num_steps:,}.")
+    else:
+        _evaluate(job, forward, precision, 0)
+    progress = _run_steps(job, forward, optimizer, precision, progress, reporter)
+    job.model.eval()
+    return Outcome(progress, *_summary(job.run), precision)
+
+
+def _run_steps(
+    job: Job, forward: Forward, optimizer: Optimizer, precision: Precision, progress: Progress, reporter: Reporter
+) -> Progress:
+    with stop_requests() as stop_requested:
+        while progress.step < job.num_steps:
+            progress = _step(job, forward, optimizer, precision, progress, reporter)
+            if progress.step % job.loop.eval_every == 0 or progress.step == job.num_steps:
+                _evaluate(job, forward, precision, progress.step)
+            if stop_requested() or progress.step % job.loop.checkpoint_every == 0 or progress.step == job.num_steps:
+                save_checkpoint(job.run, job.model, optimizer, progress)
+            if stop_requested() and progress.step < job.num_steps:
+                reporter.say(
+                    f"Stopped after step {progress.step:,} of {job.num_steps:,}. The same command continues from there."
+                )
+                raise KeyboardInterrupt
+    return progress
+
+
+def _step(
+    job: Job, forward: Forward, optimizer: Optimizer, precision: Precision, progress: Progress, reporter: Reporter
+) -> Progress:
+    started = time.monotonic()
+    batch = job.batch(progress.step)
+    factor = schedule(progress.step, job.num_steps, job.optimizer)
+    loss = optimisation_step(forward, optimizer, batch, job.loop.microbatch_rows, precision, factor)
+    if not math.isfinite(loss):
+        raise InputError(
+            f"The loss became {loss} at step {progress.step + 1:,}: training diverged. "
+            "Lower optimizer.matrix_learning_rate and optimizer.embedding_learning_rate, under another name."
+        )
+    seconds = time.monotonic() - started
+    done = Progress(progress.step + 1, progress.num_targets + batch.num_targets, progress.seconds + seconds)
+    tokens_per_s = batch.inputs_BT.numel() / seconds
+    job.run.log_metrics(
+        {
+            "step": done.step,
+            "loss": loss,
+            "tokens": done.num_targets,
+            "tokens_per_s": round(tokens_per_s, 1),
+            "learning_rate_factor": round(factor, 5),
+            "seconds": round(done.seconds, 2),
+        }
+    )
+    reporter.advance("Training", done.step, job.num_steps, f"loss {loss:.3f}, {tokens_per_s:,.0f} tokens/s")
+    return done
+
+
+def _evaluate(job: Job, forward: Forward, precision: Precision, step: int) -> None:
+    job.run.log_metrics({"step": step, "held_out": job.held_out.measure(forward, precision)})
+
+
+def _summary(run: RunDirectory) -> tuple[float, HeldOutLosses, HeldOutLosses]:
+    """The final loss, and the held-out losses before the first step and after the last."""
+    metrics = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    losses = [entry["loss"] for entry in metrics if "loss" in entry][-_FINAL_LOSS_STEPS:]
+    held_out = [entry["held_out"] for entry in metrics if "held_out" in entry]
+    return round(sum(losses) / len(losses), 4), held_out[0], held_out[-1]
+
+
+def _forward(job: Job) -> Forward:
+    if not job.loop.compile:
+        return job.model
+    if shutil.which("g++") is None:
+        raise UnavailableError("loop.compile needs the compiler g++, which is not installed. Set loop.compile = false.")
+    return cast(Forward, torch.compile(job.model))

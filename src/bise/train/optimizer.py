@@ -1,0 +1,97 @@
+"""Muon for the matrices of the blocks, AdamW for embeddings, output and norms.
+
+Muon (K. Jordan, 2024, https://kellerjordan.github.io/posts/muon/) orthogonalises each matrix's momentum by
+Newton-Schulz iterations; the update is scaled to the root mean square of AdamW's (arXiv 2502.16982), so that one
+learning rate suits any shape. `torch.optim.Muon` iterates in bfloat16, which processors without bfloat16 units
+emulate some fifty times more slowly than float32, and one matrix at a time; here it is float32 and all matrices of
+one shape together.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from bise.train.recipe import OptimizerRecipe
+
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # steepest slope at zero; singular values end in 0.7..1.2
+_NEWTON_SCHULZ_STEPS = 5
+_MOMENTUM = 0.95
+_BETAS = (0.9, 0.95)
+_UPDATE_RMS = 0.2
+
+
+class Optimizer:
+    """The optimiser's state: momentum of the matrices, AdamW's moments of the rest."""
+
+    def __init__(self, model: nn.Module, recipe: OptimizerRecipe) -> None:
+        parameters = dict(model.named_parameters())
+        self._recipe = recipe
+        self._matrices = {n: p for n, p in parameters.items() if n.startswith("layers.") and p.dim() == 2}
+        self._others = {n: p for n, p in parameters.items() if n not in self._matrices}
+        self._momentum = {name: torch.zeros_like(p) for name, p in self._matrices.items()}
+        self._adamw = torch.optim.AdamW(self._others.values(), betas=_BETAS, weight_decay=0.0)
+        self._shapes: dict[torch.Size, list[str]] = {}
+        for name, parameter in self._matrices.items():
+            self._shapes.setdefault(parameter.shape, []).append(name)
+
+    @torch.no_grad()
+    def step(self, factor: float) -> None:
+        """Update every parameter from its gradient, at `factor` times the recipe's rates, and clear the gradients."""
+        for names in self._shapes.values():
+            self._step_matrices(names, self._recipe.matrix_learning_rate * factor)
+        for group in self._adamw.param_groups:
+            group["lr"] = self._recipe.embedding_learning_rate * factor
+        self._adamw.step()
+        for parameter in (*self._matrices.values(), *self._others.values()):
+            parameter.grad = None
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """All state by name, for a checkpoint."""
+        tensors = {f"muon.momentum.{name}": tensor for name, tensor in self._momentum.items()}
+        for name, parameter in self._others.items():
+            for key, tensor in self._adamw.state.get(parameter, {}).items():
+                tensors[f"adamw.{key}.{name}"] = tensor
+        return tensors
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the state of a checkpoint."""
+        for name, momentum in self._momentum.items():
+            momentum.copy_(tensors[f"muon.momentum.{name}"])
+        for name, parameter in self._others.items():
+            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adamw.{key}.{name}" in tensors]
+            self._adamw.state[parameter] = {key: tensors[f"adamw.{key}.{name}"].clone() for key in keys}
+
+    def _step_matrices(self, names: list[str], learning_rate: float) -> None:
+        gradients: list[Tensor] = []
+        for name in names:
+            gradient = self._matrices[name].grad
+            assert gradient is not None, f"{name} has no gradient"
+            momentum = self._momentum[name].lerp_(gradient, 1 - _MOMENTUM)
+            gradients.append(gradient.lerp(momentum, _MOMENTUM))  # Nesterov
+        updates = orthogonalise(torch.stack(gradients))
+        scale = _UPDATE_RMS * math.sqrt(max(updates.shape[-2:]))
+        for name, update in zip(names, updates, strict=True):
+            parameter = self._matrices[name]
+            parameter.mul_(1 - learning_rate * self._recipe.weight_decay)
+            parameter.add_(update, alpha=-learning_rate * scale)
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """The nearest semi-orthogonal matrix of each, roughly: singular values come out between 0.7 and 1.2."""
+    a, b, c = _NEWTON_SCHULZ
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(_NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+def schedule(step: int, num_steps: int, recipe: OptimizerRecipe) -> float:
+    """Warm up, stay, decay linearly: the factor on the learning rates of a step, above 0 and at most 1."""
+    warm_up = max(1.0, recipe.warm_up_fraction * num_steps)
+    decay = max(1.0, recipe.decay_fraction * num_steps)
+    return min(1.0, (step + 1) / warm_up, (num_steps - step) / decay)

@@ -1,0 +1,86 @@
+"""From a curated corpus and a tokenizer to base weights: a finished run with `model/`, metrics and a manifest."""
+
+import dataclasses
+import math
+import shutil
+from pathlib import Path
+
+import torch
+
+from bise.errors import InputError
+from bise.model.files import save_model
+from bise.model.transformer import Transformer
+from bise.runs import Manifest, RunDirectory, read_manifest, run_input
+from bise.tokenizer.chat import ChatTokenizer
+from bise.train.checkpoint import remove_checkpoint
+from bise.train.evaluation import held_out_text
+from bise.train.loader import ShardLoader
+from bise.train.loop import Job, Outcome, run_job
+from bise.train.recipe import TrainRecipe
+from bise.train.report import Reporter
+from bise.train.shards import prepare_shards
+from bise.weights.spec import ModelSpec
+
+
+def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
+    """Train base weights, or continue where the same recipe was stopped.
+
+    Raises:
+        InputError: the run is finished already, was begun with another recipe, or its inputs cannot be used.
+        NotFoundError: the corpus or the tokenizer is not a finished run.
+    """
+    _require_stage(recipe.corpus, "curate")
+    _require_stage(recipe.tokenizer, "tokenizer")
+    tokenizer = ChatTokenizer.load(recipe.tokenizer)
+    spec = ModelSpec(vocab_size=tokenizer.vocab_size, **dataclasses.asdict(recipe.shape))
+    run = RunDirectory(recipe.root, "train", recipe.name)
+    shards, held_out = prepare_shards(recipe.corpus, tokenizer, recipe.held_out_fraction, recipe.root, reporter)
+    row_length = recipe.row_length or spec.context_length
+    loader = ShardLoader(shards, tokenizer.bos_id, row_length, recipe.seed)
+    torch.manual_seed(recipe.seed)
+    rows = recipe.loop.batch_rows
+    job = Job(
+        run=run,
+        config=dataclasses.asdict(recipe),
+        inputs=(run_input(recipe.corpus), run_input(recipe.tokenizer)),
+        model=Transformer(spec),
+        num_steps=math.ceil(recipe.tokens / (rows * row_length)),
+        batch=lambda step: loader.batch(step, rows),
+        held_out=held_out_text(held_out, tokenizer, row_length, recipe.held_out_rows, recipe.loop.microbatch_rows),
+        optimizer=recipe.optimizer,
+        loop=recipe.loop,
+    )
+    outcome = run_job(job, reporter)
+    write_outputs(job, tokenizer)
+    facts = run_facts(job, outcome) | {"epochs": round(job.num_steps * rows / loader.num_rows, 3)}
+    return run.finish(job.config, job.inputs, facts)
+
+
+def write_outputs(job: Job, tokenizer: ChatTokenizer) -> None:
+    """Put the model with its tokenizer into the run directory and drop what only an unfinished run needs."""
+    directory = job.run.path / "model"
+    save_model(directory, job.model)
+    shutil.copyfile(tokenizer.path, directory / tokenizer.path.name)
+    remove_checkpoint(job.run)
+
+
+def run_facts(job: Job, outcome: Outcome) -> dict[str, object]:
+    """What a card quotes of a run."""
+    return {
+        "parameters": job.model.spec.num_parameters(),
+        "spec": dataclasses.asdict(job.model.spec),
+        "steps": outcome.progress.step,
+        "tokens": outcome.progress.num_targets,
+        "loss": outcome.loss,
+        "held_out_before": outcome.before,
+        "held_out": outcome.after,
+        "training_seconds": round(outcome.progress.seconds, 1),
+        "precision": outcome.precision,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _require_stage(directory: Path, stage: str) -> None:
+    found = read_manifest(directory).stage
+    if found != stage:
+        raise InputError(f"{directory} holds a {found} run, but the recipe needs a {stage} run there.")

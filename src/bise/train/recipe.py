@@ -1,0 +1,96 @@
+"""What a training run can be told. One dial first (`tokens`, `shape`); the rest has defaults that hold at this size."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The model's shape; the vocabulary is the tokenizer's. Field meanings are those of `ModelSpec`."""
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    ffn_size: int
+    context_length: int  # tokens
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-5
+    tied_embeddings: bool = False
+
+
+@dataclass(frozen=True)
+class OptimizerRecipe:
+    """Muon for the matrices of the blocks, AdamW for the rest; warm up, stay, decay to zero (arXiv 2405.18392)."""
+
+    matrix_learning_rate: float = 0.006  # per step, in units of AdamW's (update RMS 0.2)
+    embedding_learning_rate: float = 0.004  # per step; embeddings, output and norms
+    weight_decay: float = 0.05  # of the matrices, times their learning rate
+    warm_up_fraction: float = 0.02  # of all steps, 0..1
+    decay_fraction: float = 0.4  # of all steps, 0..1
+
+    def __post_init__(self) -> None:
+        """Refuse rates that cannot train."""
+        for name in ("matrix_learning_rate", "embedding_learning_rate"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be above 0 and at most 1.")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay is {self.weight_decay}, but must not be negative.")
+        if min(self.warm_up_fraction, self.decay_fraction) < 0 or self.warm_up_fraction + self.decay_fraction > 1:
+            raise ValueError("warm_up_fraction and decay_fraction must be at least 0 and together at most 1.")
+
+
+@dataclass(frozen=True)
+class LoopRecipe:
+    """How the steps run. The gradient does not depend on `microbatch_rows`."""
+
+    batch_rows: int = 32  # windows a step
+    microbatch_rows: int = 8  # windows at once in memory; divides batch_rows
+    eval_every: int = 100  # steps
+    checkpoint_every: int = 100  # steps
+    threads: int = 0  # 0: one for each processor
+    precision: Literal["auto", "bf16", "f32"] = "auto"  # auto: the faster one here, measured at the start
+    compile: bool = False  # torch.compile: a minute of compiling, then some 10 % faster; needs g++
+
+    def __post_init__(self) -> None:
+        """Refuse batches that cannot be split."""
+        for name in ("batch_rows", "microbatch_rows", "eval_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1.")
+        if self.batch_rows % self.microbatch_rows:
+            raise ValueError(
+                f"batch_rows ({self.batch_rows}) must be a multiple of microbatch_rows ({self.microbatch_rows})."
+            )
+        if self.threads < 0:
+            raise ValueError(f"threads is {self.threads}, but must be 0 or more.")
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """Train base weights from a curated corpus."""
+
+    name: str  # the run is <root>/train/<name>
+    corpus: Path  # a finished curation run
+    tokenizer: Path  # a finished tokenizer run
+    tokens: int  # to train on; beyond the corpus's own number it is read again in another order
+    shape: Shape
+    root: Path = Path("runs")
+    row_length: int = 0  # tokens of a training window, at most the context; 0: the context. Short windows are faster
+    seed: int = 0
+    held_out_fraction: float = 0.005  # of the documents, chosen by the hash of their id; never trained on
+    held_out_rows: int = 24  # windows of each language in every evaluation, at most
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    loop: LoopRecipe = field(default_factory=LoopRecipe)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot run."""
+        if self.tokens < 1:
+            raise ValueError(f"tokens is {self.tokens}, but must be at least 1.")
+        if not 0 <= self.row_length <= self.shape.context_length:
+            raise ValueError(f"row_length is {self.row_length}, but must be 0..{self.shape.context_length}.")
+        if not 0 < self.held_out_fraction < 1:
+            raise ValueError(f"held_out_fraction is {self.held_out_fraction}, but must lie between 0 and 1.")
+        if self.held_out_rows < 1:
+            raise ValueError(f"held_out_rows is {self.held_out_rows}, but must be at least 1.")

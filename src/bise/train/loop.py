@@ -7,15 +7,13 @@ intervals the held-out loss is measured and a checkpoint replaces the one before
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 
-from bise.errors import InputError, UnavailableError
+from bise.errors import InputError
 from bise.model.transformer import Transformer
 from bise.runs import Input, RunDirectory
 from bise.train.checkpoint import Progress, begin_or_continue, load_checkpoint, save_checkpoint
@@ -25,7 +23,7 @@ from bise.train.optimizer import Optimizer, schedule
 from bise.train.packing import Batch
 from bise.train.recipe import LoopRecipe, OptimizerRecipe
 from bise.train.report import Reporter
-from bise.train.step import Forward, Precision, faster_precision, optimisation_step
+from bise.train.step import Precision, faster_precision, optimisation_step
 
 _FINAL_LOSS_STEPS = 50
 HeldOutLosses = dict[str, dict[str, float]]
@@ -62,7 +60,6 @@ def run_job(job: Job, reporter: Reporter) -> Outcome:
 
     Raises:
         InputError: the run directory holds an unfinished run with another recipe.
-        UnavailableError: compiling was asked for and there is no compiler.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     torch.set_num_threads(job.loop.threads or os.cpu_count() or 1)
@@ -70,24 +67,23 @@ def run_job(job: Job, reporter: Reporter) -> Outcome:
     precision = begin_or_continue(job.run, job.config, job.inputs, precision)
     optimizer = Optimizer(job.model, job.optimizer)
     progress = load_checkpoint(job.run, job.model, optimizer)
-    forward = _forward(job)
     if progress.step:
         reporter.say(f"Continuing {job.run.path} after step {progress.step:,} of {job.num_steps:,}.")
     else:
-        _evaluate(job, forward, precision, 0)
-    progress = _run_steps(job, forward, optimizer, precision, progress, reporter)
+        _evaluate(job, precision, 0)
+    progress = _run_steps(job, optimizer, precision, progress, reporter)
     job.model.eval()
     return Outcome(progress, *_summary(job.run), precision)
 
 
 def _run_steps(
-    job: Job, forward: Forward, optimizer: Optimizer, precision: Precision, progress: Progress, reporter: Reporter
+    job: Job, optimizer: Optimizer, precision: Precision, progress: Progress, reporter: Reporter
 ) -> Progress:
     with stop_requests() as stop_requested:
         while progress.step < job.num_steps:
-            progress = _step(job, forward, optimizer, precision, progress, reporter)
+            progress = _step(job, optimizer, precision, progress, reporter)
             if progress.step % job.loop.eval_every == 0 or progress.step == job.num_steps:
-                _evaluate(job, forward, precision, progress.step)
+                _evaluate(job, precision, progress.step)
             if stop_requested() or progress.step % job.loop.checkpoint_every == 0 or progress.step == job.num_steps:
                 save_checkpoint(job.run, job.model, optimizer, progress)
             if stop_requested() and progress.step < job.num_steps:
@@ -98,13 +94,11 @@ def _run_steps(
     return progress
 
 
-def _step(
-    job: Job, forward: Forward, optimizer: Optimizer, precision: Precision, progress: Progress, reporter: Reporter
-) -> Progress:
+def _step(job: Job, optimizer: Optimizer, precision: Precision, progress: Progress, reporter: Reporter) -> Progress:
     started = time.monotonic()
     batch = job.batch(progress.step)
     factor = schedule(progress.step, job.num_steps, job.optimizer)
-    loss = optimisation_step(forward, optimizer, batch, job.loop.microbatch_rows, precision, factor)
+    loss = optimisation_step(job.model, optimizer, batch, job.loop.microbatch_rows, precision, factor)
     if not math.isfinite(loss):
         raise InputError(
             f"The loss became {loss} at step {progress.step + 1:,}: training diverged. "
@@ -127,8 +121,8 @@ def _step(
     return done
 
 
-def _evaluate(job: Job, forward: Forward, precision: Precision, step: int) -> None:
-    job.run.log_metrics({"step": step, "held_out": job.held_out.measure(forward, precision)})
+def _evaluate(job: Job, precision: Precision, step: int) -> None:
+    job.run.log_metrics({"step": step, "held_out": job.held_out.measure(job.model, precision)})
 
 
 def _summary(run: RunDirectory) -> tuple[float, HeldOutLosses, HeldOutLosses]:
@@ -137,11 +131,3 @@ def _summary(run: RunDirectory) -> tuple[float, HeldOutLosses, HeldOutLosses]:
     losses = [entry["loss"] for entry in metrics if "loss" in entry][-_FINAL_LOSS_STEPS:]
     held_out = [entry["held_out"] for entry in metrics if "held_out" in entry]
     return round(sum(losses) / len(losses), 4), held_out[0], held_out[-1]
-
-
-def _forward(job: Job) -> Forward:
-    if not job.loop.compile:
-        return job.model
-    if shutil.which("g++") is None:
-        raise UnavailableError("loop.compile needs the compiler g++, which is not installed. Set loop.compile = false.")
-    return cast(Forward, torch.compile(job.model))

@@ -31,13 +31,8 @@ class Batch:
 
     def split(self, num_rows: int) -> list["Batch"]:
         """The same rows in batches of at most `num_rows`."""
-        parts = zip(
-            self.inputs_BT.split(num_rows),
-            self.targets_BT.split(num_rows),
-            self.documents_BT.split(num_rows),
-            strict=True,
-        )
-        return [Batch(*part) for part in parts]
+        spans = [slice(start, start + num_rows) for start in range(0, len(self.inputs_BT), num_rows)]
+        return [Batch(self.inputs_BT[span], self.targets_BT[span], self.documents_BT[span]) for span in spans]
 
 
 @dataclass(frozen=True)

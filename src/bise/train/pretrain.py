@@ -18,7 +18,7 @@ from bise.train.loader import ShardLoader
 from bise.train.loop import Job, Outcome, run_job
 from bise.train.recipe import TrainRecipe
 from bise.train.report import Reporter
-from bise.train.shards import prepare_shards
+from bise.train.shards import Split, prepare_shards
 from bise.weights.spec import ModelSpec
 
 
@@ -34,7 +34,9 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
     tokenizer = ChatTokenizer.load(recipe.tokenizer)
     spec = ModelSpec(vocab_size=tokenizer.vocab_size, **dataclasses.asdict(recipe.shape))
     run = RunDirectory(recipe.root, "train", recipe.name)
-    shards, held_out = prepare_shards(recipe.corpus, tokenizer, recipe.held_out_fraction, recipe.root, reporter)
+    shards, held_out = prepare_shards(
+        recipe.corpus, tokenizer, Split(recipe.held_out_fraction, recipe.repeats), recipe.root, reporter
+    )
     row_length = recipe.row_length or spec.context_length
     loader = ShardLoader(shards, tokenizer.bos_id, row_length, recipe.seed)
     torch.manual_seed(recipe.seed)

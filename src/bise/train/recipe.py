@@ -1,5 +1,6 @@
 """What a training run can be told. One dial first (`tokens`, `shape`); the rest has defaults that hold at this size."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -52,7 +53,6 @@ class LoopRecipe:
     checkpoint_every: int = 100  # steps
     threads: int = 0  # 0: one for each processor
     precision: Literal["auto", "bf16", "f32"] = "auto"  # auto: the faster one here, measured at the start
-    compile: bool = False  # torch.compile: a minute of compiling, then some 10 % faster; needs g++
 
     def __post_init__(self) -> None:
         """Refuse batches that cannot be split."""
@@ -79,6 +79,7 @@ class TrainRecipe:
     root: Path = Path("runs")
     row_length: int = 0  # tokens of a training window, at most the context; 0: the context. Short windows are faster
     seed: int = 0
+    repeats: Mapping[str, float] = field(default_factory=dict)  # source -> times read in an epoch; 1 unless named
     held_out_fraction: float = 0.005  # of the documents, chosen by the hash of their id; never trained on
     held_out_rows: int = 24  # windows of each language in every evaluation, at most
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
@@ -90,6 +91,8 @@ class TrainRecipe:
             raise ValueError(f"tokens is {self.tokens}, but must be at least 1.")
         if not 0 <= self.row_length <= self.shape.context_length:
             raise ValueError(f"row_length is {self.row_length}, but must be 0..{self.shape.context_length}.")
+        if any(times < 0 for times in self.repeats.values()):
+            raise ValueError("repeats must not be negative. Write 0 to leave a source out.")
         if not 0 < self.held_out_fraction < 1:
             raise ValueError(f"held_out_fraction is {self.held_out_fraction}, but must lie between 0 and 1.")
         if self.held_out_rows < 1:

@@ -5,7 +5,10 @@ the runs in `<root>/shards/<key>/`, the held-out documents of each language apar
 """
 
 import hashlib
-from collections.abc import Iterator
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bise.corpus.document import Document
@@ -20,14 +23,31 @@ _DONE = "done"
 _UNKNOWN_LANGUAGE = "und"  # ISO 639-3's code for it
 
 
-def is_held_out(document_id: str, fraction: float) -> bool:
-    """Whether a document is kept from training: decided by its id alone, so that it holds for every run."""
-    digest = hashlib.sha256(document_id.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+@dataclass(frozen=True)
+class Split:
+    """Which documents a run reads, and how often."""
+
+    held_out_fraction: float
+    repeats: Mapping[str, float]  # times that a source is read in an epoch, 1 unless named
+
+    def is_held_out(self, document: Document) -> bool:
+        """Whether a document is kept from training: decided by its id alone, so that it holds for every run."""
+        return _share(document.id, "held out") < self.held_out_fraction
+
+    def num_copies(self, document: Document) -> int:
+        """How often a document is read in an epoch; 2.5 means twice, and half of the documents once more."""
+        repeats = self.repeats.get(document.source, 1.0)
+        return int(repeats) + (_share(document.id, "repeated") < repeats % 1)
+
+
+def _share(document_id: str, purpose: str) -> float:
+    """A number in 0..1 that looks random and is always the same."""
+    digest = hashlib.sha256(f"{purpose} {document_id}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def prepare_shards(
-    corpus: Path, tokenizer: ChatTokenizer, held_out_fraction: float, root: Path, reporter: Reporter
+    corpus: Path, tokenizer: ChatTokenizer, split: Split, root: Path, reporter: Reporter
 ) -> tuple[Shards, dict[str, Shards]]:
     """Open the shards of a corpus, writing them first if nobody has.
 
@@ -35,33 +55,42 @@ def prepare_shards(
         The training shards, and the held-out shards of each language.
 
     Raises:
-        InputError: the split leaves nothing to train on or nothing held out.
+        InputError: the split names an unknown source, leaves nothing to train on or nothing held out.
     """
-    key_text = f"{sha256_file(corpus / MANIFEST)} {tokenizer.sha256} {held_out_fraction}"
-    directory = root / "shards" / hashlib.sha256(key_text.encode()).hexdigest()[:16]
+    _check_sources(corpus, split)
+    key = [sha256_file(corpus / MANIFEST), tokenizer.sha256, split.held_out_fraction, sorted(split.repeats.items())]
+    directory = root / "shards" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     if not (directory / _DONE).exists():
-        _write(corpus, tokenizer, held_out_fraction, directory, reporter)
-        write_atomically(directory / _DONE, key_text + "\n")
+        _write(corpus, tokenizer, split, directory, reporter)
+        write_atomically(directory / _DONE, json.dumps(key) + "\n")
     held_out = {path.name: open_shards(path) for path in sorted((directory / "held_out").iterdir())}
     return open_shards(directory / "train"), held_out
 
 
-def _write(corpus: Path, tokenizer: ChatTokenizer, fraction: float, directory: Path, reporter: Reporter) -> None:
+def _check_sources(corpus: Path, split: Split) -> None:
+    sources = read_manifest(corpus).facts.get("sources")
+    known = sorted(sources) if isinstance(sources, dict) else []
+    unknown = sorted(set(split.repeats) - set(known))
+    if unknown:
+        raise InputError(f"repeats names {', '.join(unknown)}, but the sources of {corpus} are {', '.join(known)}.")
+
+
+def _write(corpus: Path, tokenizer: ChatTokenizer, split: Split, directory: Path, reporter: Reporter) -> None:
     held_out: dict[str, list[Document]] = {}
     total_documents = _num_documents(corpus)
 
     def training_documents() -> Iterator[Document]:
         for done, document in enumerate(read_curated(corpus), start=1):
-            reporter.advance("Tokenising documents", done, max(done, total_documents))
-            if is_held_out(document.id, fraction):
+            reporter.advance("Tokenising", done, max(done, total_documents))
+            if split.is_held_out(document):
                 held_out.setdefault(document.lang or _UNKNOWN_LANGUAGE, []).append(document)
             else:
-                yield document
+                yield from itertools.repeat(document, split.num_copies(document))
 
     write_shards(training_documents(), tokenizer, directory / "train")
     if not held_out:
         raise InputError(
-            f"No document of {corpus} is held out at held_out_fraction = {fraction}. "
+            f"No document of {corpus} is held out at held_out_fraction = {split.held_out_fraction}. "
             "Set a larger fraction or curate more documents."
         )
     for lang, documents in held_out.items():
@@ -69,5 +98,5 @@ def _write(corpus: Path, tokenizer: ChatTokenizer, fraction: float, directory: P
 
 
 def _num_documents(corpus: Path) -> int:
-    kept = read_manifest(corpus).facts.get("kept", 0)
+    kept = read_manifest(corpus).facts.get("kept")
     return kept if isinstance(kept, int) else 0

@@ -234,6 +234,22 @@ def test_a_conversation_without_a_rendering_is_refused_in_words(
         tokenizer.render(Conversation(messages), for_completion=for_completion)
 
 
+@pytest.mark.parametrize(("arguments", "words"), [("[" * 100_000, "recursion"), ("1" * 5_000, "4300 digits")])
+def test_hostile_arguments_are_refused_in_words(tokenizer: ChatTokenizer, arguments: str, words: str) -> None:
+    call = Message("assistant", "", tool_calls=(ToolCall("abcdefgh1", "clock", arguments),))
+    with pytest.raises(InputError, match=words):
+        tokenizer.render(Conversation((Message("user", "Time?"), call)), for_completion=False)
+
+
+def test_half_a_surrogate_pair_renders_as_the_replacement_character(tokenizer: ChatTokenizer) -> None:
+    def ids(half: str) -> list[int]:
+        call = Message("assistant", half, tool_calls=(ToolCall("abcdefgh1", "clock", json.dumps({"zone": half})),))
+        conversation = Conversation((Message("system", half), Message("user", half), call))
+        return tokenizer.render(conversation, for_completion=False).ids
+
+    assert ids("a\ud83d") == ids("a\ufffd")
+
+
 def test_a_tool_with_a_wrong_schema_is_refused_in_words(tokenizer: ChatTokenizer) -> None:
     conversation = Conversation((Message("user", "Hi"),), tools=(Tool("f", "", {"type": 3}),))
     with pytest.raises(InputError, match="schema"):

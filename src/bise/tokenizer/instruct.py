@@ -65,14 +65,14 @@ class InstructTemplate:
 
     def _normalized(self, conversation: Conversation, for_completion: bool) -> Any:
         _check_assistant_turns(conversation, for_completion)
-        request = _wire_request(conversation, for_completion)
         try:
+            request = _wire_request(conversation, for_completion)
             self._validators[for_completion].validate_request(request)
-        except MistralCommonException as error:
+            return self._normalizer.from_chat_completion_request(request)
+        except (MistralCommonException, ValueError, RecursionError) as error:
             raise InputError(
-                f"This conversation cannot be rendered: {error}. Correct the order or content of its messages."
+                f"This conversation cannot be rendered: {_reason(error)}. Correct the order or content of its messages."
             ) from None
-        return self._normalizer.from_chat_completion_request(request)
 
 
 def load_template(path: Path) -> InstructTemplate:
@@ -87,7 +87,7 @@ def load_template(path: Path) -> InstructTemplate:
         raise InputError(f"The tokenizer {path} could not be read: {error.strerror}.") from None
     except _DAMAGE as error:
         raise InputError(
-            f"The tokenizer {path} is not a valid tekken file: {_first_line(error)}. Copy or train it again."
+            f"The tokenizer {path} is not a valid tekken file: {_reason(error)}. Copy or train it again."
         ) from None
     if tekkenizer.version.value != VERSION:
         raise InputError(
@@ -100,8 +100,9 @@ def load_template(path: Path) -> InstructTemplate:
         raise InputError(f"The tokenizer {path} lacks a control token of {VERSION}: {error}.") from None
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+def _reason(error: Exception) -> str:
+    """One line of an error of mistral-common or of a library below it."""
+    return (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".")
 
 
 def _check_assistant_turns(conversation: Conversation, for_completion: bool) -> None:

@@ -23,6 +23,8 @@ FIM_MARKER = "☺"
 # - digits stand alone: numbers of any length are spelled the same way, and groups of three would take one entry in
 #   eight of a small vocabulary;
 # - runs of blanks are bounded: unbounded, the matcher fails on a message of a million spaces.
+# Tried on five European languages, 8,192 entries: to let only a space lead a word costs 1.5 % more tokens, to cut
+# elisions behind the apostrophe as well (l'|eau) 0.9 %, and a matcher that knows English contractions is four times slower.
 _UPPER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}"
 _LOWER = r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
 PATTERN = "|".join(

@@ -1,0 +1,105 @@
+"""Every error of the server in the one body that all clients read.
+
+OpenAI's client reads `error`, Mistral's takes `detail` as a list, and other programs look for `message` at the top:
+one body carries all three.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
+from bise.server.backend import ContextOverflowError
+
+log = logging.getLogger(__name__)
+RETRY_AFTER_S = 2
+
+
+class ApiError(BiseError):
+    """An error with everything that the wire says about it."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, object]:
+        """Build the error body: the same facts where each client looks for them."""
+        facts: dict[str, object] = {
+            "message": str(self),
+            "type": "server_error" if self.status >= 500 else "invalid_request_error",
+            "param": self.param,
+            "code": self.code,
+        }
+        detail = {"loc": ["body", *self.param.split(".")] if self.param else ["body"], "msg": str(self)}
+        return {"object": "error", **facts, "error": facts, "detail": [{**detail, "type": self.code}]}
+
+    def response(self) -> JSONResponse:
+        """Build the response."""
+        return JSONResponse(self.body(), self.status, headers=self.headers)
+
+
+def as_api_error(error: BiseError) -> ApiError:
+    """Give an error of another room its status."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, ContextOverflowError):
+        return ApiError(400, str(error), code="context_length_exceeded", param="messages")
+    if isinstance(error, NotFoundError):
+        return ApiError(404, str(error), code="not_found")
+    if isinstance(error, UnavailableError):
+        headers = {"retry-after": str(RETRY_AFTER_S)}
+        return ApiError(503, str(error), code="unavailable", headers=headers)
+    assert isinstance(error, InputError)
+    return ApiError(400, str(error), code="invalid_request")
+
+
+def from_validation(error: ValidationError) -> ApiError:
+    """Name the first field that is wrong, where it stands and what it may be; never repeat what was sent."""
+    # Of what is wrong with the branches of a union, the deepest is about the branch that was meant.
+    first = max(
+        error.errors(include_url=False, include_context=False, include_input=False), key=lambda e: len(e["loc"])
+    )
+    if first["type"] == "json_invalid":
+        return ApiError(400, f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="json")
+    # Branches are named after types, not after fields: only what the sender wrote is a place.
+    place = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or _is_field(part))
+    where = f"{place}: " if place else ""
+    return ApiError(400, f"{where}{first['msg'].removeprefix('Value error, ')}.", code="invalid_request", param=place)
+
+
+def _is_field(part: str) -> bool:
+    return part.isidentifier() and part != "str"
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every error of this application in the one body."""
+
+    @app.exception_handler(BiseError)
+    async def on_bise_error(_request: Request, error: BiseError) -> JSONResponse:
+        return as_api_error(error).response()
+
+    @app.exception_handler(HTTPException)
+    async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        words = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not possible here."}
+        message = words.get(error.status_code, str(error.detail))
+        return ApiError(error.status_code, message, code="http", headers=error.headers).response()
+
+    @app.exception_handler(Exception)
+    async def on_our_mistake(_request: Request, _error: Exception) -> JSONResponse:
+        message = "The server made a mistake. Its log says more; please report it."
+        return ApiError(500, message, code="internal").response()

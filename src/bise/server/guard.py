@@ -1,0 +1,130 @@
+"""What every request passes first, whatever its path: who may ask, how much, and what a browser may do with the answer.
+
+A page of another site can make a browser send requests here, and can even let its own name point to this machine (DNS
+rebinding). So the server answers only to its own names, and to no page but its own.
+"""
+
+from collections.abc import MutableMapping
+from ipaddress import ip_address
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bise.server.errors import ApiError
+
+MAX_BODY_BYTES = 2 << 20
+_DISCARDED_BYTES = 32 << 20
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "style-src-attr 'unsafe-inline'",  # KaTeX places its glyphs with style attributes
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+]
+
+
+class Guard:
+    """ASGI middleware: refuses foreign hosts, foreign pages and oversized bodies; adds the security headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add_headers(message)
+            await send(message)
+
+        refusal = refuse(scope)
+        if refusal is not None:
+            await _discard(receive)
+            await refusal.response()(scope, receive, send_guarded)
+            return
+        await self._app(scope, _limited(receive), send_guarded)
+
+
+def refuse(scope: Scope) -> ApiError | None:
+    """Say why a request may not come in, from its head alone, or None."""
+    headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
+    host, origin = headers.get(b"host", ""), headers.get(b"origin")
+    if not is_loopback(_name(host)):
+        message = f"This server answers as 127.0.0.1 or localhost, not as {host[:100]!r}. Use the address bise printed."
+        return ApiError(421, message, code="host")
+    if origin is not None and origin != f"{scope['scheme']}://{host}":
+        return ApiError(403, f"Pages of {origin[:100]!r} may not ask this server.", code="origin")
+    length = headers.get(b"content-length", "0")
+    if not length.isdecimal():
+        return ApiError(400, "The content-length header is not a number.", code="http")
+    return _too_large() if int(length) > MAX_BODY_BYTES else None
+
+
+def _name(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).lower().strip("[]")
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host's name or address means this machine and no other."""
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _limited(receive: Receive) -> Receive:
+    """Count what really comes: a body may have no length, or a wrong one."""
+    received = 0
+
+    async def limited() -> MutableMapping[str, Any]:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            await _discard(receive)
+            raise _too_large()
+        return message
+
+    return limited
+
+
+async def _discard(receive: Receive) -> None:
+    """Let a refused sender finish within reason: most programs read the answer only then."""
+    discarded, more = 0, True
+    while more and discarded < _DISCARDED_BYTES:
+        message = await receive()
+        discarded += len(message.get("body", b""))
+        more = message.get("more_body", False)
+
+
+def _too_large() -> ApiError:
+    message = f"The body is larger than {MAX_BODY_BYTES} bytes, the most this server reads. Send less text."
+    return ApiError(413, message, code="body_too_large", headers={"connection": "close"})
+
+
+def _add_headers(message: Message) -> None:
+    present = {name for name, _ in message["headers"]}
+    message["headers"] = [*message["headers"], *(header for header in _HEADERS if header[0] not in present)]

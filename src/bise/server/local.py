@@ -1,0 +1,132 @@
+"""The backend on this machine: the engine's process for the maths, this process for text."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import cast
+
+from bise.engine.core import StepOutput
+from bise.engine.process import EngineProcess, Progress
+from bise.engine.sampling import SamplingParams
+from bise.engine.text import TextStream
+from bise.errors import NotFoundError, UnavailableError
+from bise.messages import Conversation
+from bise.server.backend import (
+    ChatEvent,
+    ChatRequest,
+    ContextOverflowError,
+    Finished,
+    FinishReason,
+    ModelInfo,
+    TextDelta,
+)
+from bise.server.stop import StopStrings
+from bise.tokenizer.chat import ChatTokenizer
+from bise.weights.spec import SPEC_FILE, read_spec
+from bise.weights.store import CARD_FILE, DEFAULT_MODEL, shipped_directory
+
+
+class LocalBackend:
+    """One model directory, answered by an engine in a process of its own; requests wait until `start` is through.
+
+    Raises:
+        InputError: the directory holds no model.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        card = directory / CARD_FILE
+        self._directory = directory
+        self._model = ModelInfo(
+            id=directory.name,
+            context_length=read_spec(directory).context_length,
+            created=int((directory / SPEC_FILE).stat().st_mtime),
+            demonstration=directory == shipped_directory(DEFAULT_MODEL),
+            card_markdown=card.read_text(encoding="utf-8") if card.is_file() else "",
+        )
+        self._engine: EngineProcess | None = None
+        self._tokenizer: ChatTokenizer | None = None
+        self._started = asyncio.Event()
+
+    async def start(self, progress: Progress | None = None) -> None:
+        """Load the tokenizer here and the weights in the engine's process, both at once.
+
+        Raises:
+            InputError: the model's files are damaged.
+            UnavailableError: the engine did not come up.
+        """
+        engine = asyncio.create_task(EngineProcess.start(self._directory, progress=progress))
+        tokenizer = asyncio.create_task(asyncio.to_thread(ChatTokenizer.load, self._directory))
+        try:
+            await asyncio.wait({engine, tokenizer})
+            self._engine, self._tokenizer = engine.result(), tokenizer.result()
+        finally:
+            engine.cancel()
+            self._started.set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the engine would answer now."""
+        return self._engine is not None and self._engine.ready
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        """List the one model."""
+        return (self._model,)
+
+    async def count_tokens(self, model: str, conversation: Conversation) -> int:
+        """Count the tokens of the prompt for the next answer."""
+        return len(await self._render(model, conversation))
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        """Check a request, and return its answer; the engine hears of it when that is iterated over."""
+        prompt_ids = await self._render(request.model, request.conversation)
+        room = self._model.context_length - len(prompt_ids)
+        if room < (request.max_tokens or 1):
+            raise ContextOverflowError(len(prompt_ids), request.max_tokens, self._model)
+        return self._answer(prompt_ids, request)
+
+    async def close(self) -> None:
+        """End the engine's process."""
+        if self._engine is not None:
+            await self._engine.close()
+
+    async def _render(self, model: str, conversation: Conversation) -> list[int]:
+        if model != self._model.id:
+            raise NotFoundError(f"There is no model {model!r} here. Models on offer: {self._model.id}.")
+        await self._started.wait()
+        if self._tokenizer is None:
+            raise UnavailableError("The model could not be loaded. The words in the server's terminal say why.")
+        # Long text takes long: it must not stop everything else that this process does.
+        rendered = await asyncio.to_thread(self._tokenizer.render, conversation, for_completion=True)
+        return rendered.ids
+
+    async def _answer(self, prompt_ids: Sequence[int], request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        assert self._engine is not None
+        assert self._tokenizer is not None
+        params = SamplingParams(
+            temperature=request.temperature,
+            top_p=request.top_p,
+            max_tokens=request.max_tokens,
+            seed=request.seed,
+            stop_ids=(self._tokenizer.eos_id,),
+        )
+        characters, stops, num_tokens = TextStream(self._tokenizer), StopStrings(request.stop), 0
+        finish_reason: FinishReason = "stop"
+        outputs = cast(AsyncGenerator[StepOutput, None], self._engine.generate(prompt_ids, params))
+        async with aclosing(outputs):
+            async for output in outputs:
+                if output.finish_reason == "failed":
+                    raise UnavailableError(f"{self._model.id} computed values that are not numbers. Ask again.")
+                num_tokens += len(output.token_ids)
+                text = characters.feed(output.token_ids)
+                if output.finish_reason is not None:
+                    text += characters.finish()
+                text = stops.feed(text)
+                if output.finish_reason is not None and not stops.found:
+                    text += stops.flush()
+                    finish_reason = output.finish_reason
+                if text:
+                    yield TextDelta(text)
+                if stops.found:
+                    break
+        yield Finished(finish_reason, len(prompt_ids), num_tokens)

@@ -1,0 +1,93 @@
+"""A backend that says what a test wrote for it, and remembers what was asked of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+from bise.errors import BiseError, NotFoundError
+from bise.messages import Conversation
+from bise.server.backend import ChatEvent, ChatRequest, ContextOverflowError, Finished, ModelInfo, TextDelta
+from bise.server.stop import StopStrings
+
+MODEL = ModelInfo(id="scripted", context_length=64, created=1_700_000_000, card_markdown="# Scripted")
+WORDS = ("Bon", "jour", ", ", "wie ", "gęś 🪿", "?")
+
+
+class ScriptedBackend:
+    """Counts one token a word; each step of an answer may be held back or made to fail."""
+
+    def __init__(self, words: Sequence[str] = WORDS) -> None:
+        self.words: Sequence[str] = words
+        self.requests: list[ChatRequest] = []
+        self.num_running = 0  # answers that somebody still iterates over
+        self.num_cancelled = 0  # answers that were closed before their end
+        self.ready = True
+        self.failure: BiseError | None = None  # raised instead of the word after `fail_after`
+        self.fail_after = 0
+        self.before_word: Callable[[int], Awaitable[object]] | None = None  # awaited before each word
+        self.closed = False
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        return (MODEL,)
+
+    async def count_tokens(self, model: str, conversation: Conversation) -> int:
+        del model
+        return sum(1 + len(message.content.split()) for message in conversation.messages)
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        if request.model != MODEL.id:
+            raise NotFoundError(f"There is no model {request.model}.")
+        num_prompt_tokens = await self.count_tokens(request.model, request.conversation)
+        if MODEL.context_length - num_prompt_tokens < (request.max_tokens or 1):
+            raise ContextOverflowError(num_prompt_tokens, request.max_tokens, MODEL)
+        self.requests.append(request)
+        return self._answer(request, num_prompt_tokens)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def _answer(self, request: ChatRequest, num_prompt_tokens: int) -> AsyncGenerator[ChatEvent, None]:
+        words = self.words[: request.max_tokens]
+        stops = StopStrings(request.stop)
+        self.num_running += 1
+        self.num_cancelled += 1
+        try:
+            for index, word in enumerate(words):
+                if self.before_word is not None:
+                    await self.before_word(index)
+                if self.failure is not None and index == self.fail_after:
+                    raise self.failure
+                if text := stops.feed(word):
+                    yield TextDelta(text)
+                if stops.found:
+                    break
+            if text := stops.flush():
+                yield TextDelta(text)
+            self.num_cancelled -= 1
+            reason = "stop" if stops.found or len(words) == len(self.words) else "length"
+            yield Finished(reason, num_prompt_tokens, len(words))
+        finally:
+            self.num_running -= 1
+
+
+class Gate:
+    """Lets an answer go on word by word."""
+
+    def __init__(self) -> None:
+        self._passes = asyncio.Semaphore(0)
+        self.reached = asyncio.Event()
+
+    async def __call__(self, index: int) -> None:
+        del index
+        self.reached.set()
+        await self._passes.acquire()
+
+    def open(self, times: int = 1_000) -> None:
+        for _ in range(times):
+            self._passes.release()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what is about to become true."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

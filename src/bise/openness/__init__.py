@@ -1,4 +1,5 @@
 """Room 7, runs to lineage, cards and disclosure.
 
-In: manifests. Out: the model card. Read first: `card.py`. It reads records only, never the training rooms.
+In: manifests. Out: lineage and the model card. Read first: `lineage.py`, then `card.py`. It reads records only, never
+the training rooms.
 """

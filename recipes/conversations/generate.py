@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-LANGUAGES = ("en", "fr")
+LANGUAGES = ("en", "fr", "de", "es", "it")
 HERE = Path(__file__).parent
-NUM_DIALOGUES = 264  # conversations of several turns, per language
+NUM_DIALOGUES = 216  # conversations of several turns, per language
 MAX_CHARACTERS = 1400  # of one conversation: stays within a context of 512 tokens
 
 # What follows what in a conversation of several turns. "any" is a question of any other kind.
@@ -288,7 +288,7 @@ def unknowns(table: Table) -> Iterator[Exchange]:
     """What a small model cannot know, and words that do not exist: it says so."""
     unknown = table["unknown"]
     yield from ask_all("unknown", unknown["ask"], unknown["answer"], table, 2)
-    for i in range(40):
+    for i in range(20):
         word = mash(table["lang"], i)
         frame = pick(table["frames"]["define"], word)
         yield from ask_all("mash", [_sentence(frame.format(x=word))], unknown["no_such_word"], table, 1)

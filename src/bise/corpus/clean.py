@@ -18,13 +18,10 @@ _TAGS = re.compile(r"</?[A-Za-z][^<>]*>")
 _IMAGES = re.compile(r"!\[[^\[\]]*\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])")
 _LINKS = re.compile(r"\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])")
 _LINK_TARGETS = re.compile(r"^ {0,3}\[[^\[\]]+\]:[ \t]*\S.*\n?", re.MULTILINE)
-# Characters to cut (controls, soft hyphens, byte order marks); C1 controls are Windows-1252 quotes and dashes misread.
-_CONTROLS = str.maketrans(
-    {chr(code): None for code in (*range(9), *range(11, 32), 0x7F, 0xAD, 0xFEFF)}
-    | {chr(code): bytes([code]).decode("cp1252", errors="ignore") for code in range(0x80, 0xA0)}
-)
+# Controls, soft hyphens and byte order marks are cut; C1 controls are Windows-1252 quotes and dashes misread as Latin-1.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\ufeff]")
+_MISREAD = {chr(code): bytes([code]).decode("cp1252", errors="ignore") for code in range(0x80, 0xA0)}
 _INDENTS = re.compile(r"^[ \t]+(?![ \t]|[-*+] |\d+[.)] )", re.MULTILINE)  # but those of nested lists
-_LINE_ENDS = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n{3,}")
 _WRAPPED_CHARACTERS = 50  # a line at least this long, with text straight below it, was broken to fit a column
 
@@ -76,8 +73,9 @@ def join_wrapped_lines(text: str) -> str:
 
 def even_spacing(text: str) -> str:
     """Cut control characters, indents outside lists, spaces at line ends and more than one blank line in a row."""
-    text = text.replace("\r\n", "\n").translate(_CONTROLS)
-    return _BLANK_LINES.sub("\n\n", _LINE_ENDS.sub("", _INDENTS.sub("", text))).strip("\n")
+    text = _CONTROLS.sub(lambda match: _MISREAD.get(match[0], ""), text.replace("\r\n", "\n"))
+    text = "\n".join([line.rstrip(" \t") for line in _INDENTS.sub("", text).split("\n")])
+    return _BLANK_LINES.sub("\n\n", text).strip("\n")
 
 
 _STEPS: dict[Step, Callable[[str], str]] = {

@@ -35,7 +35,7 @@ BOUNDS: tuple[tuple[str, str, Literal["min", "max"]], ...] = (
 STATISTICS: tuple[str, ...] = tuple(dict.fromkeys(statistic for _, statistic, _ in BOUNDS))
 
 SHORT_LINE_CHARACTERS = 30
-_MARKUP = str.maketrans("", "", "{}[]<>|`*_=\\")
+_MARKUP = "{}[]<>|`*_=\\"
 _LETTER = re.compile(r"[^\W\d_]")
 _ELLIPSES = ("...", "…")
 _BULLETS = ("- ", "* ", "+ ", "• ", "‣ ", "◦ ", "● ", "▪ ")
@@ -87,7 +87,7 @@ def _word_statistics(text: str) -> tuple[float, float, float, float, float]:
     characters = sum(map(len, words))
     alpha = sum(1 for word in words if word.isalpha() or _LETTER.search(word))
     symbols = max(text.count("#"), sum(text.count(ellipsis) for ellipsis in _ELLIPSES))
-    markup = len(text) - len(text.translate(_MARKUP))
+    markup = sum(map(text.count, _MARKUP))
     count = len(words)
     return count, characters / count, alpha / count, symbols / count, markup / count
 

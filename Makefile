@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALL := -m pip install --disable-pip-version-check --constraint constraints.txt
 DEV := $(VENV)/.installed-dev
 RUNTIME := $(VENV)/.installed-runtime
+BOOTSTRAP := command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or newer."; exit 1; }; \
+	$(PYTHON) bootstrap.py
 NOT_HERE := peers or gpu or network
 
 .PHONY: help chat test test-fast test-peers check chromium clean
@@ -38,18 +40,18 @@ clean: ## remove the environments and everything built
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 2>/dev/null)
-	@$(PYTHON) bootstrap.py $(VENV)
+	@$(BOOTSTRAP) $(VENV)
 	$(BIN)/python $(INSTALL) .
 	@touch $@
 
 # The editable install replaces the plain one, so `make chat` uses the checkout from then on.
 $(DEV): pyproject.toml constraints.txt
-	@$(PYTHON) bootstrap.py $(VENV)
+	@$(BOOTSTRAP) $(VENV)
 	$(BIN)/python $(INSTALL) --editable ".[corpus,train,test,check]"
 	@touch $@
 
 $(PEERS)/.installed: tests/peers/requirements.txt
-	@$(PYTHON) bootstrap.py $(PEERS)
+	@$(BOOTSTRAP) $(PEERS)
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check --requirement $<
 	@touch $@
 

@@ -28,12 +28,13 @@ test-fast: $(DEV) ## the quick tests: no browser, nothing slow
 test-peers: $(DEV) $(PEERS)/.installed ## against other people's programs, in an environment of their own
 	BISE_PEERS_PYTHON=$(PEERS)/bin/python $(BIN)/pytest -m peers
 
-check: $(DEV) ## style, types, imports, spelling, dead code
+check: $(DEV) ## style, types, imports, spelling, dependencies, dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell src tests docs benchmarks *.md
+	$(BIN)/deptry src
 	$(BIN)/vulture src --min-confidence 80
 
 clean: ## remove the environments and everything built

@@ -8,9 +8,11 @@ DEV := $(VENV)/.installed-dev
 RUNTIME := $(VENV)/.installed-runtime
 BOOTSTRAP := command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or newer."; exit 1; }; \
 	$(PYTHON) bootstrap.py
+# Copied last by the client's build, after its unit tests; the browser tests read it.
+CLIENT := build/axe.min.js
 NOT_HERE := peers or gpu or network
 
-.PHONY: help chat test test-fast test-peers check chromium clean
+.PHONY: help chat web test test-fast test-peers check chromium clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -19,7 +21,9 @@ chat: $(if $(wildcard $(DEV)),$(DEV),$(RUNTIME)) ## install what is missing, the
 	@echo "From now on, without make: source $(VENV)/bin/activate, then bise"
 	@$(BIN)/bise
 
-test: check chromium ## everything a change must pass
+web: $(CLIENT) ## build the chat client of an editable checkout, after its unit tests
+
+test: check chromium web ## everything a change must pass
 	$(BIN)/pytest -m "not ($(NOT_HERE))"
 
 test-fast: $(DEV) ## the quick tests: no browser, nothing slow
@@ -55,6 +59,11 @@ $(PEERS)/.installed: tests/peers/requirements.txt
 	@$(BOOTSTRAP) $(PEERS)
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check --requirement $<
 	@touch $@
+
+# The wheel's build makes the page by the same script.
+$(CLIENT): $(DEV) $(shell git ls-files --cached --others --exclude-standard web 2>/dev/null)
+	$(BIN)/python $(INSTALL) --requirement web/requirements.txt
+	$(BIN)/python web/build.py src/bise/app/static --test
 
 # Browser tests want a real Chromium: on PATH, else Playwright's, else Debian's package when root may install it.
 chromium: $(DEV)

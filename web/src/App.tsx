@@ -1,0 +1,158 @@
+// The page: sidebar, conversation, composer, and the keys that work everywhere.
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { AboutModel } from "./AboutModel";
+import { Announcer } from "./Announcer";
+import { Composer } from "./Composer";
+import { Conversation } from "./Conversation";
+import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
+import { MenuIcon } from "./icons";
+import { NoEntry, Starting } from "./Problem";
+import { Sidebar } from "./Sidebar";
+import { isGenerating, NEW, type ChatStore, type Snapshot } from "./store";
+import { useMediaQuery } from "./useMediaQuery";
+import { Welcome } from "./Welcome";
+
+const NARROW = "(max-width: 52rem)";
+
+export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Speech }) {
+  const [speech, setSpeech] = useState(firstSpeech);
+  const snapshot = useSyncExternalStore(store.subscribe, store.snapshot);
+
+  useEffect(() => void store.start(), [store]);
+  useEffect(() => void (document.documentElement.lang = speech.language), [speech]);
+  useEffect(() => {
+    const comeBack = () => void (document.visibilityState === "visible" && store.comeBack());
+    const move = () => store.open(location.hash.slice(1));
+    document.addEventListener("visibilitychange", comeBack);
+    window.addEventListener("popstate", move);
+    return () => {
+      document.removeEventListener("visibilitychange", comeBack);
+      window.removeEventListener("popstate", move);
+    };
+  }, [store]);
+
+  async function speak(language: string): Promise<void> {
+    rememberLanguage(language);
+    setSpeech({ language, words: await loadWords(language) });
+  }
+
+  return (
+    <SpeechProvider speech={speech}>
+      {snapshot.app ? (
+        <Room store={store} snapshot={snapshot} onLanguage={(language) => void speak(language)} />
+      ) : snapshot.problem && snapshot.problem.status > 0 ? (
+        <NoEntry status={snapshot.problem.status} message={snapshot.problem.message} />
+      ) : (
+        <Starting waiting={snapshot.problem !== null} />
+      )}
+    </SpeechProvider>
+  );
+}
+
+interface RoomProps {
+  store: ChatStore;
+  snapshot: Snapshot;
+  onLanguage: (language: string) => void;
+}
+
+function Room({ store, snapshot, onLanguage }: RoomProps) {
+  const words = useWords();
+  const narrow = useMediaQuery(NARROW);
+  const [drawerOpen, setDrawerOpen] = useState(false);
+  const [aboutOpen, setAboutOpen] = useState(false);
+  const menuButton = useRef<HTMLButtonElement>(null);
+  const composer = useRef<HTMLTextAreaElement>(null);
+  const { openId: id, app } = snapshot;
+  const chat = store.chat(id);
+  const generating = isGenerating(chat);
+  const title = snapshot.conversations.find((c) => c.id === id)?.title || words("untitled");
+  const empty = chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.error;
+
+  useEffect(() => void (document.title = words("documentTitle", { title })), [words, title]);
+
+  function closeDrawer(): void {
+    setDrawerOpen(false);
+    menuButton.current?.focus();
+  }
+
+  function open(conversationId: string): void {
+    store.open(conversationId);
+    setDrawerOpen(false);
+    if (!window.matchMedia("(pointer: coarse)").matches) composer.current?.focus();
+  }
+
+  useEffect(() => {
+    function key(event: KeyboardEvent): void {
+      if (document.querySelector("dialog[open]") || event.isComposing) return;
+      if (event.key === "Escape") {
+        if (narrow && drawerOpen) closeDrawer();
+        else if (generating) void store.stop(id);
+      } else if ((event.ctrlKey || event.metaKey) && event.shiftKey && event.key.toLowerCase() === "o") {
+        event.preventDefault();
+        open(NEW);
+      } else if (event.key === "/" && !isTyping(event.target)) {
+        event.preventDefault();
+        composer.current?.focus();
+      }
+    }
+    document.addEventListener("keydown", key);
+    return () => document.removeEventListener("keydown", key);
+  });
+
+  if (!app) return null;
+  return (
+    <div className="page">
+      <a className="skip" href="#composer" onClick={(event) => (event.preventDefault(), composer.current?.focus())}>
+        {words("skip")}
+      </a>
+      <Sidebar
+        store={store}
+        snapshot={snapshot}
+        narrow={narrow}
+        shown={!narrow || drawerOpen}
+        onOpen={open}
+        onClose={closeDrawer}
+        onLanguage={onLanguage}
+      />
+      <main inert={narrow && drawerOpen}>
+        <header className="top">
+          {narrow && (
+            <button type="button" className="quiet" ref={menuButton} aria-label={words("openMenu")} aria-expanded={drawerOpen} onClick={() => setDrawerOpen(true)}>
+              <MenuIcon />
+            </button>
+          )}
+          {!empty && <h1>{title}</h1>}
+          <button type="button" className="model" title={words("aboutModel")} onClick={() => setAboutOpen(true)}>
+            {app.model.id}
+          </button>
+        </header>
+        {snapshot.away && (
+          <p className="banner" role="status">
+            {words("away")}
+          </p>
+        )}
+        {empty ? (
+          <Welcome app={app} first={snapshot.conversations.length === 0} onPick={(text) => void store.send(id, text)} />
+        ) : (
+          <Conversation key={id} id={id} chat={chat} store={store} />
+        )}
+        <Composer
+          field={composer}
+          text={store.draft(id)}
+          busy={generating || (chat.pending !== null && chat.pending.error === null)}
+          generating={generating}
+          modelId={app.model.id}
+          onText={(text) => store.setDraft(id, text)}
+          onSend={(text) => void store.send(id, text)}
+          onStop={() => void store.stop(id)}
+        />
+      </main>
+      {aboutOpen && <AboutModel model={app.model} version={app.version} onClose={() => setAboutOpen(false)} />}
+      <Announcer spoken={snapshot.spoken} />
+    </div>
+  );
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.matches("input, textarea, select");
+}

@@ -1,0 +1,140 @@
+// The messages. A question just sent is pinned near the top and its answer fills the space below; nothing moves the
+// reader after that, except following the end once they have asked for it.
+import { memo, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
+import type { Message } from "./api";
+import { useWords } from "./i18n";
+import { DownIcon } from "./icons";
+import { MessageView, PendingView } from "./MessageView";
+import { isGenerating, type Chat, type ChatStore } from "./store";
+
+/** Closer to the end than this counts as being there, in pixels. */
+const NEAR_PX = 48;
+
+interface ConversationProps {
+  id: string;
+  chat: Chat;
+  store: ChatStore;
+}
+
+export const Conversation = memo(function Conversation({ id, chat, store }: ConversationProps) {
+  const words = useWords();
+  const scroller = useRef<HTMLDivElement>(null);
+  const [pinned, setPinned] = useState(chat.pending !== null);
+  const following = useRef(false);
+  const lastTop = useRef(0);
+  const [away, setAway] = useState(false);
+  const shown = chat.messages.length > 0;
+  const asked = chat.pending?.clientId ?? null;
+
+  const measure = useCallback(() => {
+    const element = scroller.current;
+    if (!element) return;
+    const distance = element.scrollHeight - element.clientHeight - element.scrollTop;
+    setAway(distance > NEAR_PX);
+    // Only a reader's own movement decides whether the end is followed.
+    if (element.scrollTop < lastTop.current - 1) following.current = false;
+    lastTop.current = element.scrollTop;
+  }, []);
+
+  const toEnd = useCallback((behavior: ScrollBehavior) => {
+    const element = scroller.current;
+    element?.scrollTo({ top: element.scrollHeight, behavior });
+  }, []);
+
+  useLayoutEffect(() => {
+    if (!asked) return;
+    following.current = false;
+    setPinned(true);
+  }, [asked]);
+  useLayoutEffect(() => {
+    if (asked && pinned) scroller.current?.querySelector(".turn:last-of-type")?.scrollIntoView({ block: "start" });
+  }, [asked, pinned]);
+  useLayoutEffect(() => {
+    if (shown && !pinned) toEnd("instant");
+    // Once, when the conversation is first shown.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [shown]);
+  useLayoutEffect(() => {
+    if (following.current) toEnd("instant");
+    measure();
+  }, [chat, measure, toEnd]);
+  useEffect(() => {
+    const element = scroller.current;
+    if (!element) return;
+    const observer = new ResizeObserver(() => {
+      element.style.setProperty("--view", `${element.clientHeight}px`);
+      measure();
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [measure]);
+
+  function retry(): void {
+    const question = chat.messages.findLast((m) => m.role === "user");
+    if (chat.pending) void store.send(id, chat.pending.content, chat.pending.clientId);
+    else if (question) void store.send(id, question.content);
+  }
+
+  const turns = groupTurns(chat.messages);
+  return (
+    <div className="scroll-frame">
+      <div className="scroller" ref={scroller} onScroll={measure} tabIndex={0} role="region" aria-label={words("conversations")}>
+        <div className="messages" aria-busy={isGenerating(chat)}>
+          {chat.loading && <p className="fine">{words("loading")}</p>}
+          {chat.error !== null && (
+            <div className="trouble" role="alert">
+              <p>
+                {words("loadFailed")} {chat.error || words("unreachable")}
+              </p>
+              <button type="button" onClick={() => store.reload(id)}>
+                {words("retry")}
+              </button>
+            </div>
+          )}
+          {turns.map((turn, index) => {
+            const last = index === turns.length - 1 && !chat.pending;
+            return (
+              <div className="turn" key={turn[0]?.id} data-pinned={last && pinned}>
+                {turn.map((message, place) => (
+                  <MessageView
+                    key={message.id}
+                    message={message}
+                    onRetry={last && place === turn.length - 1 && !isGenerating(chat) ? retry : null}
+                  />
+                ))}
+              </div>
+            );
+          })}
+          {chat.pending && (
+            <div className="turn" data-pinned={pinned}>
+              <PendingView pending={chat.pending} onRetry={retry} onEdit={() => store.withdraw(id)} />
+            </div>
+          )}
+        </div>
+      </div>
+      {away && (
+        <button
+          type="button"
+          className="latest"
+          onClick={() => {
+            following.current = true;
+            toEnd("smooth");
+          }}
+        >
+          <DownIcon />
+          {words("latest")}
+        </button>
+      )}
+    </div>
+  );
+});
+
+/** A turn is a question and what answers it. */
+function groupTurns(messages: Message[]): Message[][] {
+  const turns: Message[][] = [];
+  for (const message of messages) {
+    if (message.role === "user" || turns.length === 0) turns.push([message]);
+    else turns.at(-1)?.push(message);
+  }
+  return turns;
+}

@@ -1,0 +1,79 @@
+// An answer's Markdown, block by block. Raw HTML stays text, images become links (nothing is ever fetched from another
+// host), links open in a new tab and tell nobody where they were clicked.
+import { memo, useMemo, type ComponentProps, type ReactNode } from "react";
+import ReactMarkdown, { type Components } from "react-markdown";
+import remarkGfm from "remark-gfm";
+import remend from "remend";
+import { settled, splitBlocks } from "./blocks";
+import { CodeBlock } from "./CodeBlock";
+import { useWords } from "./i18n";
+import { later, useLater } from "./later";
+import { mayHoldMaths, normaliseMaths } from "./maths";
+
+const typesetting = later(() => import("./typesetting"));
+
+/** `growing` says that more text will come: unclosed marks at the end are then closed, so that nothing flashes. */
+export function Markdown({ text, growing = false }: { text: string; growing?: boolean }) {
+  const blocks = useMemo(() => splitBlocks(text), [text]);
+  return (
+    <div className="markdown">
+      {blocks.map((block, index) => (
+        <Block key={index} text={growing && index === blocks.length - 1 ? repaired(block) : block} />
+      ))}
+    </div>
+  );
+}
+
+function repaired(block: string): string {
+  return remend(settled(block), { linkMode: "text-only" });
+}
+
+const Block = memo(function Block({ text }: { text: string }) {
+  const maths = useLater(typesetting, mayHoldMaths(text));
+  return (
+    <ReactMarkdown
+      components={COMPONENTS}
+      remarkPlugins={[remarkGfm, ...(maths?.remarkPlugins ?? [])]}
+      rehypePlugins={maths?.rehypePlugins ?? []}
+    >
+      {normaliseMaths(text)}
+    </ReactMarkdown>
+  );
+});
+
+function OutsideLink({ href, children }: { href?: string | undefined; children?: ReactNode }) {
+  if (!href) return <>{children}</>;
+  return (
+    <a href={href} target="_blank" rel="noopener noreferrer nofollow">
+      {children}
+    </a>
+  );
+}
+
+function WideTable(props: ComponentProps<"table">) {
+  const words = useWords();
+  // Wide tables scroll by themselves and can be reached by keyboard.
+  return (
+    <div className="wide" tabIndex={0} role="region" aria-label={words("table")}>
+      <table>{props.children}</table>
+    </div>
+  );
+}
+
+const COMPONENTS: Components = {
+  a: ({ href, children }) =>
+    // A footnote's link stays on the page, where the address names the conversation: show its text only.
+    href?.startsWith("#") ? <>{children}</> : <OutsideLink href={href}>{children}</OutsideLink>,
+  img: ({ src, alt }) => (
+    <OutsideLink href={typeof src === "string" ? src : undefined}>{alt || (typeof src === "string" ? src : "")}</OutsideLink>
+  ),
+  table: WideTable,
+  pre: ({ node }) => {
+    const code = node?.children[0];
+    if (code?.type !== "element") return null;
+    const classes = code.properties["className"];
+    const language = Array.isArray(classes) ? String(classes[0] ?? "").replace(/^language-/, "") : "";
+    const first = code.children[0];
+    return <CodeBlock code={first?.type === "text" ? first.value.replace(/\n$/, "") : ""} language={language} />;
+  },
+};

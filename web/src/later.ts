@@ -1,0 +1,32 @@
+// A module that is fetched on first need and then at hand for everyone.
+import { useEffect, useState } from "react";
+
+export interface Later<T> {
+  value: T | null;
+  load(): Promise<T>;
+}
+
+export function later<T>(load: () => Promise<T>): Later<T> {
+  let loading: Promise<T> | null = null;
+  const module: Later<T> = {
+    value: null,
+    load: () =>
+      (loading ??= load().then(
+        (value) => (module.value = value),
+        (error: unknown) => {
+          loading = null; // the next need tries again
+          throw error;
+        },
+      )),
+  };
+  return module;
+}
+
+/** The module's value once it is here; nothing is fetched until `needed`. */
+export function useLater<T>(module: Later<T>, needed: boolean): T | null {
+  const [, setLoaded] = useState(module.value !== null);
+  useEffect(() => {
+    if (needed && module.value === null) void module.load().then(() => setLoaded(true));
+  }, [module, needed]);
+  return needed ? module.value : null;
+}

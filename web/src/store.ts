@@ -1,0 +1,285 @@
+// What the page knows: conversations, their messages, and which are being answered. React reads snapshots; deltas are
+// gathered and published once per animation frame, so that a fast model never makes the page paint twice for nothing.
+import { api, ApiError, type AppState, type ConversationSummary, type Message } from "./api";
+import { recall, remember } from "./memory";
+import { follow, type Cursor } from "./stream";
+
+/** A question on its way to the server, or refused by it. */
+export interface Pending {
+  clientId: string;
+  content: string;
+  error: string | null;
+}
+
+export interface Chat {
+  messages: Message[];
+  loading: boolean;
+  error: string | null;
+  pending: Pending | null;
+}
+
+export interface Snapshot {
+  app: AppState | null;
+  /** The page cannot start: no session (status 401) or another refusal. */
+  problem: { status: number; message: string } | null;
+  /** The server cannot be reached just now. */
+  away: boolean;
+  conversations: ConversationSummary[];
+  chats: Readonly<Record<string, Chat>>;
+  /** The conversation shown; NEW for one that does not exist yet. */
+  openId: string;
+  unread: ReadonlySet<string>;
+  /** Text not sent yet, by conversation. */
+  drafts: Readonly<Record<string, string>>;
+  /** Counts answers begun and ended here, for the spoken announcements. */
+  spoken: { event: "started" | "finished" | "failed"; count: number } | null;
+}
+
+export const NEW = "";
+const EMPTY: Chat = { messages: [], loading: false, error: null, pending: null };
+const RECONNECT_MS = 2000;
+
+export const isGenerating = (chat: Chat): boolean => chat.messages.at(-1)?.status === "generating";
+const draftName = (id: string): string => `draft.${id || "new"}`;
+
+export class ChatStore {
+  #snapshot: Snapshot = {
+    app: null,
+    problem: null,
+    away: false,
+    conversations: [],
+    chats: {},
+    openId: location.hash.slice(1),
+    unread: new Set(),
+    drafts: {},
+    spoken: null,
+  };
+  readonly #subscribers = new Set<() => void>();
+  readonly #following = new Map<string, () => void>();
+  readonly #cursors = new Map<string, Cursor>();
+  /** Text received since the last frame, by message. */
+  readonly #arrived = new Map<string, { conversationId: string; text: string }>();
+  #frame = 0;
+
+  snapshot = (): Snapshot => this.#snapshot;
+
+  subscribe = (subscriber: () => void): (() => void) => {
+    this.#subscribers.add(subscriber);
+    return () => this.#subscribers.delete(subscriber);
+  };
+
+  chat(id: string): Chat {
+    return this.#snapshot.chats[id] ?? EMPTY;
+  }
+
+  draft(id: string): string {
+    return this.#snapshot.drafts[id] ?? recall(draftName(id));
+  }
+
+  setDraft(id: string, text: string): void {
+    remember(draftName(id), text);
+    this.#change({ drafts: { ...this.#snapshot.drafts, [id]: text } });
+  }
+
+  /** Read everything the page starts from; called again until the server is there. */
+  async start(): Promise<void> {
+    try {
+      const app = await api.state();
+      this.#change({ app, problem: null, away: false });
+      await this.refresh();
+      this.open(this.#snapshot.openId);
+    } catch (error) {
+      const { status, message } = asApiError(error);
+      this.#change({ problem: { status, message } });
+      if (status === 0) setTimeout(() => void this.start(), RECONNECT_MS);
+    }
+  }
+
+  async refresh(): Promise<void> {
+    const { conversations } = await api.conversations();
+    this.#change({ conversations, away: false });
+    for (const { id, generating } of conversations) if (generating && !this.#following.has(id)) void this.#load(id);
+  }
+
+  /** Called when the reader comes back to the page: other tabs may have done something. */
+  async comeBack(): Promise<void> {
+    if (!this.#snapshot.app) return;
+    try {
+      await this.refresh();
+      const { openId } = this.#snapshot;
+      if (openId !== NEW && !this.#following.has(openId) && !this.chat(openId).pending) await this.#load(openId);
+    } catch (error) {
+      this.#change({ away: asApiError(error).status === 0 });
+    }
+  }
+
+  open(id: string): void {
+    if (location.hash.slice(1) !== id) history.pushState(null, "", id === NEW ? location.pathname : `#${id}`);
+    const unread = new Set(this.#snapshot.unread);
+    unread.delete(id);
+    this.#change({ openId: id, unread });
+    if (id !== NEW && !this.#snapshot.chats[id]) void this.#load(id);
+  }
+
+  async send(id: string, content: string, clientId: string = newClientId()): Promise<void> {
+    // The browser keeps the text as a draft until the server has it; only the field is emptied now.
+    this.#change({ drafts: { ...this.#snapshot.drafts, [id]: "" } });
+    this.#changeChat(id, { pending: { clientId, content, error: null } });
+    try {
+      if (id === NEW) id = await this.#begin();
+      const answer = await api.send(id, content, clientId);
+      this.setDraft(id, this.#snapshot.drafts[id] ?? "");
+      this.#changeChat(id, { pending: null, messages: merge(this.chat(id).messages, answer) });
+      this.#speak("started");
+      this.#follow(id);
+      await this.refresh();
+    } catch (error) {
+      const { status, message } = asApiError(error);
+      const { pending } = this.chat(id);
+      if (pending) this.#changeChat(id, { pending: { ...pending, error: message } });
+      else this.#change({ away: status === 0 });
+    }
+  }
+
+  /** Take a refused question back; its text goes into the composer again. */
+  withdraw(id: string): void {
+    const { pending } = this.chat(id);
+    this.#changeChat(id, { pending: null });
+    if (pending) this.setDraft(id, [pending.content, this.#snapshot.drafts[id]].filter(Boolean).join("\n"));
+  }
+
+  async stop(id: string): Promise<void> {
+    const message = this.chat(id).messages.at(-1);
+    if (message?.status !== "generating") return;
+    await api.stop(message.id).catch((error: unknown) => this.#change({ away: asApiError(error).status === 0 }));
+  }
+
+  async rename(id: string, title: string): Promise<void> {
+    const renamed = await api.rename(id, title);
+    this.#change({
+      conversations: this.#snapshot.conversations.map((c) => (c.id === id ? { ...c, title: renamed.title } : c)),
+    });
+  }
+
+  async remove(id: string): Promise<void> {
+    await api.remove(id);
+    this.#endFollowing(id);
+    this.#cursors.delete(id);
+    remember(draftName(id), "");
+    const { [id]: _removed, ...chats } = this.#snapshot.chats;
+    this.#change({ chats, conversations: this.#snapshot.conversations.filter((c) => c.id !== id) });
+    if (this.#snapshot.openId === id) this.open(NEW);
+  }
+
+  /** Make the conversation that the question waiting under NEW starts. */
+  async #begin(): Promise<string> {
+    const summary = await api.create();
+    const { [NEW]: waiting, ...chats } = this.#snapshot.chats;
+    this.#cursors.set(summary.id, { last: 0 });
+    const { drafts } = this.#snapshot;
+    remember(draftName(NEW), "");
+    remember(draftName(summary.id), waiting?.pending?.content ?? "");
+    this.#change({
+      chats: { ...chats, [summary.id]: { ...EMPTY, pending: waiting?.pending ?? null } },
+      conversations: [summary, ...this.#snapshot.conversations],
+      drafts: { ...drafts, [NEW]: "", [summary.id]: drafts[NEW] ?? "" },
+    });
+    if (this.#snapshot.openId === NEW) this.open(summary.id);
+    return summary.id;
+  }
+
+  async #load(id: string): Promise<void> {
+    if (!this.#snapshot.chats[id]) this.#changeChat(id, { loading: true });
+    try {
+      const { messages, last_event } = await api.conversation(id);
+      if (this.#following.has(id)) return; // a live answer knows more than this reply
+      this.#cursors.set(id, { last: last_event });
+      this.#changeChat(id, { messages, loading: false, error: null });
+      if (isGenerating(this.chat(id))) this.#follow(id);
+    } catch (error) {
+      this.#changeChat(id, { loading: false, error: asApiError(error).message });
+    }
+  }
+
+  reload(id: string): void {
+    this.#changeChat(id, { loading: true, error: null });
+    void this.#load(id);
+  }
+
+  #follow(id: string): void {
+    if (this.#following.has(id)) return;
+    const cursor = this.#cursors.get(id) ?? { last: 0 };
+    this.#cursors.set(id, cursor);
+    const end = follow(id, cursor, {
+      delta: (messageId, text) => this.#gather(id, messageId, text),
+      done: (message) => this.#finish(id, message),
+      away: (away) => this.#snapshot.away !== away && this.#change({ away }),
+      refused: (error) => {
+        this.#endFollowing(id);
+        this.#changeChat(id, { error: error.message });
+      },
+    });
+    this.#following.set(id, end);
+  }
+
+  #gather(conversationId: string, messageId: string, text: string): void {
+    const before = this.#arrived.get(messageId)?.text ?? "";
+    this.#arrived.set(messageId, { conversationId, text: before + text });
+    this.#frame ||= requestAnimationFrame(() => this.#publish());
+  }
+
+  #publish(): void {
+    this.#frame = 0;
+    for (const [messageId, { conversationId, text }] of this.#arrived) {
+      const messages = this.chat(conversationId).messages.map((m) =>
+        m.id === messageId ? { ...m, content: m.content + text } : m,
+      );
+      this.#changeChat(conversationId, { messages });
+    }
+    this.#arrived.clear();
+  }
+
+  #finish(id: string, message: Message): void {
+    this.#arrived.delete(message.id);
+    this.#changeChat(id, { messages: this.chat(id).messages.map((m) => (m.id === message.id ? message : m)) });
+    this.#speak(message.status === "failed" ? "failed" : "finished");
+    if (isGenerating(this.chat(id))) return;
+    this.#endFollowing(id);
+    if (this.#snapshot.openId !== id) this.#change({ unread: new Set(this.#snapshot.unread).add(id) });
+    void this.refresh().catch(() => this.#change({ away: true }));
+  }
+
+  #endFollowing(id: string): void {
+    this.#following.get(id)?.();
+    this.#following.delete(id);
+  }
+
+  #speak(event: "started" | "finished" | "failed"): void {
+    this.#change({ spoken: { event, count: (this.#snapshot.spoken?.count ?? 0) + 1 } });
+  }
+
+  #changeChat(id: string, change: Partial<Chat>): void {
+    this.#change({ chats: { ...this.#snapshot.chats, [id]: { ...this.chat(id), ...change } } });
+  }
+
+  #change(change: Partial<Snapshot>): void {
+    this.#snapshot = { ...this.#snapshot, ...change };
+    for (const subscriber of this.#subscribers) subscriber();
+  }
+}
+
+/** Add what the server answered to a question; both may be here already when the question was sent twice. */
+function merge(messages: Message[], answer: { user_message: Message; assistant_message: Message }): Message[] {
+  const known = new Set(messages.map((m) => m.id));
+  return [...messages, ...[answer.user_message, answer.assistant_message].filter((m) => !known.has(m.id))];
+}
+
+function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  throw error;
+}
+
+/** A random name for one question. `crypto.randomUUID` is missing on pages served over plain HTTP from another machine. */
+function newClientId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -7,8 +7,8 @@ import pytest
 
 from bise.engine.cache import KVCache
 from bise.engine.forward import Batch, Model
-from bise.engine.kernels import Floats, Kernels, choose_kernels
 from bise.engine.kernels.reference import NUMPY_KERNELS
+from bise.engine.kernels.table import Floats, Kernels, choose_kernels
 from bise.weights.files import open_weights
 from bise.weights.quantise import quantise_directory
 from bise.weights.spec import ModelSpec

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bise.engine.kernels import BLOCK, Floats
+from bise.engine.kernels.table import BLOCK, Floats
 from bise.weights.spec import ModelSpec
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from bise.engine.cache import KVCache, blocks_for, bytes_per_block
 from bise.engine.forward import Batch, Model
-from bise.engine.kernels import BLOCK, Floats
+from bise.engine.kernels.table import BLOCK, Floats
 from bise.engine.sampling import Sampler, SamplingParams
 from bise.errors import InputError
 

@@ -4,7 +4,6 @@ Matrices are packed once at load into the layout that the kernels stream through
 products are divided among threads by output rows, which changes no result: each row is summed by one thread, in order.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.engine.cache import KVCache
-from bise.engine.kernels import TILE, Floats, Ints, Kernels, pack_tiles
+from bise.engine.kernels.table import TILE, Floats, Ints, Kernels, pack_tiles
+from bise.engine.machine import usable_cores
 from bise.weights.files import QuantisedTensor, Weights, dequantise
 
 # Below this many multiplications a product is done before a second thread has woken up (about 50 µs).
@@ -66,7 +66,7 @@ class Model:
     ) -> None:
         self.spec = weights.spec
         self.kernels = kernels
-        self.num_threads = num_threads or os.cpu_count() or 1
+        self.num_threads = num_threads or usable_cores()
         self._threaded_product = threaded_product
         self._threads = ThreadPoolExecutor(self.num_threads - 1, "bise-matmul") if self.num_threads > 1 else None
         self._embeddings = _embedding_rows(weights)

@@ -10,7 +10,7 @@ import logging
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from bise.engine.core import EngineConfig, StepOutput
+from bise.engine.kernels.table import Progress as Progress
 from bise.engine.sampling import SamplingParams
 from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
 _ERRORS: dict[str, type[BiseError]] = {kind.__name__: kind for kind in (InputError, NotFoundError, UnavailableError)}
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
@@ -50,7 +50,7 @@ class EngineProcess:
     async def start(
         cls, directory: Path, config: EngineConfig | None = None, progress: Progress | None = None
     ) -> "EngineProcess":
-        """Start the child and wait until it can answer; `progress` is told (kernel, done, total) while it gets ready.
+        """Start the child and wait until it can answer; `progress` is told of each kernel that is compiled or loaded.
 
         Raises:
             InputError: the model's files are damaged.
@@ -75,7 +75,7 @@ class EngineProcess:
         """The child's process id, or None between two children."""
         return self._child.pid if self._child is not None else None
 
-    async def generate(self, prompt_ids: Sequence[int], params: SamplingParams) -> AsyncIterator[StepOutput]:
+    async def generate(self, prompt_ids: Sequence[int], params: SamplingParams) -> AsyncGenerator[StepOutput, None]:
         """Yield a request's outputs until one has a finish reason. Closing the iterator cancels within a step.
 
         Raises:

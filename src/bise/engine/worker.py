@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from bise.engine.core import Engine, EngineConfig
 from bise.engine.forward import Model
-from bise.engine.kernels import choose_kernels
+from bise.engine.kernels.table import choose_kernels
 from bise.engine.sampling import SamplingParams
 from bise.errors import BiseError
 from bise.weights.files import open_weights
@@ -36,9 +36,12 @@ class Channel:
         self._stream = stream
 
     def send(self, message: Message) -> None:
-        """Write one message at once."""
-        self._stream.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-        self._stream.flush()
+        """Write one message at once; the process ends when nobody reads it."""
+        try:
+            self._stream.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            os._exit(0)
 
 
 def main() -> None:

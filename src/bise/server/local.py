@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import cast
 
-from bise.engine.core import StepOutput
 from bise.engine.process import EngineProcess, Progress
 from bise.engine.sampling import SamplingParams
 from bise.engine.text import TextStream
@@ -112,7 +110,7 @@ class LocalBackend:
         )
         characters, stops, num_tokens = TextStream(self._tokenizer), StopStrings(request.stop), 0
         finish_reason: FinishReason = "stop"
-        outputs = cast(AsyncGenerator[StepOutput, None], self._engine.generate(prompt_ids, params))
+        outputs = self._engine.generate(prompt_ids, params)
         async with aclosing(outputs):
             async for output in outputs:
                 if output.finish_reason == "failed":

@@ -141,7 +141,10 @@ def remove_model(name: str) -> Path:
     path = find_model(name)
     if path.parent == _SHIPPED:
         raise InputError(f"{name} is part of the installed package and cannot be removed from the store.")
-    shutil.rmtree(path)
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
     return path
 
 

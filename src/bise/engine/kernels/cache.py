@@ -38,8 +38,13 @@ def compile_kernel(function: Callable[..., None], signature: str) -> Any:
 @cache
 def cache_directory() -> Path:
     """The directory for these sources, this numba and this processor."""
+    return directory_for(Path(__file__).parent)
+
+
+def directory_for(sources: Path) -> Path:
+    """The cache directory for the kernel sources in a directory."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.binding.get_host_cpu_name()}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(sources.glob("*.py")):
         digest.update(path.read_bytes())
     return cache_home() / "kernels" / digest.hexdigest()[:16]
 
@@ -53,10 +58,3 @@ def is_writable(directory: Path) -> bool:
             return True
     except OSError:
         return False
-
-
-def compiler_problem() -> str | None:
-    """Why numba cannot compile here, or None."""
-    if numba.config.DISABLE_JIT:
-        return "numba's compiler is switched off by NUMBA_DISABLE_JIT"
-    return None

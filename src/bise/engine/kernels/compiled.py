@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.engine.kernels import BLOCK, Floats, Ints, Kernels
 from bise.engine.kernels.cache import compile_kernel
 from bise.engine.kernels.simd import make_dot
+from bise.engine.kernels.table import BLOCK, Floats, Ints, Kernels, Progress
 
 float_4x1, float_1x2, float_1x1 = (make_dot(*shape, integers=False) for shape in ((4, 1), (1, 2), (1, 1)))
 int8_4x1, int8_1x2, int8_1x1 = (make_dot(*shape, integers=True) for shape in ((4, 1), (1, 2), (1, 1)))
@@ -150,8 +150,11 @@ _SIGNATURES: dict[str, tuple[Callable[..., None], str]] = {
 }
 
 
-def load_kernels(progress: Callable[[str, int, int], None] | None = None) -> Kernels:
-    """Compile every kernel, or load it from the cache; `progress` is told (kernel, done, total) before each."""
+KERNEL_NAMES = tuple(_SIGNATURES)
+
+
+def load_kernels(progress: Progress | None = None) -> Kernels:
+    """Compile every kernel, or load it from the cache."""
     compiled: dict[str, Any] = {}
     for done, (name, (function, signature)) in enumerate(_SIGNATURES.items()):
         if progress is not None:

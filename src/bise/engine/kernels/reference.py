@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.engine.kernels import BLOCK, TILE, Floats, Ints, Kernels
+from bise.engine.kernels.table import BLOCK, TILE, Floats, Ints, Kernels
 
 
 def rms_norm(x_TK: Floats, weight_K: Floats, epsilon: float, out_TK: Floats) -> None:

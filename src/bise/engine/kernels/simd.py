@@ -1,7 +1,7 @@
 """The vector loop under both matrix products, written in LLVM's own vectors of 16 floats.
 
 LLVM turns <16 x float> into whatever the processor has (one AVX-512, two AVX2 or four NEON registers), so one source
-serves them all. Each output row is a lane and sums its columns in order, whatever the number of tokens or tiles in
+serves them all. Each output row is a lane and adds its columns in order, whatever the number of tokens or tiles in
 flight: that is what makes results independent of the batch.
 """
 
@@ -13,106 +13,66 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 16
+from bise.engine.kernels.table import TILE
+
 _I8, _I32, _I64, _F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
-_BYTES, _INTS, _FLOATS = ir.VectorType(_I8, LANES), ir.VectorType(_I32, LANES), ir.VectorType(_F32, LANES)
+_BYTES, _INTS, _FLOATS = ir.VectorType(_I8, TILE), ir.VectorType(_I32, TILE), ir.VectorType(_F32, TILE)
 
 
-def _at(builder: Any, base: Any, byte_offset: Any, kind: Any) -> Any:
-    return builder.bitcast(builder.gep(base, [byte_offset]), kind.as_pointer())
+class _Array:
+    """A C-ordered array argument inside generated code."""
 
+    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
+        array = context.make_array(kind)(context, builder, value)
+        self._builder = builder
+        self._data = array.data
+        self._item = kind.dtype.bitwidth // 8
+        self.shape = cgutils.unpack_tuple(builder, array.shape)
 
-def _splat(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(_FLOATS, ir.Undefined)
-    return builder.shuffle_vector(
-        builder.insert_element(undefined, scalar, _I32(0)), undefined, ir.Constant(_INTS, [0] * LANES)
-    )
+    def load(self, kind: Any, *indices: Any) -> Any:
+        """The value or vector of `kind` that begins at an element."""
+        return self._builder.load(self._place(kind, indices), align=self._item)
 
+    def store(self, value: Any, *indices: Any) -> None:
+        """Put a value or vector where an element begins."""
+        self._builder.store(value, self._place(value.type, indices), align=self._item)
 
-def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
-    return builder.bitcast(context.make_array(array_type)(context, builder, array).data, _I8.as_pointer())
-
-
-def _multiply_add(builder: Any, x: Any, y: Any, z: Any) -> Any:
-    kind = ir.FunctionType(_FLOATS, [_FLOATS, _FLOATS, _FLOATS])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.v16f32"), [x, y, z])
-
-
-def _add_columns(
-    builder: Any,
-    columns: Any,
-    sums: list[list[Any]],
-    weights_at: Callable[[int, Any], Any],
-    x_at: Callable[[int, Any], Any],
-) -> None:
-    """sums[token][tile] += weight[tile][column] * x[token][column] for every column."""
-    with cgutils.for_range(builder, columns, intp=_I64) as loop:
-        vectors = [weights_at(tile, loop.index) for tile in range(len(sums[0]))]
-        for token, row in enumerate(sums):
-            x = _splat(builder, x_at(token, loop.index))
-            for tile, total in enumerate(row):
-                builder.store(_multiply_add(builder, vectors[tile], x, builder.load(total)), total)
+    def _place(self, kind: Any, indices: tuple[Any, ...]) -> Any:
+        offset = indices[0]
+        for index, length in zip(indices[1:], self.shape[1:], strict=True):
+            offset = self._builder.add(self._builder.mul(offset, length), index)
+        return self._builder.bitcast(self._builder.gep(self._data, [offset]), kind.as_pointer())
 
 
 def make_dot(num_tokens: int, num_tiles: int, *, integers: bool) -> Any:
-    """An intrinsic `dot(x, tiles, scales, out, token, tile)` for a block of tokens and tiles beginning there.
+    """An intrinsic `dot(x, tiles, scales, out, token, tile)` for a block of tokens and tiles that begins there.
 
     x [T, K], tiles [tiles, K, 16] float32 or int8, scales [tiles, K / group, 16] (ignored for floats), out [T, N].
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x, tiles, scales, out = (
-            _data(context, builder, kind, value) for kind, value in zip(signature.args[:4], arguments[:4], strict=True)
-        )
-        shapes = [
-            cgutils.unpack_tuple(builder, context.make_array(kind)(context, builder, value).shape)
-            for kind, value in zip(signature.args[:4], arguments[:4], strict=True)
-        ]
-        columns, groups, width = shapes[0][1], shapes[2][1], shapes[3][1]
-        token, tile = arguments[4], arguments[5]
-        item = 1 if integers else 4
-        sums = [
-            [cgutils.alloca_once_value(builder, ir.Constant(_FLOATS, [0.0] * LANES)) for _ in range(num_tiles)]
-            for _ in range(num_tokens)
-        ]
+        arrays = zip(signature.args[:4], arguments[:4], strict=True)
+        x, weights, scales, out = (_Array(context, builder, kind, value) for kind, value in arrays)
+        tokens = [builder.add(arguments[4], _I64(i)) for i in range(num_tokens)]
+        tiles = [builder.add(arguments[5], _I64(i)) for i in range(num_tiles)]
+        zero = ir.Constant(_FLOATS, [0.0] * TILE)
+        sums = [[cgutils.alloca_once_value(builder, zero) for _ in tiles] for _ in tokens]
 
-        def offset(row: Any, row_length: Any, column: Any, size: int) -> Any:
-            return builder.mul(builder.add(builder.mul(row, row_length), column), _I64(size))
-
-        def x_at(index: int, column: Any) -> Any:
-            return builder.load(_at(builder, x, offset(builder.add(token, _I64(index)), columns, column, 4), _F32))
-
-        def load_tile(index: int, column: Any) -> Any:
-            row = builder.add(tile, _I64(index))
-            kind = _BYTES if integers else _FLOATS
-            return builder.load(_at(builder, tiles, offset(row, columns, column, LANES * item), kind), align=item)
+        def add_column(column: Any, load_weights: Callable[[int], Any]) -> None:
+            vectors = [load_weights(i) for i in range(num_tiles)]
+            for token, row in zip(tokens, sums, strict=True):
+                value = _splat(builder, x.load(_F32, token, column))
+                for vector, total in zip(vectors, row, strict=True):
+                    builder.store(_multiply_add(builder, vector, value, builder.load(total)), total)
 
         if integers:
-            size = builder.sdiv(columns, groups)
-            with cgutils.for_range(builder, groups, intp=_I64) as group:
-                factors = [
-                    builder.load(
-                        _at(
-                            builder, scales, offset(builder.add(tile, _I64(i)), groups, group.index, LANES * 4), _FLOATS
-                        ),
-                        align=4,
-                    )
-                    for i in range(num_tiles)
-                ]
-                start = builder.mul(group.index, size)
-
-                def scaled(index: int, column: Any) -> Any:
-                    loaded = load_tile(index, builder.add(start, column))
-                    return builder.fmul(builder.sitofp(builder.sext(loaded, _INTS), _FLOATS), factors[index])
-
-                _add_columns(builder, size, sums, scaled, lambda index, column: x_at(index, builder.add(start, column)))
+            _for_int8_columns(builder, weights, scales, tiles, add_column)
         else:
-            _add_columns(builder, columns, sums, load_tile, x_at)
-        for i, row in enumerate(sums):
-            for j, total in enumerate(row):
-                column = builder.mul(builder.add(tile, _I64(j)), _I64(LANES))
-                place = _at(builder, out, offset(builder.add(token, _I64(i)), width, column, 4), _FLOATS)
-                builder.store(builder.load(total), place, align=4)
+            with cgutils.for_range(builder, weights.shape[1], intp=_I64) as loop:
+                add_column(loop.index, lambda i: weights.load(_FLOATS, tiles[i], loop.index, _I64(0)))
+        for token, row in zip(tokens, sums, strict=True):
+            for tile, total in zip(tiles, row, strict=True):
+                out.store(builder.load(total), token, builder.mul(tile, _I64(TILE)))
         return context.get_dummy_value()
 
     @intrinsic
@@ -121,3 +81,31 @@ def make_dot(num_tokens: int, num_tiles: int, *, integers: bool) -> Any:
         return types.void(x, tiles, scales, out, types.int64, types.int64), generate
 
     return dot
+
+
+def _for_int8_columns(
+    builder: Any, weights: _Array, scales: _Array, tiles: list[Any], add_column: Callable[[Any, Any], None]
+) -> None:
+    """Visit every column with its weights turned to floats; a group's scales are loaded once."""
+    size = builder.sdiv(weights.shape[1], scales.shape[1])
+    with cgutils.for_range(builder, scales.shape[1], intp=_I64) as group:
+        factors = [scales.load(_FLOATS, tile, group.index, _I64(0)) for tile in tiles]
+        with cgutils.for_range(builder, size, intp=_I64) as loop:
+            column = builder.add(builder.mul(group.index, size), loop.index)
+
+            def load_weights(i: int) -> Any:
+                stored = weights.load(_BYTES, tiles[i], column, _I64(0))
+                return builder.fmul(builder.sitofp(builder.sext(stored, _INTS), _FLOATS), factors[i])
+
+            add_column(column, load_weights)
+
+
+def _splat(builder: Any, scalar: Any) -> Any:
+    undefined = ir.Constant(_FLOATS, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, _I32(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(_INTS, [0] * TILE))
+
+
+def _multiply_add(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    kind = ir.FunctionType(_FLOATS, [_FLOATS, _FLOATS, _FLOATS])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.v16f32"), [x, y, z])

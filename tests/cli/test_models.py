@@ -1,0 +1,87 @@
+"""`bise pull`, `bise models` and `bise doctor` print results on stdout, words on stderr, and sentences when wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bise.cli.main import run
+from bise.weights.spec import ModelSpec
+from tests.random_models import TINY, write_model
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BISE_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    directory = write_model(tmp_path / "source", TINY)
+    (directory / "tekken.json").write_text("{}", encoding="utf-8")
+    (directory / "card.md").write_text("# Tiny\n", encoding="utf-8")
+    return str(directory)
+
+
+def bise(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        run(arguments)
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def test_pull_list_show_remove(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bise("pull", source, "--name", "tiny", "--bits", "8", "--json") == 0
+    pulled = json.loads(capsys.readouterr().out)
+    assert pulled["parameters"] == ModelSpec.num_parameters(TINY)
+    assert pulled["bits"] == 8
+    assert bise("models", "list", "--json") == 0
+    assert "tiny" in [model["name"] for model in json.loads(capsys.readouterr().out)]
+    assert bise("models") == 0
+    assert "8-bit weights" in capsys.readouterr().out
+    assert bise("models", "show", "tiny") == 0
+    assert "# Tiny" in capsys.readouterr().out
+    assert bise("models", "show", str(tmp_path / "home/models/tiny"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["card"] == "# Tiny\n"
+    assert bise("models", "remove", "tiny") == 0
+    assert bise("models", "show", "tiny") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["models", "show", "nothing"], "no model named nothing"),
+        (["models", "remove", "../x"], "not a model's name"),
+        (["pull", "nowhere", "--name", "x"], "no directory at nowhere"),
+        (["pull", "nowhere", "--name", "x", "--bits", "4"], "4"),
+        (["pull", "nowhere"], "--name"),
+    ],
+)
+def test_mistakes_are_sentences(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bise(*arguments) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.out == ""
+
+
+def test_doctor_says_what_is_here_and_what_is_missing(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bise("doctor", "--warm", "--json") == 0
+    findings = json.loads(capsys.readouterr().out)
+    assert findings["kernels"] == "numba"
+    assert findings["kernels_compiled"]
+    assert findings["cores"] >= 1
+    assert bise("pull", source, "--name", "tiny") == 0
+    capsys.readouterr()
+    assert bise("doctor") == 0
+    words = capsys.readouterr().out
+    assert "tiny" in words
+    assert "There is no model." not in words
+
+
+def test_doctor_names_the_slow_path(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    numba = pytest.importorskip("numba")
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert bise("doctor", "--json") == 0
+    findings = json.loads(capsys.readouterr().out)
+    assert findings["kernels"] == "numpy"
+    assert any("NUMBA_DISABLE_JIT" in sentence for sentence in findings["missing"])

@@ -1,0 +1,56 @@
+"""Compiled kernels are kept for exactly these sources, this numba and this processor."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bise.engine.kernels import cache
+from bise.engine.warm import warm, warmth
+
+SCRIPT = """
+from bise.engine.warm import warm, warmth
+before = warmth().is_warm
+seen = []
+warm(lambda *progress: seen.append(progress))
+print(before, warmth().is_warm, seen[0][1:], len(seen))
+"""
+
+
+@pytest.mark.slow
+def test_the_second_start_compiles_nothing(tmp_path: Path) -> None:
+    def start() -> tuple[str, dict[Path, int]]:
+        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, check=True)
+        return done.stdout.decode().strip(), {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
+
+    first, compiled = start()
+    second, after = start()
+    assert (first, second) == ("False True (0, 6) 6", "True True (0, 6) 6")
+    assert len(compiled) == 6
+    assert after == compiled
+
+
+def test_the_cache_is_named_by_its_sources(tmp_path: Path) -> None:
+    sources = tmp_path / "kernels"
+    sources.mkdir()
+    (sources / "simd.py").write_text("one", encoding="utf-8")
+    first = cache.directory_for(sources)
+    assert cache.directory_for(sources) == first
+    (sources / "simd.py").write_text("two", encoding="utf-8")
+    assert cache.directory_for(sources) != first
+
+
+def test_warm_leaves_a_machine_that_says_so() -> None:
+    warm()
+    found = warmth()
+    assert (found.kernels, found.reason, found.is_warm) == ("numba", None, True)
+    assert found.cache == cache.cache_directory()
+
+
+def test_a_cache_that_cannot_be_written_is_noticed(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    assert not cache.is_writable(blocked / "kernels")

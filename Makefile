@@ -12,12 +12,12 @@ BOOTSTRAP := command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) he
 CLIENT := build/axe.min.js
 NOT_HERE := peers or gpu or network
 
-.PHONY: help chat web test test-fast test-peers check chromium clean
+.PHONY: help chat web test test-fast test-peers reference check chromium clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-chat: $(if $(wildcard $(DEV)),$(DEV),$(RUNTIME)) ## install what is missing, then talk to the model
+chat: $(if $(wildcard $(DEV)),$(CLIENT),$(RUNTIME)) ## install what is missing, then talk to the model
 	@echo "From now on, without make: source $(VENV)/bin/activate, then bise"
 	@$(BIN)/bise
 
@@ -32,6 +32,9 @@ test-fast: $(DEV) ## the quick tests: no browser, nothing slow
 test-peers: $(DEV) $(PEERS)/.installed ## against other people's programs, in an environment of their own
 	BISE_PEERS_PYTHON=$(PEERS)/bin/python $(BIN)/pytest -m peers
 
+reference: $(DEV) ## write docs/commands.md from the commands' own help
+	$(BIN)/python -m bise.cli.reference > docs/commands.md
+
 check: $(DEV) ## style, types, imports, spelling, dependencies, dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,11 +45,12 @@ check: $(DEV) ## style, types, imports, spelling, dependencies, dead code
 	$(BIN)/vulture src --min-confidence 80
 
 clean: ## remove the environments and everything built
-	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist src/bise/app/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 2>/dev/null)
 	@$(BOOTSTRAP) $(VENV)
 	$(BIN)/python $(INSTALL) .
+	$(BIN)/bise doctor --warm >/dev/null
 	@touch $@
 
 # The editable install replaces the plain one, so `make chat` uses the checkout from then on.

@@ -54,7 +54,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
-            f"There is no recipe at {path}. Give the path of a TOML file, for example recipes/tiny.toml."
+            f"There is no recipe at {path}. Give the path of a TOML file, for example recipes/tiny/curate.toml."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The recipe {path} could not be read: {error}.") from None

@@ -1,13 +1,12 @@
 """A card repeats what the records say, and only that."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from bise.openness.card import model_card
 from bise.runs import RunDirectory, run_input
-from bise.weights.spec import ModelSpec
+from bise.weights.spec import ModelSpec, write_spec
 
 SPEC = ModelSpec(8192, 256, 6, 4, 2, 64, 704, 512, tied_embeddings=True)
 SOURCE = {"licence": "CC0 1.0 | public domain", "repository": "https://example.org/a", "commit": "0123456789abcdef"}
@@ -15,8 +14,6 @@ SOURCE = {"licence": "CC0 1.0 | public domain", "repository": "https://example.o
 
 def trained_facts(loss: float) -> dict[str, object]:
     return {
-        "parameters": SPEC.num_parameters(),
-        "spec": asdict(SPEC),
         "steps": 700,
         "tokens": 1_234_567,
         "loss": loss,
@@ -37,6 +34,9 @@ def tuned(tmp_path: Path) -> Path:
     tuned = RunDirectory(tmp_path, "tune", "a")
     config = {"description": "A demonstration.", "licence": "Apache-2.0"}
     facts = trained_facts(1.987) | {"sources": {"talk": {**SOURCE, "conversations": 99}}}
+    for run in (trained, tuned):
+        (run.path / "model").mkdir()
+        write_spec(run.path / "model", SPEC)
     tuned.finish(config, [run_input(trained.path)], facts)
     return tuned.path
 

@@ -143,3 +143,9 @@ def test_a_damaged_manifest_of_a_run_is_a_sentence(tmp_path: Path) -> None:
     (run / "manifest.json").write_text(json.dumps({"stage": "train"})[:5], encoding="utf-8")
     with pytest.raises(InputError, match="damaged"):
         store.pull(run, "mine")
+
+
+def test_a_card_given_replaces_the_source_s_and_is_in_the_manifest(tmp_path: Path) -> None:
+    path = store.pull(finished_run(tmp_path / "runs"), "mine", card="# Another\n")
+    assert store.read_card(path) == "# Another\n"
+    assert {output.path for output in read_manifest(path).outputs} >= {"card.md", "spec.json"}

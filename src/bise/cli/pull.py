@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from bise.errors import BiseError
+
 
 @click.command("pull")
 @click.argument("source", type=click.Path(path_type=Path))
@@ -15,9 +17,24 @@ def command(source: Path, name: str, bits: str | None, as_json: bool) -> None:
     """Take a model into the store: SOURCE is a finished train or tune run, or a model's directory."""
     from bise.weights.store import describe, pull
 
-    model = describe(pull(source, name, int(bits) if bits else None))
+    precision = int(bits) if bits else None
+    model = describe(pull(source, name, precision, _card(source, name, precision)))
     if as_json:
         click.echo(json.dumps({"name": model.name, "path": str(model.path), **model.facts()}))
         return
     click.echo(f"{model.name}: {model.summary()}")
     click.echo(f'Talk to it with: bise ask -m {model.name} "…"', err=True)
+
+
+def _card(source: Path, name: str, bits: int | None) -> str | None:
+    """The card of a run's model; a run that was brought here without its parents has none, and the user is told."""
+    from bise.openness.card import model_card
+    from bise.runs import MANIFEST, read_manifest
+
+    if not (source / MANIFEST).is_file() or read_manifest(source).stage not in ("train", "tune"):
+        return None
+    try:
+        return model_card(source, name, bits)
+    except BiseError as error:
+        click.echo(f"The model gets no card, because its lineage cannot be followed: {error}", err=True)
+        return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from bise.openness.lineage import Ancestor, ancestors
 from bise.runs import Manifest
+from bise.weights.spec import ModelSpec, read_spec
 
 Facts = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ def model_card(run: Path, name: str, bits: int | None) -> str:
     sections = [
         f"# {name}\n",
         _about(line),
-        _shape(line[0].manifest.facts, bits),
+        _shape(read_spec(run / "model"), bits),
         *(_training(ancestor.manifest) for ancestor in line if ancestor.manifest.stage in ("tune", "train")),
         _sources(line),
         _lineage(line),
@@ -44,15 +45,14 @@ def _about(line: Sequence[Ancestor]) -> str:
     return text + (f"Licence of the weights: {config['licence']}.\n" if config.get("licence") else "")
 
 
-def _shape(facts: Facts, bits: int | None) -> str:
-    spec: Facts = facts["spec"]
+def _shape(spec: ModelSpec, bits: int | None) -> str:
     rows = [
         ("Architecture", "Mistral (decoder, grouped-query attention, SwiGLU, RoPE)"),
-        ("Parameters", f"{facts['parameters']:,}"),
-        ("Layers × width", f"{spec['num_layers']} × {spec['hidden_size']}, feed-forward {spec['ffn_size']}"),
-        ("Heads", f"{spec['num_heads']} of {spec['head_dim']}, {spec['num_kv_heads']} for keys and values"),
-        ("Vocabulary", f"{spec['vocab_size']:,} tokens" + (", embeddings tied" if spec["tied_embeddings"] else "")),
-        ("Context", f"{spec['context_length']:,} tokens"),
+        ("Parameters", f"{spec.num_parameters():,}"),
+        ("Layers × width", f"{spec.num_layers} × {spec.hidden_size}, feed-forward {spec.ffn_size}"),
+        ("Heads", f"{spec.num_heads} of {spec.head_dim}, {spec.num_kv_heads} for keys and values"),
+        ("Vocabulary", f"{spec.vocab_size:,} tokens" + (", embeddings tied" if spec.tied_embeddings else "")),
+        ("Context", f"{spec.context_length:,} tokens"),
         ("Stored weights", f"{bits} bits" if bits else "as trained"),
     ]
     return "## Shape\n\n" + _table(("", ""), rows)

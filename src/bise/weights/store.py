@@ -148,10 +148,10 @@ def remove_model(name: str) -> Path:
     return path
 
 
-def pull(source: Path, name: str, bits: int | None = None) -> Path:
+def pull(source: Path, name: str, bits: int | None = None, card: str | None = None) -> Path:
     """Take a finished train or tune run, or a model directory, into the store as `name`; returns its directory.
 
-    `bits` 8 or 16 changes the weights' precision; None keeps it.
+    `bits` 8 or 16 changes the weights' precision; None keeps it. `card` is Markdown that replaces the source's card.
 
     Raises:
         NotFoundError: there is nothing at `source`, or its run did not finish.
@@ -166,14 +166,14 @@ def pull(source: Path, name: str, bits: int | None = None) -> Path:
     models_directory().mkdir(parents=True, exist_ok=True)
     temporary = models_directory() / f".{name}.{os.getpid()}.part"
     try:
-        install(source, temporary, name, bits)
+        install(source, temporary, name, bits, card)
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 
-def install(source: Path, target: Path, name: str, bits: int | None) -> None:
+def install(source: Path, target: Path, name: str, bits: int | None, card: str | None) -> None:
     """Write the model of a run, or a model directory, to the new directory `target`, checked, manifest last."""
     started = time.monotonic()
     directory, parent, facts = _resolve(source)
@@ -189,6 +189,8 @@ def install(source: Path, target: Path, name: str, bits: int | None) -> None:
                 shutil.copyfile(directory / file, target / file)
     else:
         quantise_directory(directory, target, bits)
+    if card is not None:
+        (target / CARD_FILE).write_text(card, encoding="utf-8")
     spec = read_spec(target)
     own_facts = {"parameters": spec.num_parameters(), "context_length": spec.context_length}
     manifest = Manifest(

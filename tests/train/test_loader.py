@@ -8,7 +8,7 @@ import torch
 
 from bise.errors import InputError
 from bise.tokenizer.shards import Shards
-from bise.train.loader import ShardLoader, cut
+from bise.train.loader import cut, shard_rows
 from bise.train.packing import IGNORED
 
 BOS, EOS = 1, 2
@@ -28,7 +28,7 @@ def shards(lengths: list[int], directory: Path) -> Shards:
 
 @pytest.mark.parametrize("lengths", [[5], [7, 0, 8, 9], [15, 16, 17, 40], [1] * 30, [100, 3, 6, 7]])
 def test_an_epoch_learns_every_token_once(lengths: list[int], tmp_path: Path) -> None:
-    loader = ShardLoader(shards(lengths, tmp_path), BOS, row_length=8, seed=3)
+    loader = shard_rows(shards(lengths, tmp_path), BOS, row_length=8, seed=3)
     batch = loader.batch(0, loader.num_rows)
     targets = batch.targets_BT[batch.targets_BT != IGNORED].tolist()
     assert sorted(t for t in targets if t != EOS) == list(range(10, 10 + sum(lengths)))
@@ -42,19 +42,19 @@ def test_an_epoch_learns_every_token_once(lengths: list[int], tmp_path: Path) ->
 
 def test_a_step_does_not_depend_on_those_before(tmp_path: Path) -> None:
     text = shards([50, 20, 9, 70, 3], tmp_path)
-    walked = ShardLoader(text, BOS, 8, seed=5)
+    walked = shard_rows(text, BOS, 8, seed=5)
     for step in range(9):
         batch = walked.batch(step, 4)
-        fresh = ShardLoader(text, BOS, 8, seed=5).batch(step, 4)
+        fresh = shard_rows(text, BOS, 8, seed=5).batch(step, 4)
         assert torch.equal(batch.inputs_BT, fresh.inputs_BT)
         assert torch.equal(batch.targets_BT, fresh.targets_BT)
 
 
 def test_seeds_and_epochs_differ(tmp_path: Path) -> None:
     text = shards([300], tmp_path)
-    loader = ShardLoader(text, BOS, 8, seed=5)
+    loader = shard_rows(text, BOS, 8, seed=5)
     first, second = loader.batch(0, loader.num_rows), loader.batch(1, loader.num_rows)
-    other = ShardLoader(text, BOS, 8, seed=6).batch(0, loader.num_rows)
+    other = shard_rows(text, BOS, 8, seed=6).batch(0, loader.num_rows)
     assert not torch.equal(first.inputs_BT, second.inputs_BT)
     assert not torch.equal(first.inputs_BT, other.inputs_BT)
 
@@ -70,4 +70,4 @@ def test_no_documents(tmp_path: Path) -> None:
     tokens.tofile(tmp_path / "tokens.bin")
     empty = Shards(np.memmap(tmp_path / "tokens.bin", np.uint16, "r"), np.zeros(0, np.int64), 0, "")
     with pytest.raises(InputError, match="no document left"):
-        ShardLoader(empty, BOS, 8, 0)
+        shard_rows(empty, BOS, 8, 0)

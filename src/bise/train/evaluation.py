@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bise.tokenizer.chat import ChatTokenizer
 from bise.tokenizer.shards import Shards
-from bise.train.loader import ShardLoader
+from bise.train.loader import shard_rows
 from bise.train.packing import IGNORED, Batch
 from bise.train.step import Forward, Precision, target_losses
 
@@ -57,7 +57,7 @@ def held_out_text(
     """Up to `max_rows` rows of each language's held-out shards, the same ones at every call."""
     batches = {}
     for lang, lang_shards in shards.items():
-        loader = ShardLoader(lang_shards, tokenizer.bos_id, row_length, seed=0)
+        loader = shard_rows(lang_shards, tokenizer.bos_id, row_length, seed=0)
         batches[lang] = loader.batch(0, min(max_rows, loader.num_rows))
     return HeldOut(batches, token_sizes(tokenizer), rows_at_once)
 

@@ -4,7 +4,6 @@ Documents longer than a row are cut into pieces that each begin with BOS, as eve
 best-fit. No token is lost and none is read twice in an epoch. To resume, only the step is needed.
 """
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from bise.errors import InputError
 from bise.tokenizer.shards import Shards
-from bise.train.packing import Batch, Sample, assemble, pack
+from bise.train.packing import PackedRows, Sample
 
 
 @dataclass(frozen=True)
@@ -41,32 +40,18 @@ def cut(document_ends: NDArray[np.int64], row_length: int) -> Pieces:
     return Pieces(starts, ends, number == 0)
 
 
-class ShardLoader:
-    """Rows of a directory of shards."""
+def shard_rows(shards: Shards, bos_id: int, row_length: int, seed: int) -> PackedRows:
+    """Rows of a directory of shards.
 
-    def __init__(self, shards: Shards, bos_id: int, row_length: int, seed: int) -> None:
-        if len(shards.document_ends) == 0:
-            raise InputError("The corpus has no document left to train on. Curate more text.")
-        self._tokens = shards.tokens
-        self._bos_id = bos_id
-        self._row_length = row_length
-        self._pieces = cut(np.asarray(shards.document_ends, np.int64), row_length)
-        self._rows = pack(self._pieces.places(), row_length)
-        self._order = functools.lru_cache(maxsize=2)(
-            lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(self._rows))
-        )
+    Raises:
+        InputError: there is no document.
+    """
+    if len(shards.document_ends) == 0:
+        raise InputError("The corpus has no document left to train on. Curate more text.")
+    pieces = cut(np.asarray(shards.document_ends, np.int64), row_length)
 
-    @property
-    def num_rows(self) -> int:
-        """Rows in one epoch."""
-        return len(self._rows)
+    def sample(piece: int) -> Sample:
+        ids = shards.tokens[pieces.starts[piece] : pieces.ends[piece]].astype(np.int64)
+        return Sample(ids if pieces.begins_document[piece] else np.concatenate(([bos_id], ids)))
 
-    def batch(self, step: int, num_rows: int) -> Batch:
-        """The rows of a step, whatever was read before."""
-        positions = range(step * num_rows, (step + 1) * num_rows)
-        chosen = [self._order(position // self.num_rows)[position % self.num_rows] for position in positions]
-        return assemble([[self._sample(piece) for piece in self._rows[row]] for row in chosen], self._row_length)
-
-    def _sample(self, piece: int) -> Sample:
-        ids = self._tokens[self._pieces.starts[piece] : self._pieces.ends[piece]].astype(np.int64)
-        return Sample(ids if self._pieces.begins_document[piece] else np.concatenate(([self._bos_id], ids)))
+    return PackedRows(pieces.places(), sample, row_length, seed)

@@ -19,6 +19,7 @@ from bise.runs import Input, RunDirectory
 from bise.train.checkpoint import Progress, begin_or_continue, load_checkpoint, save_checkpoint
 from bise.train.evaluation import HeldOut
 from bise.train.interrupt import stop_requests
+from bise.train.memory import keep_freed_memory
 from bise.train.optimizer import Optimizer, schedule
 from bise.train.packing import Batch
 from bise.train.recipe import LoopRecipe, OptimizerRecipe
@@ -62,6 +63,7 @@ def run_job(job: Job, reporter: Reporter) -> Outcome:
         InputError: the run directory holds an unfinished run with another recipe.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    keep_freed_memory()
     torch.set_num_threads(job.loop.threads or os.cpu_count() or 1)
     precision = faster_precision() if job.loop.precision == "auto" else job.loop.precision
     precision = begin_or_continue(job.run, job.config, job.inputs, precision)

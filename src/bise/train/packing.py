@@ -4,7 +4,8 @@ Training and tuning share this. A sequence of n ids takes n - 1 places of a row:
 but the first a target. Sequences in one row are told apart by number, and the model lets none see another.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,37 @@ class Sample:
 
     ids: NDArray[np.int64]
     learned: NDArray[np.bool_] | None = None
+
+
+class PackedRows:
+    """Samples packed into rows once, and the rows in an order that is a pure function of the seed and the step."""
+
+    def __init__(self, places: NDArray[np.int64], sample: Callable[[int], Sample], row_length: int, seed: int) -> None:
+        """Pack.
+
+        Args:
+            places: how many places each sample takes, 1..row_length.
+            sample: gives a sample by its index.
+            row_length: places in a row.
+            seed: of the order of the rows.
+        """
+        self._sample = sample
+        self._row_length = row_length
+        self._rows = pack(places, row_length)
+        self._order = functools.lru_cache(maxsize=2)(
+            lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(self._rows))
+        )
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in one epoch."""
+        return len(self._rows)
+
+    def batch(self, step: int, num_rows: int) -> Batch:
+        """The rows of a step, whatever was read before."""
+        positions = range(step * num_rows, (step + 1) * num_rows)
+        chosen = [self._order(position // self.num_rows)[position % self.num_rows] for position in positions]
+        return assemble([[self._sample(item) for item in self._rows[row]] for row in chosen], self._row_length)
 
 
 def pack(places: NDArray[np.int64], row_length: int) -> list[list[int]]:

@@ -14,7 +14,7 @@ from bise.runs import Manifest, RunDirectory, read_manifest, run_input
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.checkpoint import remove_checkpoint
 from bise.train.evaluation import held_out_text
-from bise.train.loader import ShardLoader
+from bise.train.loader import shard_rows
 from bise.train.loop import Job, Outcome, run_job
 from bise.train.recipe import TrainRecipe
 from bise.train.report import Reporter
@@ -38,7 +38,7 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
         recipe.corpus, tokenizer, Split(recipe.held_out_fraction, recipe.repeats), recipe.root, reporter
     )
     row_length = recipe.row_length or spec.context_length
-    loader = ShardLoader(shards, tokenizer.bos_id, row_length, recipe.seed)
+    loader = shard_rows(shards, tokenizer.bos_id, row_length, recipe.seed)
     torch.manual_seed(recipe.seed)
     rows = recipe.loop.batch_rows
     job = Job(

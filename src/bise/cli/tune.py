@@ -1,0 +1,30 @@
+"""`bise tune`: base weights to chat weights."""
+
+import json
+from pathlib import Path
+
+import click
+
+from bise.cli.extras import require_extra
+from bise.config import load_recipe
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
+@click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
+def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Tune a base model on conversations as RECIPE says; the same command continues a run that was stopped.
+
+    The result is the run directory ROOT/tune/NAME/ with the model in model/, ROOT and NAME being values of the recipe.
+    """
+    require_extra("train", "pyarrow", "torch")
+    from bise.cli.training import summary, watching
+    from bise.tune.finetune import tune
+    from bise.tune.recipe import TuneRecipe
+
+    resolved = load_recipe(recipe, TuneRecipe, overrides)
+    with watching() as reporter:
+        facts = tune(resolved, reporter).facts
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else summary(facts))
+    click.echo(f"Written to {resolved.root / 'train' / resolved.name}", err=True)

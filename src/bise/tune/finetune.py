@@ -1,0 +1,60 @@
+"""From base weights and conversations to chat weights: a finished run with `model/`, metrics and a manifest."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+from bise.errors import InputError
+from bise.model.files import load_model
+from bise.runs import Manifest, RunDirectory, read_manifest, run_input
+from bise.tokenizer.chat import ChatTokenizer
+from bise.train.evaluation import HeldOut, token_sizes
+from bise.train.loop import Job, run_job
+from bise.train.pretrain import run_facts, write_outputs
+from bise.train.report import Reporter
+from bise.tune.data import TuneData, prepare, rows
+from bise.tune.recipe import TuneRecipe
+
+
+def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
+    """Tune every weight of a base model on conversations, or continue where the same recipe was stopped.
+
+    Raises:
+        InputError: the run is finished already, was begun with another recipe, or a conversation breaks the rules.
+        NotFoundError: the base is not a finished run, or a file of conversations is not there.
+    """
+    _require_model(recipe.base)
+    model = load_model(recipe.base / "model")
+    tokenizer = ChatTokenizer.load(recipe.base / "model")
+    run = RunDirectory(recipe.root, "tune", recipe.name)
+    row_length = model.spec.context_length
+    data = prepare(recipe, tokenizer, row_length, reporter)
+    learned = rows(data.learned, row_length, recipe.seed)
+    job = Job(
+        run=run,
+        config=dataclasses.asdict(recipe),
+        inputs=(run_input(recipe.base), *data.inputs),
+        model=model,
+        num_steps=max(1, math.ceil(recipe.epochs * learned.num_rows / recipe.loop.batch_rows)),
+        batch=lambda step: learned.batch(step, recipe.loop.batch_rows),
+        held_out=_held_out(data, tokenizer, row_length, recipe),
+        optimizer=recipe.optimizer,
+        loop=recipe.loop,
+    )
+    outcome = run_job(job, reporter)
+    write_outputs(job, tokenizer)
+    return run.finish(job.config, job.inputs, run_facts(job, outcome) | {"conversations": data.facts})
+
+
+def _held_out(data: TuneData, tokenizer: ChatTokenizer, row_length: int, recipe: TuneRecipe) -> HeldOut:
+    batches = {}
+    for lang, samples in sorted(data.held_out.items()):
+        packed = rows(samples, row_length, seed=0)
+        batches[lang] = packed.batch(0, min(recipe.held_out_rows, packed.num_rows))
+    return HeldOut(batches, token_sizes(tokenizer), recipe.loop.microbatch_rows)
+
+
+def _require_model(base: Path) -> None:
+    stage = read_manifest(base).stage
+    if stage not in ("train", "tune"):
+        raise InputError(f"{base} holds a {stage} run, but base must be a training or tuning run.")

@@ -1,0 +1,77 @@
+"""What a tuning run can be told: the base, the conversations with their origin and licence, and how long to learn."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bise.corpus.recipe import SourceFile
+from bise.train.recipe import LoopRecipe, OptimizerRecipe
+
+
+@dataclass(frozen=True)
+class ConversationSource:
+    """JSON lines of conversations, of one origin and one licence."""
+
+    name: str
+    licence: str
+    files: tuple[SourceFile, ...]
+    repository: str = ""  # where the conversations came from, a URL
+    commit: str = ""  # the version of the repository
+    preparation: str = ""  # what was done to the repository's files to get these JSON lines
+    languages: tuple[str, ...] = ()  # take these only; empty means all
+    leave_out: str = ""  # regular expression: a conversation in which it is found is not taken
+    max_tokens: int | None = None  # a longer conversation is not taken; none means the context decides
+    max_conversations: int | None = None  # taken at most, chosen by hash; none means all
+    repeats: float = 1.0  # times read in an epoch
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be read."""
+        if not self.name or not self.licence.strip() or not self.files:
+            raise ValueError(f"source {self.name!r} must have a name, a licence and files.")
+        if self.repeats <= 0:
+            raise ValueError(f"repeats of {self.name} is {self.repeats}, but must be above 0.")
+        for key in ("max_tokens", "max_conversations"):
+            if (limit := getattr(self, key)) is not None and limit < 1:
+                raise ValueError(f"{key} of {self.name} is {limit}, but must be at least 1.")
+        try:
+            re.compile(self.leave_out)
+        except re.error as error:
+            raise ValueError(f"leave_out of {self.name} is no regular expression: {error}.") from None
+
+
+@dataclass(frozen=True)
+class OutsideSources:
+    """Conversations that lie elsewhere, as curation's sources do."""
+
+    root: Path = Path()  # the directory that holds them
+    list: tuple[ConversationSource, ...] = ()
+
+
+@dataclass(frozen=True)
+class TuneRecipe:
+    """Tune base weights on conversations."""
+
+    name: str  # the run is <root>/tune/<name>
+    base: Path  # a finished training or tuning run
+    conversations: tuple[ConversationSource, ...]  # files relative to the working directory
+    epochs: float  # passes over the conversations
+    root: Path = Path("runs")
+    sources: OutsideSources = field(default_factory=OutsideSources)  # further conversations, relative to sources.root
+    seed: int = 0
+    held_out_fraction: float = 0.02  # of the conversations, chosen by hash; never learned
+    held_out_rows: int = 16  # windows of each language in every evaluation, at most
+    optimizer: OptimizerRecipe = field(
+        default_factory=lambda: OptimizerRecipe(0.002, 0.001, warm_up_fraction=0.05, decay_fraction=0.9)
+    )
+    loop: LoopRecipe = field(default_factory=LoopRecipe)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot run."""
+        if self.epochs <= 0:
+            raise ValueError(f"epochs is {self.epochs}, but must be above 0.")
+        if not 0 < self.held_out_fraction < 1:
+            raise ValueError(f"held_out_fraction is {self.held_out_fraction}, but must lie between 0 and 1.")
+        if self.held_out_rows < 1:
+            raise ValueError(f"held_out_rows is {self.held_out_rows}, but must be at least 1.")
+        if not self.conversations and not self.sources.list:
+            raise ValueError("conversations is empty. Name at least one source.")

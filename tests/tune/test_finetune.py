@@ -1,0 +1,127 @@
+"""Tuning teaches answers and nothing but answers, leaks nothing between conversations, and counts what it leaves out."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bise.errors import InputError, NotFoundError
+from bise.messages import Conversation, Message
+from bise.model.files import load_model
+from bise.tokenizer.chat import ChatTokenizer
+from bise.train.packing import IGNORED
+from bise.train.report import Silent
+from bise.train.step import target_losses
+from bise.tune.data import prepare, rows
+from bise.tune.finetune import tune
+from bise.tune.recipe import TuneRecipe
+
+
+class Listener(Silent):
+    """Keeps what is said; presses Ctrl-C after a step."""
+
+    def __init__(self, stop_after: int = 0) -> None:
+        self.stop_after = stop_after
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def advance(self, task: str, done: int, total: int, note: str = "") -> None:
+        super().advance(task, done, total, note)
+        if task == "Training" and done == self.stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def weights(recipe: TuneRecipe) -> dict[str, torch.Tensor]:
+    return load_model(recipe.root / "tune" / recipe.name / "model").state_dict()
+
+
+def test_tuning_lowers_the_held_out_loss_and_answers(recipe: TuneRecipe) -> None:
+    facts = tune(recipe, Silent()).facts
+    before, after = facts["held_out_before"], facts["held_out"]
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert before.keys() == after.keys() == {"en", "fr"}
+    assert all(after[lang]["loss"] < before[lang]["loss"] / 2 for lang in after)
+    model, tokenizer = (kind(recipe.root / "tune" / "small" / "model") for kind in (load_model, ChatTokenizer.load))
+    prompt = Conversation((Message("user", "What colour is grass?"),))
+    ids = tokenizer.render(prompt, for_completion=True).ids
+    while ids[-1] != tokenizer.eos_id and len(ids) < 60:
+        ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
+    assert tokenizer.decode(ids).endswith("It is green.")
+
+
+def test_conversations_packed_in_a_row_equal_each_alone(recipe: TuneRecipe) -> None:
+    tokenizer, model = ChatTokenizer.load(recipe.base / "model"), load_model(recipe.base / "model")
+    torch.manual_seed(1)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    samples = prepare(recipe, tokenizer, 64, Silent()).learned
+    packed = rows(samples, 64, seed=0)
+    assert packed.num_rows < len(samples)
+    alone = rows(samples, max(len(sample.ids) for sample in samples) - 1, seed=0)
+    losses = []
+    for layout in (packed, alone):
+        batch = layout.batch(0, layout.num_rows)
+        with torch.no_grad():
+            losses.append(target_losses(model, batch, "f32")[batch.targets_BT.flatten() != IGNORED].sort().values)
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-4)
+
+
+def test_only_the_assistants_words_and_its_eos_are_learned(recipe: TuneRecipe) -> None:
+    tokenizer = ChatTokenizer.load(recipe.base / "model")
+    for sample in prepare(recipe, tokenizer, 64, Silent()).learned:
+        assert sample.learned is not None
+        learned = sample.ids[sample.learned]
+        assert tokenizer.decode(learned).startswith(("It is ", "Elle est "))
+        assert learned[-1] == tokenizer.eos_id
+
+
+def test_stopped_and_continued_equals_undisturbed(recipe: TuneRecipe) -> None:
+    tune(recipe, Silent())
+    disturbed = replace(recipe, name="disturbed")
+    with pytest.raises(KeyboardInterrupt):
+        tune(disturbed, Listener(stop_after=5))
+    tune(disturbed, Silent())
+    plain, continued = weights(recipe), weights(disturbed)
+    assert all(torch.equal(tensor, continued[name]) for name, tensor in plain.items())
+
+
+def test_too_long_conversations_are_counted_and_said(recipe: TuneRecipe) -> None:
+    talk = replace(recipe.sources.list[0], max_tokens=14)
+    listener = Listener()
+    data = prepare(
+        replace(recipe, sources=replace(recipe.sources, list=(talk,))),
+        ChatTokenizer.load(recipe.base / "model"),
+        64,
+        listener,
+    )
+    counts = data.facts["talk"]
+    assert isinstance(counts["too_long"], int)
+    assert counts["too_long"] > 0
+    assert f"{counts['too_long']} conversations are longer than 14 tokens" in listener.said[0]
+    assert max(len(sample.ids) for sample in data.learned) <= 14
+
+
+def test_repeats_copy_what_is_learned_and_not_what_is_held_out(recipe: TuneRecipe) -> None:
+    tokenizer = ChatTokenizer.load(recipe.base / "model")
+    once = prepare(recipe, tokenizer, 64, Silent())
+    talk = replace(recipe.sources.list[0], repeats=3.0)
+    thrice = prepare(replace(recipe, sources=replace(recipe.sources, list=(talk,))), tokenizer, 64, Silent())
+    assert len(thrice.learned) == 3 * len(once.learned)
+    assert {k: len(v) for k, v in thrice.held_out.items()} == {k: len(v) for k, v in once.held_out.items()}
+
+
+def test_nothing_to_learn(recipe: TuneRecipe) -> None:
+    talk = replace(recipe.sources.list[0], languages=("fi",))
+    with pytest.raises(InputError, match="0 conversations are left to learn"):
+        tune(replace(recipe, sources=replace(recipe.sources, list=(talk,))), Silent())
+
+
+def test_the_base_must_be_a_finished_model_run(recipe: TuneRecipe, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="There is no run"):
+        tune(replace(recipe, base=tmp_path / "train" / "nothing"), Silent())

@@ -60,7 +60,7 @@ def recipe(base: Path, tmp_path: Path) -> TuneRecipe:
         conversations=(),
         sources=OutsideSources(tmp_path, (talk,)),
         root=tmp_path / "runs",
-        epochs=8.0,
+        epochs=24.0,
         held_out_fraction=0.15,
         optimizer=OptimizerRecipe(matrix_learning_rate=0.02, embedding_learning_rate=0.02),
         loop=LoopRecipe(batch_rows=4, microbatch_rows=2, eval_every=50, checkpoint_every=7, threads=1, precision="f32"),

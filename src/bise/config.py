@@ -6,6 +6,7 @@ list what is allowed, before any work starts. `--set train.steps=50` overrides o
 
 import dataclasses
 import os
+import sys
 import tomllib
 import types
 import typing
@@ -33,6 +34,8 @@ def cache_home() -> Path:
 
 def has_display() -> bool:
     """Whether opening a browser window can work here."""
+    if sys.platform in ("darwin", "win32"):
+        return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 

@@ -22,7 +22,7 @@ from bise.server.backend import (
 from bise.server.stop import StopStrings
 from bise.tokenizer.chat import ChatTokenizer
 from bise.weights.spec import SPEC_FILE, read_spec
-from bise.weights.store import CARD_FILE, DEFAULT_MODEL, shipped_directory
+from bise.weights.store import DEFAULT_MODEL, read_card, shipped_directory
 
 
 class LocalBackend:
@@ -33,14 +33,13 @@ class LocalBackend:
     """
 
     def __init__(self, directory: Path) -> None:
-        card = directory / CARD_FILE
         self._directory = directory
         self._model = ModelInfo(
             id=directory.name,
             context_length=read_spec(directory).context_length,
             created=int((directory / SPEC_FILE).stat().st_mtime),
             demonstration=directory == shipped_directory(DEFAULT_MODEL),
-            card_markdown=card.read_text(encoding="utf-8") if card.is_file() else "",
+            card_markdown=read_card(directory),
         )
         self._engine: EngineProcess | None = None
         self._tokenizer: ChatTokenizer | None = None

@@ -1,0 +1,86 @@
+"""Starting everything: the database, the engine, the API and the chat, on one address."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from bise.app.generation import Generations
+from bise.app.page import page_router
+from bise.app.routes import router
+from bise.app.session import Entrance
+from bise.engine.process import Progress
+from bise.server.api import create_api
+from bise.server.backend import Backend
+from bise.server.guard import Guard
+from bise.server.listen import Server, bind
+from bise.server.local import LocalBackend
+from bise.store.accounts import local_owner
+from bise.store.conversations import mark_interrupted
+from bise.store.database import Database, open_database
+
+
+@dataclass(frozen=True)
+class Announcements:
+    """Whom to tell what happens."""
+
+    address: Callable[[str], None]  # the address that lets the owner's browser in
+    progress: Progress  # (kernel, done, total) while the engine prepares itself for this processor
+    ready: Callable[[str], None]  # the model that answers now
+
+
+def create_app(
+    backend: Backend, database: Database, generations: Generations, entrance: Entrance, static: Path | None = None
+) -> ASGIApp:
+    """Build the whole application: `/v1`, `/health`, `/api` and the page, behind the guard."""
+    app = create_api(backend, database)
+    app.state.generations = generations
+    app.state.entrance = entrance
+    app.include_router(router)
+    app.include_router(page_router(static))
+    return Guard(app)
+
+
+async def serve(model: Path, host: str, port: int, announce: Announcements) -> None:
+    """Serve a model directory until Ctrl-C.
+
+    Raises:
+        InputError: the model or the database is damaged, or the host is not loopback.
+        UnavailableError: the port is taken, or the engine or the database cannot start.
+    """
+    backend = LocalBackend(model)
+    with bind(host, port) as listener:
+        address = listener.getsockname()
+        database = await open_database()
+        try:
+            await mark_interrupted(database)
+            entrance = Entrance(await local_owner(database), address[1])
+            generations = Generations(database, backend)
+            server = Server(create_app(backend, database, generations, entrance), generations.close)
+            serving = asyncio.create_task(server.serve([listener]))
+            name = f"[{address[0]}]" if ":" in address[0] else address[0]
+            announce.address(f"http://{name}:{address[1]}/enter?token={entrance.token}")
+            await _load_and_serve(server, serving, backend, announce)
+        finally:
+            await backend.close()
+            await database.close()
+
+
+async def _load_and_serve(
+    server: Server, serving: "asyncio.Task[None]", backend: LocalBackend, announce: Announcements
+) -> None:
+    """Load the model while the page is served already; a model that cannot be loaded ends the server."""
+    loading = asyncio.create_task(backend.start(announce.progress))
+    try:
+        await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            loading.result()
+            announce.ready(backend.models()[0].id)
+    finally:
+        loading.cancel()
+        await asyncio.wait({loading})
+        if loading.cancelled() or loading.exception() is not None:
+            server.should_exit = True
+        await serving

@@ -1,0 +1,30 @@
+"""`bise ask`: one answer in the terminal."""
+
+import click
+
+
+@click.command("ask")
+@click.argument("question", required=False)
+@click.option("-m", "--model", default=None, help="Name or path of a model; without it, the demonstration model.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object at the end instead of text as it comes.")
+def command(question: str | None, model: str | None, as_json: bool) -> None:
+    """Answer QUESTION; what comes on stdin is added to it."""
+    import asyncio
+    import json
+    import sys
+    from dataclasses import asdict
+
+    from bise.cli.preparing import tell_preparing
+    from bise.server.once import answer_once
+    from bise.weights.store import DEFAULT_MODEL, find_model
+
+    piped = "" if sys.stdin.isatty() else sys.stdin.read()
+    text = "\n\n".join(part for part in (question, piped.strip()) if part)
+    directory = find_model(model or DEFAULT_MODEL)
+
+    def write(piece: str) -> None:
+        if not as_json:
+            click.echo(piece, nl=False)
+
+    answer = asyncio.run(answer_once(directory, text, write, tell_preparing))
+    click.echo(json.dumps({"model": answer.model, "text": answer.text, **asdict(answer.end)}) if as_json else "")

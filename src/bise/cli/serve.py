@@ -1,0 +1,32 @@
+"""`bise serve`: the chat and the API on this machine."""
+
+import click
+
+
+@click.command("serve")
+@click.option("-m", "--model", default=None, help="Name or path of a model; without it, the demonstration model.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine's loopback.")
+@click.option("--port", default=8421, show_default=True, type=int, help="0 takes any free port.")
+@click.option("--open", "open_page", is_flag=True, help="Open the chat in the browser.")
+def command(model: str | None, host: str, port: int, open_page: bool) -> None:
+    """Serve the chat page and the API until Ctrl-C."""
+    import asyncio
+    import logging
+    import webbrowser
+
+    from bise.app.start import Announcements, serve
+    from bise.cli.preparing import tell_preparing
+    from bise.config import has_display
+    from bise.weights.store import DEFAULT_MODEL, find_model
+
+    def address(text: str) -> None:
+        click.echo(f"The chat, for one browser: {text}")
+        if open_page and has_display():
+            webbrowser.open(text)
+
+    def ready(name: str) -> None:
+        click.echo(f"{name} is ready. Ctrl-C ends the server.", err=True)
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    directory = find_model(model or DEFAULT_MODEL)
+    asyncio.run(serve(directory, host, port, Announcements(address, tell_preparing, ready)))

@@ -1,0 +1,47 @@
+"""One answer without a server, for the terminal."""
+
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from bise.engine.process import Progress
+from bise.errors import InputError
+from bise.messages import Conversation, Message
+from bise.server.backend import ChatRequest, Finished
+from bise.server.local import LocalBackend
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer."""
+
+    model: str
+    text: str
+    end: Finished
+
+
+async def answer_once(model: Path, question: str, write: Callable[[str], None], progress: Progress) -> Answer:
+    """Load a model, answer one question, and let go of the model; `write` gets the text as it comes.
+
+    Raises:
+        InputError: the question is empty or too long, or the model is damaged.
+        UnavailableError: the engine cannot start.
+    """
+    if not question.strip():
+        raise InputError('The question is empty. Type for example: bise ask "Who are you?"')
+    backend = LocalBackend(model)
+    pieces: list[str] = []
+    try:
+        await backend.start(progress)
+        name = backend.models()[0].id
+        answer = await backend.chat(ChatRequest(name, Conversation((Message("user", question),))))
+        async with aclosing(answer):
+            async for event in answer:
+                if isinstance(event, Finished):
+                    return Answer(name, "".join(pieces), event)
+                pieces.append(event.text)
+                write(event.text)
+        raise AssertionError("a backend ends its answers with Finished")
+    finally:
+        await backend.close()

@@ -11,6 +11,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 import bise.store
 from bise.errors import InputError, UnavailableError
@@ -18,11 +19,13 @@ from bise.store.accounts import local_owner
 from bise.store.database import Database, open_database
 from bise.store.tables import metadata, users
 
+MIGRATIONS = Path(bise.store.__file__).parent / "migrations"
+
 
 def build_at(path: Path, revision: str) -> None:
     """Make a database as an earlier Bise left it."""
     config = Config()
-    config.set_main_option("script_location", str(Path(bise.store.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     engine = sa.create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
@@ -37,6 +40,11 @@ async def differences(database: Database) -> list[object]:
 
 async def test_migrations_build_what_the_tables_say(database: Database) -> None:
     assert await differences(database) == []
+
+
+def test_files_of_migrations_begin_with_their_revision() -> None:
+    for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions():
+        assert Path(script.path).stem.startswith(f"v{script.revision}_")
 
 
 @pytest.mark.parametrize("revision", ["0001"])

@@ -14,7 +14,7 @@ def command(question: str | None, model: str | None, as_json: bool) -> None:
     import sys
     from dataclasses import asdict
 
-    from bise.cli.preparing import tell_preparing
+    from bise.cli.preparing import preparing
     from bise.server.once import answer_once
     from bise.weights.store import DEFAULT_MODEL, find_model
 
@@ -23,8 +23,9 @@ def command(question: str | None, model: str | None, as_json: bool) -> None:
     directory = find_model(model or DEFAULT_MODEL)
 
     def write(piece: str) -> None:
-        if not as_json:
-            click.echo(piece, nl=False)
+        if not as_json:  # a model must not steer the terminal
+            shown = "".join(filter(lambda c: c.isprintable() or c in "\n\t", piece)) if sys.stdout.isatty() else piece
+            click.echo(shown, nl=False)
 
-    answer = asyncio.run(answer_once(directory, text, write, tell_preparing))
+    answer = asyncio.run(answer_once(directory, text, write, preparing()))
     click.echo(json.dumps({"model": answer.model, "text": answer.text, **asdict(answer.end)}) if as_json else "")

@@ -15,7 +15,7 @@ def command(model: str | None, host: str, port: int, open_page: bool) -> None:
     import webbrowser
 
     from bise.app.start import Announcements, serve
-    from bise.cli.preparing import tell_preparing
+    from bise.cli.preparing import preparing
     from bise.config import has_display
     from bise.weights.store import DEFAULT_MODEL, find_model
 
@@ -29,4 +29,4 @@ def command(model: str | None, host: str, port: int, open_page: bool) -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     directory = find_model(model or DEFAULT_MODEL)
-    asyncio.run(serve(directory, host, port, Announcements(address, tell_preparing, ready)))
+    asyncio.run(serve(directory, host, port, Announcements(address, preparing(), ready)))

@@ -13,9 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bise.config import home
@@ -111,17 +108,20 @@ def _has_tables(connection: sa.Connection) -> bool:
 
 
 def _revisions() -> tuple[str, set[str]]:
-    scripts = ScriptDirectory(str(files("bise.store") / "migrations"))
-    newest = scripts.get_current_head()
-    assert newest is not None
-    return newest, {script.revision for script in scripts.walk_revisions()}
+    """The newest revision and all, from the names of their files: Alembic itself is slow to import."""
+    names = (Path(entry.name) for entry in (files("bise.store") / "migrations" / "versions").iterdir())
+    known = {name.stem[1:5] for name in names if name.suffix == ".py" and name.stem.startswith("v")}
+    return max(known), known
 
 
-def _upgrade(connection: sa.Connection, revision: str = "head") -> None:
+def _upgrade(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(files("bise.store") / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    command.upgrade(config, "head")
 
 
 def _back_up(url: sa.URL, revision: str | None) -> None:

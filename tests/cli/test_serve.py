@@ -1,0 +1,129 @@
+"""`bise serve`, `bise ask` and `bise admin keys` as a person meets them, with a real engine."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+from tests.command import bise, client_key, free_port, serve, succeed
+from tests.speaking_model import write_speaking_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_speaking_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.mark.slow
+def test_from_the_printed_address_to_an_answer_kept(model: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with serve("--model", model, log=log) as running, httpx.Client(base_url=running.url, timeout=60) as browser:
+        assert browser.get(running.entrance).status_code == 303
+        conversation = browser.post("/api/conversations", json={}).json()["id"]
+        body = {"content": "Hello", "client_id": "1"}
+        assert browser.post(f"/api/conversations/{conversation}/messages", json=body).status_code == 202
+        with browser.stream("GET", f"/api/conversations/{conversation}/events") as events:
+            assert any(line == "event: done" for line in events.iter_lines())
+        message = browser.get(f"/api/conversations/{conversation}").json()["messages"][1]
+        assert (message["status"], message["model"]) == ("complete", "tiny")
+        key = client_key()
+        client = openai.OpenAI(base_url=running.url + "/v1", api_key=key)
+        reply = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "Hi"}], max_tokens=5)
+        assert reply.usage.completion_tokens <= 5
+        taken = bise("serve", "--model", model, "--port", running.url.rpartition(":")[2])
+        assert (taken.returncode, taken.stdout) == (2, "")
+        assert "is taken by another program" in taken.stderr
+    words = log.read_text(encoding="utf-8")
+    assert "tiny is ready" in words
+    assert "Traceback" not in words
+    assert key not in words
+    assert words.count("token=") == 1  # where it was printed for its owner, and nowhere else
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_server_in_peace_even_while_somebody_watches(model: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "bise", "serve", "--model", str(model), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        entrance = process.stdout.readline().split()[-1]
+        with httpx.Client(timeout=60, follow_redirects=False) as browser:
+            browser.get(entrance)
+            root = f"http://127.0.0.1:{port}/api/conversations"
+            conversation = browser.post(root, json={}).json()["id"]
+            with browser.stream("GET", f"{root}/{conversation}/events") as stream:
+                assert stream.status_code == 200
+                process.send_signal(signal.SIGINT)
+                assert stream.read() == b""
+        _, words = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in words
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_sentence(model: Path, tmp_path: Path) -> None:
+    damaged = write_speaking_model(tmp_path / "damaged")
+    (damaged / "model.safetensors").write_bytes(b"\0" * 100)
+    done = bise("serve", "--model", damaged, "--port", free_port())
+    assert done.returncode == 2
+    assert "model.safetensors" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "--model", "none-such"], "There is no model named none-such"),
+        (["serve", "--model", "{model}", "--host", "0.0.0.0"], "only this machine may connect"),
+        (["serve", "--model", "{model}", "--port", "99999"], "not a port"),
+        (["ask", "--model", "{model}"], "The question is empty"),
+        (["ask", "--model", "{model}", " \n"], "The question is empty"),
+        (["ask", "--model", "none-such", "x"], "There is no model named none-such"),
+        (["admin", "keys", "revoke", "bise_none"], "There is no key bise_none"),
+    ],
+)
+def test_mistakes_are_sentences(model: Path, arguments: list[str], words: str) -> None:
+    done = bise(*(argument.format(model=model) for argument in arguments))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_ask_answers_on_stdout_and_takes_stdin(model: Path) -> None:
+    done = bise("ask", "--model", model, "--json", "Where?", stdin="The wind.")
+    answer = json.loads(done.stdout)
+    assert set(answer) == {"model", "text", "finish_reason", "num_prompt_tokens", "num_completion_tokens"}
+    both = answer["num_prompt_tokens"]
+    alone = json.loads(bise("ask", "--model", model, "--json", stdin="Where?").stdout)["num_prompt_tokens"]
+    assert alone < both
+    too_long = bise("ask", "--model", model, stdin="wind " * 300)
+    assert too_long.returncode == 2
+    assert "holds 256" in too_long.stderr
+
+
+def test_keys_are_made_listed_and_revoked() -> None:
+    key = succeed("admin", "keys", "--name", "editor").strip()
+    made = json.loads(succeed("admin", "keys", "--json"))
+    listed = json.loads(succeed("admin", "keys", "list", "--json"))
+    assert made["prefix"] in {entry["prefix"] for entry in listed}
+    prefix = next(entry["prefix"] for entry in listed if entry["name"] == "editor")
+    assert key.startswith(prefix + "_")
+    assert key not in succeed("admin", "keys", "list")
+    assert json.loads(succeed("admin", "keys", "revoke", prefix, "--json"))["revoked_at"]
+    assert "revoked" in succeed("admin", "keys", "list")
+
+
+def test_a_taken_port_is_named_before_anything_is_started(model: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = bise("serve", "--model", model, "--port", port)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Port {port} of 127.0.0.1 is taken" in done.stderr

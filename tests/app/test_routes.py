@@ -151,13 +151,16 @@ async def test_the_page_when_it_is_not_built(app: App) -> None:
 async def test_the_page_and_nothing_but_the_page(app: App, static) -> None:
     (static / "assets").mkdir(parents=True)
     (static / "index.html").write_text("<!doctype html>page", encoding="utf-8")
-    (static / "assets/app-1a2b.js").write_text("run()", encoding="utf-8")
+    (static / "assets/app-1a2B_3c4.js").write_text("run()", encoding="utf-8")
+    (static / "assets/theme.js").write_text("set()", encoding="utf-8")
     (static / "icon.svg").write_text("<svg/>", encoding="utf-8")
     page = await app.stranger.get("/")
     assert (page.status_code, page.text, page.headers["cache-control"]) == (200, "<!doctype html>page", "no-cache")
-    script = await app.stranger.get("/assets/app-1a2b.js")
+    script = await app.stranger.get("/assets/app-1a2B_3c4.js")
     assert (script.text, "immutable" in script.headers["cache-control"]) == ("run()", True)
     assert "javascript" in script.headers["content-type"]
+    theme = await app.stranger.get("/assets/theme.js")
+    assert (theme.text, theme.headers["cache-control"]) == ("set()", "no-cache")
     assert (await app.stranger.get("/icon.svg")).status_code == 200
     for path in (
         "/assets/../../bise.db",

@@ -1,5 +1,6 @@
 """The built web client: one page and its files."""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +14,8 @@ _NOT_BUILT = """The page of the chat has not been built in this checkout.
 Type in the directory of the checkout:  make web
 Then load this page again. The API works meanwhile: see `bise admin keys`.
 """
-_FOREVER = {"cache-control": "public, max-age=31536000, immutable"}  # names of assets hold a hash of their content
+_HASHED = re.compile(r"-[A-Za-z0-9_-]{8}\.\w+$")  # the build puts a hash of the content into most names, not into all
+_FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 _FRESH = {"cache-control": "no-cache"}
 
 
@@ -31,7 +33,8 @@ def page_router(directory: Path | None = None) -> APIRouter:
 
     @router.get("/assets/{name:path}")
     async def asset(name: str) -> Response:
-        return FileResponse(_inside(static / "assets", name), headers=_FOREVER)
+        headers = _FOREVER if _HASHED.search(name) else _FRESH
+        return FileResponse(_inside(static / "assets", name), headers=headers)
 
     @router.get("/{name}")
     async def file(name: str) -> Response:

@@ -144,7 +144,10 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           modelId={app.model.id}
           onText={(text) => store.setDraft(id, text)}
           onSend={(text) => void store.send(id, text)}
-          onStop={() => void store.stop(id)}
+          onStop={() => {
+            void store.stop(id);
+            composer.current?.focus(); // the button is about to go
+          }}
         />
       </main>
       {aboutOpen && <AboutModel model={app.model} version={app.version} onClose={() => setAboutOpen(false)} />}

@@ -10,7 +10,14 @@ export interface Change {
   conversation: ConversationSummary;
 }
 
-export function ChangeConversation({ change, store, onClose }: { change: Change; store: ChatStore; onClose: () => void }) {
+interface ChangeConversationProps {
+  change: Change;
+  store: ChatStore;
+  /** `deleted` says that the buttons this was opened with are gone. */
+  onClose: (deleted: boolean) => void;
+}
+
+export function ChangeConversation({ change, store, onClose }: ChangeConversationProps) {
   const words = useWords();
   const { kind, conversation } = change;
   const [title, setTitle] = useState(conversation.title);
@@ -21,7 +28,7 @@ export function ChangeConversation({ change, store, onClose }: { change: Change;
     event.preventDefault();
     try {
       await (renaming ? store.rename(conversation.id, title.trim()) : store.remove(conversation.id));
-      onClose();
+      onClose(!renaming);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       setTrouble(error.message || words("unreachable"));
@@ -29,7 +36,7 @@ export function ChangeConversation({ change, store, onClose }: { change: Change;
   }
 
   return (
-    <Dialog title={words(renaming ? "rename" : "deleteAsk")} onClose={onClose}>
+    <Dialog title={words(renaming ? "rename" : "deleteAsk")} onClose={() => onClose(false)}>
       <form onSubmit={(event) => void submit(event)}>
         {renaming ? (
           <label className="field">
@@ -45,7 +52,7 @@ export function ChangeConversation({ change, store, onClose }: { change: Change;
           </p>
         )}
         <div className="dialog-actions">
-          <button type="button" autoFocus={!renaming} onClick={onClose}>
+          <button type="button" autoFocus={!renaming} onClick={() => onClose(false)}>
             {words("cancel")}
           </button>
           <button type="submit" className="primary" disabled={renaming && title.trim() === ""}>

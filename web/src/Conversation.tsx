@@ -9,6 +9,7 @@ import { isGenerating, type Chat, type ChatStore } from "./store";
 
 /** Closer to the end than this counts as being there, in pixels. */
 const NEAR_PX = 48;
+const CALM = "(prefers-reduced-motion: reduce)";
 
 interface ConversationProps {
   id: string;
@@ -21,6 +22,8 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
   const scroller = useRef<HTMLDivElement>(null);
   const [pinned, setPinned] = useState(chat.pending !== null);
   const following = useRef(false);
+  /** The reader has scrolled since the last question; before that only we have. */
+  const moved = useRef(false);
   const lastTop = useRef(0);
   const [away, setAway] = useState(false);
   const shown = chat.messages.length > 0;
@@ -31,8 +34,8 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
     if (!element) return;
     const distance = element.scrollHeight - element.clientHeight - element.scrollTop;
     setAway(distance > NEAR_PX);
-    // Only a reader's own movement decides whether the end is followed.
     if (element.scrollTop < lastTop.current - 1) following.current = false;
+    else if (moved.current && element.scrollTop > lastTop.current && distance < NEAR_PX) following.current = true;
     lastTop.current = element.scrollTop;
   }, []);
 
@@ -44,6 +47,7 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
   useLayoutEffect(() => {
     if (!asked) return;
     following.current = false;
+    moved.current = false;
     setPinned(true);
   }, [asked]);
   useLayoutEffect(() => {
@@ -51,9 +55,7 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
   }, [asked, pinned]);
   useLayoutEffect(() => {
     if (shown && !pinned) toEnd("instant");
-    // Once, when the conversation is first shown.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [shown]);
+  }, [shown]); // once, when the messages are first there
   useLayoutEffect(() => {
     if (following.current) toEnd("instant");
     measure();
@@ -78,7 +80,17 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
   const turns = groupTurns(chat.messages);
   return (
     <div className="scroll-frame">
-      <div className="scroller" ref={scroller} onScroll={measure} tabIndex={0} role="region" aria-label={words("conversations")}>
+      <div
+        className="scroller"
+        ref={scroller}
+        tabIndex={0}
+        role="region"
+        aria-label={words("messages")}
+        onScroll={measure}
+        onWheel={() => (moved.current = true)}
+        onTouchMove={() => (moved.current = true)}
+        onKeyDown={() => (moved.current = true)}
+      >
         <div className="messages" aria-busy={isGenerating(chat)}>
           {chat.loading && <p className="fine">{words("loading")}</p>}
           {chat.error !== null && (
@@ -118,7 +130,8 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
           className="latest"
           onClick={() => {
             following.current = true;
-            toEnd("smooth");
+            toEnd(window.matchMedia(CALM).matches ? "instant" : "smooth");
+            scroller.current?.focus({ preventScroll: true }); // this button is about to go
           }}
         >
           <DownIcon />

@@ -3,12 +3,15 @@ import { useWords } from "./i18n";
 
 export function Demonstration({ modelId }: { modelId: string }) {
   const words = useWords();
+  const commands = `bise pull ${words("modelSource")} --name ${words("modelName")}\nbise serve --model ${words("modelName")}`;
   return (
     <aside className="demonstration" aria-label={words("demonstration")}>
       <p>
-        <strong>{words("demonstration")}.</strong> {words("demonstrationHelp", { model: modelId })}{" "}
-        <code>bise pull {words("modelSource")}</code>
+        <strong>{words("demonstration")}.</strong> {words("demonstrationHelp", { model: modelId })}
       </p>
+      <pre tabIndex={0}>
+        <code>{commands}</code>
+      </pre>
     </aside>
   );
 }

@@ -75,12 +75,13 @@ function Footer({ message }: { message: Message }) {
   const language = useLanguage();
   const number = (value: number, digits: number) =>
     new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
-  const { first_token_s: first, tokens_per_s: speed } = message.stats ?? {};
+  const { first_token_s: first, tokens_per_s: speed, dropped_turns: dropped = 0 } = message.stats ?? {};
   const facts = [
     message.model,
     first != null && words("firstToken", { seconds: number(first, 2) }),
     speed != null && words("speed", { speed: number(speed, speed < 10 ? 1 : 0) }),
     message.finish_reason === "length" && words("lengthReached"),
+    dropped > 0 && words("forgotten", { count: number(dropped, 0) }),
   ];
   return (
     <footer className="tools">

@@ -23,6 +23,7 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLan
   const language = useLanguage();
   const [change, setChange] = useState<Change | null>(null);
   const closer = useRef<HTMLButtonElement>(null);
+  const newChat = useRef<HTMLButtonElement>(null);
   const groups = groupByDay(snapshot.conversations, new Date(), language, words("lastDays"));
 
   useEffect(() => {
@@ -42,7 +43,14 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLan
             </button>
           )}
         </div>
-        <button type="button" className="new" title="Ctrl+Shift+O" aria-keyshortcuts="Control+Shift+O Meta+Shift+O" onClick={() => onOpen(NEW)}>
+        <button
+          type="button"
+          className="new"
+          ref={newChat}
+          title="Ctrl+Shift+O"
+          aria-keyshortcuts="Control+Shift+O Meta+Shift+O"
+          onClick={() => onOpen(NEW)}
+        >
           <PlusIcon />
           {words("newChat")}
         </button>
@@ -68,7 +76,16 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLan
         </div>
         <Preferences onLanguage={onLanguage} />
       </nav>
-      {change && <ChangeConversation change={change} store={store} onClose={() => setChange(null)} />}
+      {change && (
+        <ChangeConversation
+          change={change}
+          store={store}
+          onClose={(deleted) => {
+            setChange(null);
+            if (deleted) newChat.current?.focus();
+          }}
+        />
+      )}
     </>
   );
 }

@@ -6,6 +6,8 @@ export interface Stats {
   first_token_s: number | null;
   tokens: number | null;
   tokens_per_s: number | null;
+  /** Earlier questions, with their answers, that the model's context had no room for. */
+  dropped_turns: number;
 }
 
 export interface Message {
@@ -18,7 +20,7 @@ export interface Message {
   finish_reason: string | null;
   stats: Stats | null;
   /** Why the answer failed, when it did. */
-  error?: string | null;
+  error: string | null;
 }
 
 export interface ConversationSummary {

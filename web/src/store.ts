@@ -240,8 +240,11 @@ export class ChatStore {
   }
 
   #finish(id: string, message: Message): void {
+    // A server that no longer keeps the events we missed sends answers whole, those we know among them.
+    const isNews = this.chat(id).messages.find((m) => m.id === message.id)?.status === "generating";
     this.#arrived.delete(message.id);
     this.#changeChat(id, { messages: this.chat(id).messages.map((m) => (m.id === message.id ? message : m)) });
+    if (!isNews) return;
     this.#speak(message.status === "failed" ? "failed" : "finished");
     if (isGenerating(this.chat(id))) return;
     this.#endFollowing(id);

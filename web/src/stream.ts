@@ -71,10 +71,7 @@ async function run(conversationId: string, cursor: Cursor, listener: Listener, s
     try {
       for await (const event of read(conversationId, cursor.last, signal, () => listener.away(false))) {
         failures = 0;
-        if (event.id !== null) {
-          if (event.id <= cursor.last) continue;
-          cursor.last = event.id;
-        }
+        if (event.id !== null) cursor.last = event.id;
         tell(event, listener);
         if (signal.aborted) return;
       }

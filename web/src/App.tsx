@@ -8,7 +8,7 @@ import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } fr
 import { MenuIcon } from "./icons";
 import { NoEntry, Starting } from "./Problem";
 import { Sidebar } from "./Sidebar";
-import { isGenerating, NEW, type ChatStore, type Snapshot } from "./store";
+import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
@@ -40,10 +40,10 @@ export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Spe
     <SpeechProvider speech={speech}>
       {snapshot.app ? (
         <Room store={store} snapshot={snapshot} onLanguage={(language) => void speak(language)} />
-      ) : snapshot.problem && snapshot.problem.status > 0 ? (
+      ) : snapshot.problem && !WAITING.has(snapshot.problem.status) ? (
         <NoEntry status={snapshot.problem.status} message={snapshot.problem.message} />
       ) : (
-        <Starting waiting={snapshot.problem !== null} />
+        <Starting waitingFor={snapshot.problem?.message ?? null} />
       )}
     </SpeechProvider>
   );

@@ -1,5 +1,5 @@
 // A modal dialog: the browser's own, which keeps the focus inside and gives it back.
-import { useEffect, useId, useRef, type ReactNode } from "react";
+import { useId, useLayoutEffect, useRef, type ReactNode } from "react";
 
 interface DialogProps {
   title: string;
@@ -11,7 +11,7 @@ interface DialogProps {
 export function Dialog({ title, className = "", onClose, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
     return () => element?.close();

@@ -2,13 +2,18 @@
 import { useWords } from "./i18n";
 import { Mark } from "./icons";
 
-export function Starting({ waiting }: { waiting: boolean }) {
+/** `waitingFor` is null before the first reply, and empty when none comes. */
+export function Starting({ waitingFor }: { waitingFor: string | null }) {
   const words = useWords();
   return (
     <main className="problem">
       <Mark />
-      {waiting && <h1>{words("starting")}</h1>}
-      {waiting && <p>{words("unreachable")}</p>}
+      {waitingFor !== null && (
+        <>
+          <h1>{words("starting")}</h1>
+          <p>{waitingFor || words("unreachable")}</p>
+        </>
+      )}
     </main>
   );
 }

@@ -20,7 +20,7 @@ export interface Chat {
 
 export interface Snapshot {
   app: AppState | null;
-  /** The page cannot start: no session (status 401) or another refusal. */
+  /** The page cannot start: the server is away or not ready (WAITING), there is no session (401), or another refusal. */
   problem: { status: number; message: string } | null;
   /** The server cannot be reached just now. */
   away: boolean;
@@ -38,6 +38,8 @@ export interface Snapshot {
 export const NEW = "";
 const EMPTY: Chat = { messages: [], loading: false, error: null, pending: null };
 const RECONNECT_MS = 2000;
+/** The server is away (0), or there and not ready (503). */
+export const WAITING: ReadonlySet<number> = new Set([0, 503]);
 
 export const isGenerating = (chat: Chat): boolean => chat.messages.at(-1)?.status === "generating";
 const draftName = (id: string): string => `draft.${id || "new"}`;
@@ -91,7 +93,7 @@ export class ChatStore {
     } catch (error) {
       const { status, message } = asApiError(error);
       this.#change({ problem: { status, message } });
-      if (status === 0) setTimeout(() => void this.start(), RECONNECT_MS);
+      if (WAITING.has(status)) setTimeout(() => void this.start(), RECONNECT_MS);
     }
   }
 

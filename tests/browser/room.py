@@ -1,0 +1,79 @@
+"""The whole application, around a backend that answers by the question: a process of its own for the browser tests.
+
+python tests/browser/room.py PORT DATABASE_FILE
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from bise.app.generation import Generations
+from bise.app.session import Entrance
+from bise.app.start import create_app
+from bise.errors import UnavailableError
+from bise.messages import Conversation
+from bise.server.backend import ChatEvent, ChatRequest, Finished, ModelInfo, TextDelta
+from bise.server.listen import Server, bind
+from bise.store.accounts import local_owner
+from bise.store.conversations import mark_interrupted
+from bise.store.database import open_database
+
+ANSWERS = Path(__file__).with_name("answers")
+MODEL = ModelInfo("bise-demo", 4096, 1_700_000_000, True, "# bise-demo\n\nA *demonstration* model for tests.\n")
+PIECE_CHARS = 7  # so that pieces end inside words and marks
+PAUSE_S = 0.004
+SLOW_PAUSE_S = 0.025
+
+
+class AnsweringBackend:
+    """Answers with the file of `answers/` that the question's first word names, else with a greeting.
+
+    "slow" before the name makes the answer slow; "fail" makes it break off.
+    """
+
+    ready = True
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        return (MODEL,)
+
+    async def count_tokens(self, model: str, conversation: Conversation) -> int:
+        del model
+        return sum(len(message.content) for message in conversation.messages) // 4
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        return self._answer(request.conversation.messages[-1].content.split())
+
+    async def close(self) -> None:
+        pass
+
+    async def _answer(self, words: list[str]) -> AsyncGenerator[ChatEvent, None]:
+        pause = SLOW_PAUSE_S if words[0] == "slow" else PAUSE_S
+        if words[0] == "wait":
+            await asyncio.sleep(3600)
+        file = ANSWERS / f"{words[-1]}.md"
+        text = file.read_text(encoding="utf-8") if file.exists() else "Hello! I am **Bise**."
+        pieces = [text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS)]
+        for piece in pieces:
+            await asyncio.sleep(pause)
+            yield TextDelta(piece)
+            if words[0] == "fail":
+                raise UnavailableError("The engine stopped answering.")
+        yield Finished("stop", 10, len(pieces))
+
+
+async def main(port: int, file: Path) -> None:
+    database = await open_database(f"sqlite+aiosqlite:///{file}")
+    await mark_interrupted(database)
+    backend = AnsweringBackend()
+    generations = Generations(database, backend)
+    entrance = Entrance(await local_owner(database), port)
+    application = create_app(backend, database, generations, entrance)
+    with bind("127.0.0.1", port) as listener:
+        print(f"http://127.0.0.1:{port}/enter?token={entrance.token}", flush=True)
+        await Server(application, generations.close).serve([listener])
+    await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2])))

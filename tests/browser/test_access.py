@@ -1,0 +1,132 @@
+"""For everybody: automatic rules of accessibility, keyboard, announcements, small screens, both themes."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, Chat
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+AXE = ROOT / "build/axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds; run by the debugger, because the page itself forbids foreign scripts."""
+    assert AXE.exists(), "The client's build for tests is missing. Type: make web"
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("rules => axe.run({ runOnly: rules })", RULES)["violations"]
+    return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in found for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+class TestThemes:
+    @pytest.fixture
+    def context_options(self, theme: str) -> dict[str, Any]:
+        return {"locale": "en-GB", "color_scheme": theme, "reduced_motion": "reduce"}
+
+    def test_no_rule_of_accessibility_is_broken(self, chat: Chat, theme: str) -> None:
+        page = chat.page
+        assert page.evaluate(f"matchMedia('(prefers-color-scheme: {theme})').matches")
+        expect(page.locator(".welcome")).to_be_visible()
+        assert violations(page) == []
+        chat.ask("everything")
+        chat.answered()
+        assert violations(page) == []
+        page.get_by_role("navigation").get_by_role("button", name="everything", exact=True).hover()
+        page.get_by_role("button", name="Delete “everything”").click()
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="bise-demo").click()
+        expect(page.get_by_role("dialog")).to_contain_text("A demonstration model for tests.")
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+        chat.ask("fail everything")
+        expect(page.locator(".trouble")).to_be_visible()
+        assert violations(page) == []
+
+    def test_the_chosen_theme_is_remembered(self, chat: Chat, theme: str) -> None:
+        page = chat.page
+        other = "dark" if theme == "light" else "light"
+        paper = "getComputedStyle(document.body).backgroundColor"
+        expect(page.locator(".welcome")).to_be_visible()
+        before = page.evaluate(paper)
+        page.get_by_label("Theme").select_option(other)
+        after = page.evaluate(paper)
+        assert before != after
+        page.reload()
+        assert page.evaluate(paper) == after
+        page.get_by_label("Theme").select_option("system")
+        assert page.evaluate(paper) == before
+
+
+class TestPhone:
+    @pytest.fixture
+    def context_options(self) -> dict[str, Any]:
+        return {"locale": "en-GB", "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+    def test_nothing_scrolls_sideways_and_the_drawer_opens(self, chat: Chat) -> None:
+        page = chat.page
+        page.get_by_label("Message", exact=True).fill("everything")
+        page.get_by_role("button", name="Send").tap()
+        chat.answered()
+        wide = """() => [...document.querySelectorAll("html, body, main, .scroller, .messages")]
+            .filter(element => element.scrollWidth > element.clientWidth).map(element => element.className)"""
+        assert page.evaluate(wide) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        expect(page.get_by_role("navigation")).to_have_count(0)
+        page.get_by_role("button", name="Show conversations").tap()
+        expect(page.get_by_role("button", name="Hide conversations")).to_be_focused()
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("navigation")).to_have_count(0)
+        expect(page.get_by_role("button", name="Show conversations")).to_be_focused()
+
+    def test_enter_breaks_the_line(self, chat: Chat) -> None:
+        field = chat.page.get_by_label("Message", exact=True)
+        field.fill("one")
+        field.press("Enter")
+        expect(field).to_have_value("one\n")
+
+
+def test_beginning_and_end_are_announced_and_nothing_between(chat: Chat) -> None:
+    chat.page.evaluate(
+        """() => {
+            window.spoken = [];
+            new MutationObserver(changes => {
+                for (const change of changes)
+                    for (const node of change.addedNodes)
+                        if (change.target.closest?.("[role=status], [role=alert], [aria-live]")) window.spoken.push(node.textContent);
+            }).observe(document.body, { childList: true, subtree: true });
+        }"""
+    )
+    chat.ask("slow everything")
+    chat.answered()
+    assert chat.page.evaluate("window.spoken") == ["Bise is answering.", "The answer is complete."]
+
+
+def test_everything_can_be_reached_by_keyboard_and_shows_where_it_is(chat: Chat) -> None:
+    page = chat.page
+    chat.ask("everything")
+    chat.answered()
+    page.reload()
+    chat.answered()
+    page.evaluate("document.activeElement.blur()")
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        label, shown = page.evaluate(
+            """() => {
+                const element = document.activeElement, style = getComputedStyle(element);
+                const frame = element.matches("textarea") ? getComputedStyle(element.closest("form")) : style;
+                return [element.getAttribute("aria-label") || element.textContent.slice(0, 30),
+                        element === document.body || frame.outlineStyle !== "none"];
+            }"""
+        )
+        assert shown, label
+        reached.append(label)
+    for name in ("Skip to the message field", "New chat", "Rename “everything”", "Delete “everything”", "Messages"):
+        assert name in reached
+    for name in ("Copy message", "Copy code", "python", "Table", "kiss", "bise-demo"):
+        assert name in reached

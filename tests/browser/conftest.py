@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+expect.set_options(timeout=20_000)  # machines that build and test at once are slow
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "src/bise/app/static/index.html"
 

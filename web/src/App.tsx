@@ -1,5 +1,6 @@
 // The page: sidebar, conversation, composer, and the keys that work everywhere.
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { flushSync } from "react-dom";
 import { AboutModel } from "./AboutModel";
 import { Announcer } from "./Announcer";
 import { Composer } from "./Composer";
@@ -70,14 +71,16 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
 
   useEffect(() => void (document.title = words("documentTitle", { title })), [words, title]);
 
+  // While the drawer is open nothing beside it takes the focus: it must be gone before the focus moves.
   function closeDrawer(): void {
-    setDrawerOpen(false);
+    flushSync(() => setDrawerOpen(false));
     menuButton.current?.focus();
   }
 
   function open(conversationId: string): void {
     store.open(conversationId);
-    setDrawerOpen(false);
+    if (narrow && drawerOpen) closeDrawer();
+    // On a touch screen the focus would bring up the keyboard.
     if (!window.matchMedia("(pointer: coarse)").matches) composer.current?.focus();
   }
 

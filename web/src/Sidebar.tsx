@@ -1,5 +1,6 @@
 // The list of conversations, by day; a drawer on narrow screens.
 import { useEffect, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import type { ConversationSummary } from "./api";
 import { ChangeConversation, type Change } from "./ChangeConversation";
 import { groupByDay } from "./days";
@@ -81,7 +82,7 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLan
           change={change}
           store={store}
           onClose={(deleted) => {
-            setChange(null);
+            flushSync(() => setChange(null)); // nothing outside an open dialog takes the focus
             if (deleted) newChat.current?.focus();
           }}
         />

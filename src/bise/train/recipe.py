@@ -76,6 +76,8 @@ class TrainRecipe:
     tokenizer: Path  # a finished tokenizer run
     tokens: int  # to train on; beyond the corpus's own number it is read again in another order
     shape: Shape
+    description: str = ""  # what the model is and is not, for its card
+    licence: str = ""  # of the weights, for the card
     root: Path = Path("runs")
     row_length: int = 0  # tokens of a training window, at most the context; 0: the context. Short windows are faster
     seed: int = 0

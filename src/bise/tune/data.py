@@ -85,7 +85,7 @@ def _add(
     if num_too_long:
         reporter.say(f"{source.name}: {num_too_long:,} conversations are longer than {longest:,} tokens and left out.")
     data.facts[source.name] = {
-        "learned": num_learned,
+        "conversations": num_learned,
         "held_out": num_held_out,
         "too_long": num_too_long,
         "repeats": source.repeats,

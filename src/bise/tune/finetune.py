@@ -43,7 +43,7 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
     )
     outcome = run_job(job, reporter)
     write_outputs(job, tokenizer)
-    return run.finish(job.config, job.inputs, run_facts(job, outcome) | {"conversations": data.facts})
+    return run.finish(job.config, job.inputs, run_facts(job, outcome) | {"sources": data.facts})
 
 
 def _held_out(data: TuneData, tokenizer: ChatTokenizer, row_length: int, recipe: TuneRecipe) -> HeldOut:

@@ -55,6 +55,8 @@ class TuneRecipe:
     base: Path  # a finished training or tuning run
     conversations: tuple[ConversationSource, ...]  # files relative to the working directory
     epochs: float  # passes over the conversations
+    description: str = ""  # what the model is and is not, for its card
+    licence: str = ""  # of the weights, for the card
     root: Path = Path("runs")
     sources: OutsideSources = field(default_factory=OutsideSources)  # further conversations, relative to sources.root
     seed: int = 0

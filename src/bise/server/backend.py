@@ -13,7 +13,7 @@ from bise.errors import InputError
 from bise.messages import Conversation
 
 FinishReason = Literal["stop", "length"]
-DEFAULT_TEMPERATURE = 0.7
+DEFAULT_TEMPERATURE = 0.3
 
 
 @dataclass(frozen=True)

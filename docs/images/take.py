@@ -1,0 +1,52 @@
+"""Take the README's picture of the chat with the model that ships: `python docs/images/take.py [DIRECTORY]`.
+
+Writes chat.png (light), chat-dark.png and chat-narrow.png; only the first belongs to the repository.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.chromium import find_chromium
+from tests.command import Server, serve
+
+QUESTIONS = ("Hello! Who are you?", "What exactly is the Moon?", "Could you tell me the capital city of Portugal?")
+
+
+def take(browser: Browser, server: Server, directory: Path) -> None:
+    """Talk, then look at the same conversation in three ways."""
+    page = browser.new_page(viewport={"width": 1180, "height": 760}, color_scheme="light", locale="en-GB")
+    page.goto(server.entrance)
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=directory / "welcome.png")
+    for number, question in enumerate(QUESTIONS):
+        composer = page.get_by_role("textbox").first
+        composer.fill(question)
+        composer.press("Enter")
+        page.get_by_role("article").nth(2 * number + 1).get_by_text("bise-demo").wait_for()
+    page.get_by_role("article").first.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    page.screenshot(path=directory / "chat.png")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(300)
+    page.screenshot(path=directory / "chat-dark.png")
+    page.set_viewport_size({"width": 390, "height": 780})
+    page.wait_for_timeout(300)
+    page.screenshot(path=directory / "chat-narrow.png")
+
+
+def main() -> None:
+    """Serve the shipped model and photograph it."""
+    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    with tempfile.TemporaryDirectory() as log, serve(log=Path(log) / "log") as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        take(browser, server, directory)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

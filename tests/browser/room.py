@@ -20,7 +20,15 @@ from bise.store.conversations import mark_interrupted
 from bise.store.database import open_database
 
 ANSWERS = Path(__file__).with_name("answers")
-MODEL = ModelInfo("bise-demo", 4096, 1_700_000_000, True, "# bise-demo\n\nA *demonstration* model for tests.\n")
+CARD = """# bise-demo
+
+A *demonstration* model for tests.
+
+|  |  |
+| --- | --- |
+| Parameters | none |
+"""
+MODEL = ModelInfo("bise-demo", 4096, 1_700_000_000, True, CARD)
 PIECE_CHARS = 7  # so that pieces end inside words and marks
 PAUSE_S = 0.004
 SLOW_PAUSE_S = 0.025

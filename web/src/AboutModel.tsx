@@ -2,16 +2,18 @@
 import type { AppState } from "./api";
 import { Demonstration } from "./Demonstration";
 import { Dialog } from "./Dialog";
-import { useWords } from "./i18n";
+import { useLanguage, useWords } from "./i18n";
 import { Markdown } from "./Markdown";
 
 export function AboutModel({ model, version, onClose }: { model: AppState["model"]; version: string; onClose: () => void }) {
   const words = useWords();
+  const context = new Intl.NumberFormat(useLanguage()).format(model.context_length);
   return (
-    <Dialog title={model.id} className="about" onClose={onClose}>
-      {model.demonstration && <Demonstration modelId={model.id} />}
-      <div className="card" tabIndex={0} role="region" aria-label={words("aboutModel")}>
-        <Markdown text={model.card_markdown} />
+    <Dialog title={words("aboutModel")} className="about" onClose={onClose}>
+      <div className="card" tabIndex={0} role="region" aria-label={model.id}>
+        {model.demonstration && <Demonstration modelId={model.id} />}
+        {model.card_markdown ? <Markdown text={model.card_markdown} /> : <p>{words("noCard")}</p>}
+        <p className="fine">{words("contextLength", { count: context })}</p>
       </div>
       <div className="dialog-actions">
         <span className="fine">Bise {version}</span>

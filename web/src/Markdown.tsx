@@ -61,6 +61,12 @@ function WideTable(props: ComponentProps<"table">) {
 }
 
 const COMPONENTS: Components = {
+  // An answer stands below the page's title and its own: its headings begin at the third level.
+  h1: "h3",
+  h2: "h3",
+  h3: "h4",
+  h4: "h5",
+  h5: "h6",
   a: ({ href, children }) =>
     // A footnote's link stays on the page, where the address names the conversation: show its text only.
     href?.startsWith("#") ? <>{children}</> : <OutsideLink href={href}>{children}</OutsideLink>,
@@ -68,6 +74,8 @@ const COMPONENTS: Components = {
     <OutsideLink href={typeof src === "string" ? src : undefined}>{alt || (typeof src === "string" ? src : "")}</OutsideLink>
   ),
   table: WideTable,
+  // Tables without a heading are written with an empty one.
+  th: ({ children, style }) => (children ? <th style={style}>{children}</th> : <td />),
   pre: ({ node }) => {
     const code = node?.children[0];
     if (code?.type !== "element") return null;

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bise.engine.cache import blocks_for, bytes_per_block
 from bise.engine.core import Engine, EngineConfig, plan_step
 from bise.engine.forward import Model
 from bise.engine.kernels.table import choose_kernels
@@ -18,6 +19,7 @@ from bise.weights.spec import ModelSpec
 from tests.random_models import TINY, random_tensors, write_model
 
 SPEC = replace(TINY, tied_embeddings=True)
+ONE_CONTEXT = blocks_for(SPEC.context_length) * bytes_per_block(SPEC)
 GREEDY = SamplingParams(temperature=0, max_tokens=12)
 Requests = dict[str, tuple[list[int], SamplingParams]]
 
@@ -117,7 +119,7 @@ def test_an_answer_ends_at_its_limit_or_with_the_context(model: Model) -> None:
 
 
 def test_cancelling_frees_the_cache_at_once(model: Model) -> None:
-    engine = Engine(model, EngineConfig(cache_bytes=0))  # one full context
+    engine = Engine(model, EngineConfig(cache_bytes=ONE_CONTEXT))
     engine.add_request("running", prompt(30), replace(GREEDY, max_tokens=None))
     engine.add_request("waiting", prompt(30), GREEDY)
     engine.add_request("last", prompt(30), GREEDY)
@@ -131,7 +133,7 @@ def test_cancelling_frees_the_cache_at_once(model: Model) -> None:
 
 
 def test_more_than_the_cache_holds_waits_and_is_answered_in_order(model: Model) -> None:
-    engine = Engine(model, EngineConfig(cache_bytes=0))
+    engine = Engine(model, EngineConfig(cache_bytes=ONE_CONTEXT))
     for name in "abc":
         engine.add_request(name, prompt(30), replace(GREEDY, max_tokens=None))
     tokens, _ = finish(engine)
@@ -155,6 +157,22 @@ def test_prompts_that_cannot_be_answered_are_refused(model: Model, ids: list[int
         engine.add_request("x", ids, GREEDY)
     assert all(word in str(error.value) for word in words)
     assert engine.is_idle
+
+
+def test_memory_for_less_than_a_context_shortens_it(model: Model) -> None:
+    engine = Engine(model, EngineConfig(cache_bytes=2 * bytes_per_block(SPEC)))
+    with pytest.raises(InputError, match="32 tokens, but the memory set aside here holds 32"):
+        engine.add_request("x", prompt(32), GREEDY)
+    engine.add_request("x", prompt(30), GREEDY)
+    tokens, reasons = finish(engine)
+    assert (len(tokens["x"]), reasons["x"]) == (2, "length")
+
+
+def test_a_vast_context_costs_nothing_until_used(tmp_path: Path) -> None:
+    vast = replace(SPEC, context_length=10**12)
+    engine = Engine(load(tmp_path, vast, random_tensors(SPEC)), EngineConfig(cache_bytes=1 << 20))
+    engine.add_request("x", prompt(30), GREEDY)
+    assert len(finish(engine)[0]["x"]) == 12
 
 
 def test_a_model_that_overflows_fails_its_request_and_not_the_engine(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def hugging_face_name(name: str) -> str:
     return f"model.layers.{layer}.{parts[part]}.weight"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_logits_equal_those_of_transformers(tmp_path: Path, kernels: Kernels, shape: str) -> None:
     spec = SHAPES[shape]
@@ -147,3 +148,17 @@ def test_int8_weights_compute_what_their_float_twin_computes(tmp_path: Path, ker
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
     full = run(Model(open_weights(source), kernels), batch_of((0, ids, 0)))[0]
     assert np.linalg.norm(logits - full) < 0.05 * np.linalg.norm(full)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_logits_equal_those_of_our_pytorch_model(tmp_path: Path, kernels: Kernels, shape: str) -> None:
+    torch = pytest.importorskip("torch")
+    from bise.model.files import load_model
+
+    spec = SHAPES[shape]
+    directory = write_model(tmp_path, spec)
+    ids = prompt(spec, 40)
+    with torch.no_grad():
+        expected = load_model(directory).eval()(torch.tensor([ids]))[0].numpy()
+    (logits,) = run(Model(open_weights(directory), kernels), batch_of((0, ids, 0)))
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())

@@ -46,6 +46,7 @@ async def test_answers_arrive_together_and_wrong_requests_are_refused(tmp_path: 
     async with running(write_model(tmp_path, TINY)) as engine:
         assert engine.ready
         assert engine.kernels == "numba"
+        assert engine.max_length == 64
         first, second, third = await asyncio.gather(*(answer(engine, ids) for ids in ([1, 2], [3], [1, 2])))
         assert first == third != second
         with pytest.raises(InputError, match="64 tokens, but this model's context is 64"):
@@ -70,7 +71,7 @@ async def test_a_killed_engine_ends_requests_with_a_sentence_and_comes_back(tmp_
 
 
 async def test_closing_the_iterator_frees_the_only_place(tmp_path: Path) -> None:
-    async with running(write_model(tmp_path, LONG), EngineConfig(max_sequences=1, cache_bytes=0)) as engine:
+    async with running(write_model(tmp_path, LONG), EngineConfig(max_sequences=1)) as engine:
         stream = engine.generate([1], ENDLESS)
         await anext(stream)
         await stream.aclose()

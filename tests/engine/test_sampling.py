@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from bise.engine.sampling import Sampler, SamplingParams, nucleus
+from bise.engine.sampling import Sampler, SamplingParams, nucleus, softmax
 from bise.errors import InputError
 
 LOGITS = np.log(np.array([0.5, 0.2, 0.15, 0.1, 0.05], np.float32))
@@ -51,16 +51,19 @@ def test_draws_follow_the_tempered_distribution(temperature: float) -> None:
     st.floats(0.01, 1, exclude_max=False),
 )
 def test_the_nucleus_is_the_fewest_tokens_that_hold_top_p(logits: np.ndarray, top_p: float) -> None:
-    tokens, probabilities = nucleus(logits, top_p)
-    everything = np.exp(logits.astype(np.float64) - logits.max())
-    everything /= everything.sum()
-    np.testing.assert_allclose(probabilities, everything[tokens], rtol=1e-6, atol=1e-12)
+    everything = softmax(logits)
+    np.testing.assert_allclose(everything.sum(), 1)
+    tokens = nucleus(everything, top_p)
+    held = everything[tokens]
     assert len(set(tokens.tolist())) == len(tokens)
-    assert (np.diff(probabilities) <= 0).all()
+    if top_p == 1:
+        assert len(tokens) == len(everything)
+        return
+    assert (np.diff(held) <= 0).all()
     left_out = np.delete(everything, tokens)
-    assert left_out.size == 0 or left_out.max() <= probabilities[-1] + 1e-12
-    assert probabilities.sum() >= top_p - 1e-9
-    assert probabilities[:-1].sum() < top_p + 1e-9
+    assert left_out.size == 0 or left_out.max() <= held[-1] + 1e-12
+    assert held.sum() >= top_p - 1e-9
+    assert held[:-1].sum() < top_p + 1e-9
 
 
 def test_a_seed_repeats_and_no_seed_does_not() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bise.errors import InputError
 from bise.weights.files import open_weights
-from bise.weights.quantise import to_bfloat16, write_tensors
+from bise.weights.quantise import quantise_directory, to_bfloat16, write_tensors
 from bise.weights.spec import Quantisation, write_spec
 from tests.random_models import TINY, random_tensors, write_model
 
@@ -99,6 +99,25 @@ def test_values_that_are_not_numbers_are_found_on_reading(tmp_path: Path) -> Non
     weights = open_weights(write_model(tmp_path, TINY, tensors))
     with pytest.raises(InputError, match=r"norm\.weight"):
         weights.tensor("norm.weight")
+
+
+def test_scales_that_are_not_numbers_are_found_on_reading(tmp_path: Path) -> None:
+    quantise_directory(write_model(tmp_path / "float", TINY), tmp_path / "int8")
+    path = tmp_path / "int8" / "model.safetensors"
+    entry = open_weights(path.parent).entries["layers.0.attention.wq.scales"]
+    content = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little") + entry.start
+    content[start : start + 2] = np.float16("nan").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"wq\.scales"):
+        open_weights(path.parent).tensor("layers.0.attention.wq.weight")
+
+
+def test_a_spec_of_absurd_depth_is_refused_at_once(tmp_path: Path) -> None:
+    write_model(tmp_path, TINY)
+    write_spec(tmp_path, replace(TINY, num_layers=10**12))
+    with pytest.raises(InputError, match="asks for 1000000000000 layers"):
+        open_weights(tmp_path)
 
 
 def file_with_header(tmp_path: Path, header: bytes, data: bytes = b"") -> Path:

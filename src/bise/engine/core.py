@@ -16,8 +16,10 @@ import numpy as np
 from bise.engine.cache import KVCache, blocks_for, bytes_per_block
 from bise.engine.forward import Batch, Model
 from bise.engine.kernels.table import BLOCK, Floats
+from bise.engine.machine import memory_bytes
 from bise.engine.sampling import Sampler, SamplingParams
 from bise.errors import InputError
+from bise.weights.spec import ModelSpec
 
 FinishReason = Literal["stop", "length", "failed"]
 
@@ -28,7 +30,7 @@ class EngineConfig:
 
     step_tokens: int = 128  # most tokens in one step: the size of a prompt's chunks
     max_sequences: int = 32  # most sequences that run at once; more wait
-    cache_bytes: int = 256 << 20  # memory for keys and values; one full context fits in any case
+    cache_bytes: int | None = None  # most memory for keys and values; None: a quarter of the machine's
 
     def __post_init__(self) -> None:
         """Every running sequence must fit into a step, or some would never get a token."""
@@ -98,9 +100,8 @@ class Engine:
     def __init__(self, model: Model, config: EngineConfig | None = None) -> None:
         self.model = model
         self.config = config or EngineConfig()
-        spec = model.spec
-        num_blocks = max(self.config.cache_bytes // bytes_per_block(spec), blocks_for(spec.context_length))
-        self.cache = KVCache(spec, num_blocks)
+        self.cache = KVCache(model.spec, num_cache_blocks(model.spec, self.config))
+        self.max_length = min(model.spec.context_length, self.cache.num_blocks * BLOCK)  # tokens, answer included
         self._waiting: deque[_Request] = deque()
         self._running: list[SequenceState] = []
 
@@ -117,7 +118,7 @@ class Engine:
         """
         assert all(r.request_id != request_id for r in self._waiting), f"{request_id} is in use"
         assert all(s.request_id != request_id for s in self._running), f"{request_id} is in use"
-        check_prompt(prompt_ids, self.model.spec.vocab_size, self.model.spec.context_length)
+        check_prompt(prompt_ids, self.model.spec, self.max_length)
         self._waiting.append(_Request(request_id, list(prompt_ids), params))
 
     def cancel(self, request_id: str) -> None:
@@ -144,7 +145,7 @@ class Engine:
     def _admit(self) -> None:
         while self._waiting and len(self._running) < self.config.max_sequences:
             request = self._waiting[0]
-            max_length = self.model.spec.context_length
+            max_length = self.max_length
             if request.params.max_tokens is not None:
                 max_length = min(max_length, len(request.prompt_ids) + request.params.max_tokens)
             if blocks_for(max_length) > self.cache.num_free:
@@ -180,7 +181,13 @@ class Engine:
         self._running.remove(sequence)
 
 
-def check_prompt(prompt_ids: Sequence[int], vocab_size: int, context_length: int) -> None:
+def num_cache_blocks(spec: ModelSpec, config: EngineConfig) -> int:
+    """Blocks for every sequence's full context, as far as the memory that may be used allows."""
+    allowed = memory_bytes() // 4 if config.cache_bytes is None else config.cache_bytes
+    return max(1, min(allowed // bytes_per_block(spec), blocks_for(spec.context_length) * config.max_sequences))
+
+
+def check_prompt(prompt_ids: Sequence[int], spec: ModelSpec, max_length: int) -> None:
     """Refuse a prompt that the model cannot take.
 
     Raises:
@@ -188,14 +195,15 @@ def check_prompt(prompt_ids: Sequence[int], vocab_size: int, context_length: int
     """
     if not prompt_ids:
         raise InputError("The prompt is empty. Send at least one token.")
-    if len(prompt_ids) >= context_length:
+    if len(prompt_ids) >= max_length:
+        limit = "this model's context is" if max_length == spec.context_length else "the memory set aside here holds"
         raise InputError(
-            f"The prompt has {len(prompt_ids)} tokens, but this model's context is {context_length} tokens, answer "
-            "included. Shorten the conversation or start a new one."
+            f"The prompt has {len(prompt_ids)} tokens, but {limit} {max_length} tokens, answer included. Shorten the "
+            "conversation or start a new one."
         )
-    wrong = next((token for token in prompt_ids if not 0 <= token < vocab_size), None)
+    wrong = next((token for token in prompt_ids if not 0 <= token < spec.vocab_size), None)
     if wrong is not None:
-        raise InputError(f"Token id {wrong} is outside the model's vocabulary of {vocab_size}.")
+        raise InputError(f"Token id {wrong} is outside the model's vocabulary of {spec.vocab_size}.")
 
 
 def make_batch(running: Sequence[SequenceState], plan: Sequence[PlannedSlice]) -> Batch:

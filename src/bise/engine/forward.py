@@ -73,7 +73,7 @@ class Model:
         self._layers = [_load_layer(weights, f"layers.{i}.") for i in range(self.spec.num_layers)]
         self._norm = _vector(weights, "norm.weight")
         self._head = _pack(weights, "tok_embeddings.weight" if self.spec.tied_embeddings else "output.weight")
-        self._cosines, self._sines = rotary_tables(self.spec.context_length, self.spec.head_dim, self.spec.rope_theta)
+        self._rotary = rotary_tables(0, self.spec.head_dim, self.spec.rope_theta)
 
     def close(self) -> None:
         """End the threads."""
@@ -83,13 +83,14 @@ class Model:
     def forward(self, batch: Batch, cache: KVCache) -> Floats:
         """Run one step: fill the cache at the batch's slots and return logits [len(logit_rows), vocab_size]."""
         spec = self.spec
+        cosines, sines = self._rotary_tables(int(batch.positions_T.max()))
         x_TK = self._embeddings(batch.token_ids_T)
         for index, layer in enumerate(self._layers):
             normed = self._rms_norm(x_TK, layer.attention_norm)
             qkv = self._multiply(normed, layer.query_key_value)
             keys, values = cache.keys[index], cache.values[index]
             self.kernels.rotate_and_store(
-                qkv, batch.positions_T, batch.slots_T, self._cosines, self._sines, spec.num_heads, keys, values
+                qkv, batch.positions_T, batch.slots_T, cosines, sines, spec.num_heads, keys, values
             )
             attended = np.empty((len(x_TK), spec.num_heads * spec.head_dim), np.float32)
             self.kernels.attention(qkv, batch.positions_T, batch.sequences_T, batch.blocks, keys, values, attended)
@@ -101,6 +102,13 @@ class Model:
             x_TK += self._multiply(gated, layer.down)[:, : spec.hidden_size]
         last = self._rms_norm(x_TK[batch.logit_rows], self._norm)
         return self._multiply(last, self._head)[:, : spec.vocab_size]
+
+    def _rotary_tables(self, last_position: int) -> tuple[Floats, Floats]:
+        """Tables that reach the position; they grow by doubling, so that a long context costs nothing until used."""
+        if last_position >= len(self._rotary[0]):
+            length = max(1024, 1 << last_position.bit_length())
+            self._rotary = rotary_tables(length, self.spec.head_dim, self.spec.rope_theta)
+        return self._rotary
 
     def _rms_norm(self, x_TK: Floats, weight_K: Floats) -> Floats:
         out = np.empty_like(x_TK)
@@ -131,10 +139,10 @@ class Model:
             self.kernels.matmul_int8(x_TK, matrix.tiles, matrix.scales, first, last, out)
 
 
-def rotary_tables(context_length: int, head_dim: int, theta: float) -> tuple[Floats, Floats]:
-    """Cosines and sines, each [context_length, head_dim / 2], of position times frequency (arXiv 2104.09864)."""
+def rotary_tables(length: int, head_dim: int, theta: float) -> tuple[Floats, Floats]:
+    """Cosines and sines, each [length, head_dim / 2], of position times frequency (arXiv 2104.09864)."""
     frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)
-    angles = np.outer(np.arange(context_length), frequencies)
+    angles = np.outer(np.arange(length), frequencies)
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 

@@ -21,8 +21,7 @@ class Machine:
 
 def describe_machine() -> Machine:
     """Ask the operating system and LLVM."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return Machine(_processor_name(), _instruction_sets(), usable_cores(), memory)
+    return Machine(_processor_name(), _instruction_sets(), usable_cores(), memory_bytes())
 
 
 def usable_cores() -> int:
@@ -30,6 +29,14 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use: the machine's, or less where a container sets a limit."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text(encoding="utf-8").strip() if limit.is_file() else "max"
+    return physical if text == "max" else min(physical, int(text))
 
 
 def _processor_name() -> str:

@@ -37,6 +37,7 @@ class EngineProcess:
     def __init__(self, directory: Path, config: EngineConfig, progress: Progress | None) -> None:
         self.directory = directory
         self.kernels = ""  # "numba" or "numpy", once ready
+        self.max_length = 0  # tokens of a prompt and its answer, once ready
         self._config = config
         self._progress = progress
         self._requests: dict[str, asyncio.Queue[StepOutput | BiseError]] = {}
@@ -177,7 +178,7 @@ class EngineProcess:
                 if self._progress is not None:
                     self._progress(message["kernel"], message["done"], message["total"])
             case "ready":
-                self.kernels = message["kernels"]
+                self.kernels, self.max_length = message["kernels"], message["max_length"]
                 if message["reason"] is not None:
                     log.warning("The engine runs on its slow NumPy path: %s", message["reason"])
                 self._ready.set()

@@ -48,18 +48,25 @@ class Sampler:
         """Choose a token. Exactly one random number is used for each sampled token."""
         if self._params.temperature == 0:
             return int(logits_V.argmax())
-        tokens, probabilities = nucleus(logits_V / np.float32(self._params.temperature), self._params.top_p)
-        chosen = np.searchsorted(np.cumsum(probabilities), self._random.random() * probabilities.sum(), side="right")
-        return int(tokens[min(int(chosen), len(tokens) - 1)])
+        probabilities = softmax(logits_V / np.float32(self._params.temperature))
+        tokens = nucleus(probabilities, self._params.top_p)
+        held = np.cumsum(probabilities[tokens])
+        chosen = int(np.searchsorted(held, self._random.random() * held[-1], side="right"))
+        return int(tokens[min(chosen, len(tokens) - 1)])
 
 
-def nucleus(logits_V: NDArray[np.float32], top_p: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The most likely tokens that together hold `top_p`, most likely first, with their probabilities (not rescaled)."""
-    probabilities = np.exp((logits_V - logits_V.max()).astype(np.float64))
-    probabilities /= probabilities.sum()
+def softmax(logits_V: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities of the tokens."""
+    weights: NDArray[np.float64] = np.exp((logits_V - logits_V.max()).astype(np.float64))
+    weights /= weights.sum()
+    return weights
+
+
+def nucleus(probabilities_V: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:
+    """The fewest tokens that together hold `top_p`, most likely first; all, in their own order, when it is 1."""
+    if top_p == 1:
+        return np.arange(len(probabilities_V))
     # All tokens below this together hold less than 1 - top_p, so none of them can be needed. It spares the long sort.
-    candidates = np.flatnonzero(probabilities >= (1 - top_p) / len(probabilities))
-    order = candidates[np.argsort(-probabilities[candidates], kind="stable")]
-    held = np.cumsum(probabilities[order])
-    count = int(np.searchsorted(held, top_p)) + 1
-    return order[:count], probabilities[order[:count]]
+    candidates = np.flatnonzero(probabilities_V >= (1 - top_p) / len(probabilities_V))
+    order = candidates[np.argsort(-probabilities_V[candidates], kind="stable")]
+    return order[: int(np.searchsorted(np.cumsum(probabilities_V[order]), top_p)) + 1]

@@ -4,7 +4,7 @@ Messages are JSON objects, one a line: requests on stdin, outputs on stdout. The
 because then nobody is left to answer.
 
     in    {"type": "add", "id", "prompt_ids", "params"}      {"type": "cancel", "id"}
-    out   {"type": "progress", "kernel", "done", "total"}    {"type": "ready", "kernels", "reason", "seconds"}
+    out   {"type": "progress", "kernel", "done", "total"}    {"type": "ready", "max_length", "seconds", "kernels", "reason"}
           {"type": "failed", "kind", "message"}              could not start
           {"type": "outputs", "outputs": [[id, token_ids, finish_reason], …]}
           {"type": "refused", "id", "kind", "message"}       one request was wrong
@@ -70,7 +70,8 @@ def _start(directory: Path, config: EngineConfig, channel: Channel) -> Engine:
     )
     engine = Engine(Model(weights, choice.kernels), config)
     seconds = round(time.monotonic() - started, 3)
-    channel.send({"type": "ready", "kernels": choice.kernels.name, "reason": choice.reason, "seconds": seconds})
+    kernels = {"kernels": choice.kernels.name, "reason": choice.reason}
+    channel.send({"type": "ready", "max_length": engine.max_length, "seconds": seconds, **kernels})
     return engine
 
 

@@ -62,11 +62,10 @@ class Weights:
         Raises:
             InputError: the tensor holds NaN or infinity, as a damaged file does.
         """
-        tensor = dequantise(self.quantised(name)) if self.is_quantised(name) else self._float(name)
-        if not np.isfinite(tensor.sum(dtype=np.float64)):
-            raise InputError(
-                f"The tensor {name} in {self.path} holds values that are not numbers. Pull or train the model again."
-            )
+        if self.is_quantised(name):
+            return dequantise(self.quantised(name))
+        tensor = self._float(name)
+        self._check_numbers(name, tensor)
         return tensor
 
     def is_quantised(self, name: str) -> bool:
@@ -74,14 +73,26 @@ class Weights:
         return self.entries[name].dtype == "I8"
 
     def quantised(self, name: str) -> QuantisedTensor:
-        """One quantised tensor as it is stored, without a copy."""
-        return QuantisedTensor(self._raw(name), self._raw(scales_name(name)))
+        """One quantised tensor as it is stored, without a copy.
+
+        Raises:
+            InputError: a scale is NaN or infinity, as in a damaged file.
+        """
+        scales = self._raw(scales_name(name))
+        self._check_numbers(scales_name(name), scales)
+        return QuantisedTensor(self._raw(name), scales)
 
     def _float(self, name: str) -> NDArray[np.float32]:
         raw = self._raw(name)
         if self.entries[name].dtype == "BF16":
             return (raw.astype(np.uint32) << 16).view(np.float32)
         return raw.astype(np.float32, copy=False)
+
+    def _check_numbers(self, name: str, values: NDArray[Any]) -> None:
+        if not np.isfinite(values.sum(dtype=np.float64)):  # one NaN or infinity makes the sum one
+            raise InputError(
+                f"The tensor {name} in {self.path} holds values that are not numbers. Pull or train the model again."
+            )
 
     def _raw(self, name: str) -> NDArray[Any]:
         entry = self.entries[name]
@@ -98,6 +109,8 @@ def open_weights(directory: Path) -> Weights:
     spec = read_spec(directory)
     path = directory / WEIGHTS_FILE
     entries, data = read_safetensors(path)
+    if spec.num_layers > len(entries):  # before a table of that many layers is made
+        raise InputError(f"spec.json asks for {spec.num_layers} layers, but {path} holds {len(entries)} tensors.")
     check_tensors(path, entries, expected_tensors(spec, path))
     return Weights(path, spec, entries, data)
 

@@ -45,7 +45,7 @@ def directory_for(sources: Path) -> Path:
     """The cache directory for the kernel sources in a directory."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.binding.get_host_cpu_name()}".encode())
     for path in sorted(sources.glob("*.py")):
-        digest.update(path.read_bytes())
+        digest.update(path.read_bytes() + path.stat().st_mtime_ns.to_bytes(8, "little"))  # numba compares times too
     return cache_home() / "kernels" / digest.hexdigest()[:16]
 
 

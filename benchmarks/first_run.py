@@ -38,9 +38,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
+    load_before = round(os.getloadavg()[0], 2)  # of others; that at the end is mostly our own
     with tempfile.TemporaryDirectory() as directory:
         figures = measure(Path(directory), options.runs)
-    figures["load_average"] = [round(value, 2) for value in os.getloadavg()]
+    figures |= {"load_before": load_before, "load_after": round(os.getloadavg()[0], 2)}
     if options.json:
         print(json.dumps(figures, indent=2))
         return

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from bise.cli.main import main
-from bise.cli.reference import commands, reference
+from bise.cli.reference import commands, reference, root_context
 from bise.config import load_recipe
 from bise.corpus.recipe import CurateRecipe
 from bise.tokenizer.training import TokenizerRecipe
@@ -21,10 +21,9 @@ RECIPES = {"curate": CurateRecipe, "tokenizer": TokenizerRecipe, "train": TrainR
 
 
 def test_no_command_has_more_options_than_a_person_remembers() -> None:
-    context = click.Context(main, info_name="bise")
     options = {
         path: sum(isinstance(parameter, click.Option) for parameter in command.params)
-        for path, command, _ in commands(main, context)
+        for path, command, _ in commands(main, root_context())
     }
     assert not {path: number for path, number in options.items() if number > MAX_OPTIONS}
 

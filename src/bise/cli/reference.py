@@ -25,9 +25,14 @@ def commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, 
             yield from commands(command, child)
 
 
+def root_context() -> click.Context:
+    """The context of `bise` itself, as it is when a person calls it."""
+    return click.Context(main, info_name="bise", max_content_width=100, terminal_width=100, **main.context_settings)
+
+
 def reference() -> str:
     """The whole reference as Markdown."""
-    context = click.Context(main, info_name="bise", max_content_width=100, terminal_width=100)
+    context = root_context()
     sections = [("bise", main.get_help(context))]
     sections += [(path, command.get_help(child)) for path, command, child in commands(main, context)]
     return _INTRODUCTION + "".join(f"\n## {path}\n\n```text\n{help_text}\n```\n" for path, help_text in sections)

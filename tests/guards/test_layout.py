@@ -59,6 +59,15 @@ def test_every_room_has_a_sign_and_no_logic_on_it(sign: Path) -> None:
     assert "Read first" in docstring or docstring.startswith("Room 8"), "the sign says which file to read first"
 
 
+def test_every_file_named_on_a_sign_exists() -> None:
+    missing = []
+    for sign in ROOMS:
+        for sentence in re.findall(r"Read first: (.*?)\.(?:\s|$)", sign.read_text(encoding="utf-8"), re.DOTALL):
+            names = re.findall(r"`([a-z_]+\.py)`", sentence)
+            missing += [f"{sign.parent.name}/{name}" for name in names if not (sign.parent / name).exists()]
+    assert not missing
+
+
 def test_nothing_runs_what_it_reads() -> None:
     """Pickle and its kin, torch.load, eval and exec run code from data; no file of ours may call them."""
     modules = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -36,3 +36,11 @@ def test_one_sentence_and_exit_code_2(arguments: list[str], words: str, tmp_path
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_a_place_that_cannot_hold_a_run_is_a_sentence() -> None:
+    done = bise("curate", "recipes/tiny/curate.toml", "--set", "root=README.md")
+    assert done.returncode == 2
+    assert "README.md" in done.stderr
+    assert "Traceback" not in done.stderr

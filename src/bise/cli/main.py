@@ -1,5 +1,6 @@
 """The `bise` command: names every command, imports one only when it is called."""
 
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,10 @@ COMMANDS: dict[str, str] = {
     "admin": "bise.cli.admin",
     "doctor": "bise.cli.doctor",
 }
+
+
+# What the disk says no with, and a person can change; every other OSError is a mistake of ours.
+_DISK = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 
 class LazyGroup(click.Group):
@@ -61,6 +66,12 @@ def run(arguments: Sequence[str] | None = None) -> None:
         status = main.main(args=arguments, standalone_mode=False)
     except BiseError as error:
         click.echo(f"bise: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        place = error.filename or "the disk"
+        click.echo(f"bise: {place}: {error.strerror}. Free space there, or name a place you may write to.", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()

@@ -27,4 +27,4 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     with watching() as reporter:
         facts = tune(resolved, reporter).facts
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else summary(facts))
-    click.echo(f"Written to {resolved.root / 'train' / resolved.name}", err=True)
+    click.echo(f"Written to {resolved.root / 'tune' / resolved.name}", err=True)

@@ -4,6 +4,8 @@ import asyncio
 import json
 import re
 
+import pytest
+
 from bise.app import events as events_module
 from bise.app.events import EventLog
 from bise.app.generation import Generations
@@ -13,6 +15,8 @@ from bise.store.conversations import get_conversation, mark_interrupted
 from bise.store.database import open_database
 from tests.app.conftest import App
 from tests.scripted_backend import MODEL, Gate, ScriptedBackend, until
+
+pytestmark = pytest.mark.slow
 
 
 def parse(stream: bytes) -> list[tuple[int | None, str, dict]]:

@@ -1,10 +1,13 @@
 """What the page asks: conversations of their owner, and sentences for what is wrong."""
 
 import httpx
+import pytest
 
 from bise.server.guard import MAX_BODY_BYTES
 from tests.app.conftest import App
 from tests.scripted_backend import MODEL, Gate, until
+
+pytestmark = pytest.mark.slow
 
 
 async def test_state_tells_the_page_what_it_shows(app: App) -> None:

@@ -6,6 +6,8 @@ import pytest
 from bise.app.routes import router
 from tests.app.conftest import PORT, App
 
+pytestmark = pytest.mark.slow
+
 API = [
     ("GET", "/api/state"),
     ("GET", "/api/conversations"),

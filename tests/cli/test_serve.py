@@ -14,13 +14,14 @@ import pytest
 from tests.command import bise, client_key, free_port, serve, succeed
 from tests.speaking_model import write_speaking_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_speaking_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
-@pytest.mark.slow
 def test_from_the_printed_address_to_an_answer_kept(model: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with serve("--model", model, log=log) as running, httpx.Client(base_url=running.url, timeout=60) as browser:
@@ -46,7 +47,6 @@ def test_from_the_printed_address_to_an_answer_kept(model: Path, tmp_path: Path)
     assert words.count("token=") == 1  # where it was printed for its owner, and nowhere else
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_the_server_in_peace_even_while_somebody_watches(model: Path, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "bise", "serve", "--model", str(model), "--port", str(port)]
@@ -65,7 +65,6 @@ def test_ctrl_c_ends_the_server_in_peace_even_while_somebody_watches(model: Path
     assert "Traceback" not in words
 
 
-@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_sentence(model: Path, tmp_path: Path) -> None:
     damaged = write_speaking_model(tmp_path / "damaged")
     (damaged / "model.safetensors").write_bytes(b"\0" * 100)
@@ -94,7 +93,6 @@ def test_mistakes_are_sentences(model: Path, arguments: list[str], words: str) -
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 def test_ask_answers_on_stdout_and_takes_stdin(model: Path) -> None:
     done = bise("ask", "--model", model, "--json", "Where?", stdin="The wind.")
     answer = json.loads(done.stdout)

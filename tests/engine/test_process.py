@@ -22,7 +22,7 @@ LONG = replace(TINY, context_length=100_000)  # an answer of minutes
 GREEDY = SamplingParams(temperature=0, max_tokens=8)
 ENDLESS = replace(GREEDY, max_tokens=None)
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "recipes" / "conversations"
 HELD_OUT = ROOT / "tests" / "data" / "heldout_prompts.jsonl"

@@ -9,6 +9,8 @@ from bise.errors import UnavailableError
 from tests.scripted_backend import WORDS
 from tests.server.conftest import Served
 
+pytestmark = pytest.mark.slow
+
 ANSWER = "".join(WORDS)
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 

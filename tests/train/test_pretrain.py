@@ -17,6 +17,8 @@ from bise.train.pretrain import train
 from bise.train.recipe import LoopRecipe, TrainRecipe
 from bise.train.report import Silent
 
+pytestmark = pytest.mark.slow
+
 
 class StopAfter(Silent):
     """Presses Ctrl-C during a step, and keeps what is said."""

@@ -78,7 +78,9 @@ def runtime_modules() -> list[str]:
     source = ROOT / "src"
     paths = [path for room in RUNTIME_ROOMS for path in sorted((source / "bise" / room).rglob("*.py"))]
     names = [
-        ".".join(path.relative_to(source).with_suffix("").parts) for path in paths if "migrations" not in path.parts
+        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
+        for path in paths
+        if "migrations" not in path.parts
     ]
     return names + [f"bise.cli.{command}" for command in ("main", "serve", "ask", "admin", "models", "pull", "doctor")]
 

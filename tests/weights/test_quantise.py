@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -24,6 +24,7 @@ from tests.random_models import TINY, random_tensors, write_model
         elements=st.floats(-1e6, 1e6, width=32),
     )
 )
+@example(np.full((1, 32), 1e-45, np.float32))
 def test_every_weight_is_off_by_at_most_half_a_step(weight: np.ndarray) -> None:
     quantised = quantise(weight)
     steps = np.repeat(quantised.scales.astype(np.float64), 32, axis=1)

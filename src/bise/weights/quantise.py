@@ -50,7 +50,7 @@ def quantise(weight: NDArray[np.float32], group_size: int = GROUP_SIZE) -> Quant
     """Round a matrix [rows, columns] to int8 with one float16 scale for each group along the columns."""
     rows, columns = weight.shape
     groups = weight.reshape(rows, columns // group_size, group_size)
-    exact = np.abs(groups).max(axis=2) / np.float32(_LARGEST)
+    exact = np.abs(groups).max(axis=2).astype(np.float64) / _LARGEST  # in float32 a subnormal would vanish
     if exact.size and exact.max() > np.finfo(np.float16).max:
         raise InputError(f"A weight of {np.abs(groups).max():g} is too large for 8 bits. Keep the model in 16 bits.")
     scales = exact.astype(np.float16)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bise.engine.cache import blocks_for, bytes_per_block
+from bise.engine.blocks import blocks_for
+from bise.engine.cache import bytes_per_block
 from bise.engine.core import Engine, EngineConfig, plan_step
 from bise.engine.forward import Model
 from bise.engine.kernels.table import choose_kernels
@@ -43,7 +44,7 @@ def finish(engine: Engine) -> tuple[dict[str, list[int]], dict[str, str]]:
             tokens.setdefault(output.request_id, []).extend(output.token_ids)
             if output.finish_reason:
                 reasons[output.request_id] = output.finish_reason
-    assert engine.cache.num_free == engine.cache.num_blocks
+    assert engine.blocks.num_used == 0
     return tokens, reasons
 
 
@@ -124,11 +125,11 @@ def test_cancelling_frees_the_cache_at_once(model: Model) -> None:
     engine.add_request("waiting", prompt(30), GREEDY)
     engine.add_request("last", prompt(30), GREEDY)
     engine.step()
-    assert engine.cache.num_free == 0
+    assert engine.blocks.num_available == 0
     engine.cancel("running")
     engine.cancel("waiting")
     engine.cancel("unknown")
-    assert engine.cache.num_free == engine.cache.num_blocks
+    assert engine.blocks.num_used == 0
     assert list(finish(engine)[0]) == ["last"]
 
 

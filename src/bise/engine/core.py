@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from bise.engine.cache import KVCache, blocks_for, bytes_per_block
+from bise.engine.blocks import BlockPool, blocks_for
+from bise.engine.cache import KVCache, bytes_per_block
 from bise.engine.forward import Batch, Model
 from bise.engine.kernels.table import BLOCK, Floats
 from bise.engine.machine import memory_bytes
@@ -100,8 +101,9 @@ class Engine:
     def __init__(self, model: Model, config: EngineConfig | None = None) -> None:
         self.model = model
         self.config = config or EngineConfig()
-        self.cache = KVCache(model.spec, num_cache_blocks(model.spec, self.config))
-        self.max_length = min(model.spec.context_length, self.cache.num_blocks * BLOCK)  # tokens, answer included
+        self.blocks = BlockPool(num_cache_blocks(model.spec, self.config))
+        self.cache = KVCache(model.spec, self.blocks.num_blocks)
+        self.max_length = min(model.spec.context_length, self.blocks.num_blocks * BLOCK)  # tokens, answer included
         self._waiting: deque[_Request] = deque()
         self._running: list[SequenceState] = []
 
@@ -148,7 +150,7 @@ class Engine:
             max_length = self.max_length
             if request.params.max_tokens is not None:
                 max_length = min(max_length, len(request.prompt_ids) + request.params.max_tokens)
-            if blocks_for(max_length) > self.cache.num_free:
+            if blocks_for(max_length) > self.blocks.num_available:
                 return
             self._waiting.popleft()
             self._running.append(
@@ -156,7 +158,7 @@ class Engine:
                     request_id=request.request_id,
                     token_ids=request.prompt_ids,
                     max_length=max_length,
-                    blocks=self.cache.take(blocks_for(max_length)),
+                    blocks=self.blocks.take(blocks_for(max_length)),
                     sampler=Sampler(request.params),
                     stop_ids=frozenset(request.params.stop_ids),
                 )
@@ -177,7 +179,7 @@ class Engine:
         return StepOutput(sequence.request_id, (token,))
 
     def _release(self, sequence: SequenceState) -> None:
-        self.cache.give_back(sequence.blocks)
+        self.blocks.give_back(sequence.blocks)
         self._running.remove(sequence)
 
 

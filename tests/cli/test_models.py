@@ -53,7 +53,7 @@ def test_pull_list_show_remove(source: str, tmp_path: Path, capsys: pytest.Captu
         (["models", "show", "nothing"], "no model named nothing"),
         (["models", "remove", "../x"], "not a model's name"),
         (["pull", "nowhere", "--name", "x"], "no directory at nowhere"),
-        (["pull", "nowhere", "--name", "x", "--bits", "4"], "4"),
+        (["pull", "nowhere", "--name", "x", "--bits", "5"], "5"),
         (["pull", "nowhere"], "--name"),
     ],
 )

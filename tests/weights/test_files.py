@@ -85,12 +85,44 @@ def test_a_type_that_does_not_fit_is_named(tmp_path: Path) -> None:
         open_weights(tmp_path)
 
 
-@pytest.mark.parametrize(("bits", "group_size", "words"), [(4, 32, "only 8 bits"), (8, 48, "not a multiple")])
-def test_a_quantisation_that_cannot_be_is_refused(tmp_path: Path, bits: int, group_size: int, words: str) -> None:
+@pytest.mark.parametrize("quantisation", [Quantisation(5, 32), Quantisation(8, 48), Quantisation(8, 32, 4)])
+def test_a_quantisation_that_cannot_be_is_refused(tmp_path: Path, quantisation: Quantisation) -> None:
     write_model(tmp_path, TINY)
-    write_spec(tmp_path, replace(TINY, quantisation=Quantisation(bits, group_size)))
-    with pytest.raises(InputError, match=words):
+    write_spec(tmp_path, replace(TINY, quantisation=quantisation))
+    with pytest.raises(InputError, match="only 8 or 4 bits in groups of 32"):
         open_weights(tmp_path)
+
+
+def test_a_shape_that_groups_do_not_fit_is_refused(tmp_path: Path) -> None:
+    narrow = replace(TINY, ffn_size=100, quantisation=Quantisation(4, 32))
+    write_model(tmp_path, narrow)
+    with pytest.raises(InputError, match="100 columns, which is not a multiple"):
+        open_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("quantisation", "words"),
+    [
+        (Quantisation(4, 32, 4), "tok_embeddings.weight has shape"),
+        (Quantisation(8, 32), "layers.0.attention.wq.weight has shape"),
+    ],
+)
+def test_integers_of_other_bits_than_the_spec_says_are_refused(
+    tmp_path: Path, quantisation: Quantisation, words: str
+) -> None:
+    quantise_directory(write_model(tmp_path / "float", TINY), tmp_path / "int4", bits=4)
+    write_spec(tmp_path / "int4", replace(TINY, quantisation=quantisation))
+    with pytest.raises(InputError, match=words):
+        open_weights(tmp_path / "int4")
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_rows_are_those_of_the_whole_tensor(tmp_path: Path, bits: int) -> None:
+    quantise_directory(write_model(tmp_path / "float", TINY), tmp_path / "small", bits)
+    weights = open_weights(tmp_path / "small")
+    for name in ("tok_embeddings.weight", "layers.1.feed_forward.w2.weight", "norm.weight"):
+        for rows in (slice(3, 8), np.array([5, 0, 5])):
+            np.testing.assert_array_equal(weights.rows(name, rows), weights.tensor(name)[rows])
 
 
 def test_values_that_are_not_numbers_are_found_on_reading(tmp_path: Path) -> None:

@@ -54,6 +54,33 @@ def test_a_quantised_directory_is_a_model_whose_vectors_are_untouched(tmp_path: 
             np.testing.assert_array_equal(weights.tensor(name), dequantise(quantise(value)))
 
 
+@pytest.mark.parametrize("head_bits", [4, 8])
+def test_four_bits_are_read_as_they_were_rounded(tmp_path: Path, head_bits: int) -> None:
+    tensors = random_tensors(TINY)
+    calls: list[tuple[int, int]] = []
+    source = write_model(tmp_path / "source", TINY, tensors)
+    quantise_directory(source, tmp_path / "target", 4, lambda *done: calls.append(done), head_bits=head_bits)
+    weights = open_weights(tmp_path / "target")
+    assert weights.spec == replace(TINY, quantisation=Quantisation(4, 32, head_bits))
+    assert calls[-1] == (TINY.num_parameters(),) * 2
+    for name, value in tensors.items():
+        if value.ndim == 1:
+            np.testing.assert_array_equal(weights.tensor(name), value)
+            continue
+        expected, stored = quantise(value, 4 if name.startswith("layers.") else head_bits), weights.quantised(name)
+        assert stored.bits == expected.bits
+        np.testing.assert_array_equal(stored.values, expected.values)
+        np.testing.assert_array_equal(stored.scales, expected.scales)
+
+
+def test_a_matrix_of_several_parts_is_as_if_it_were_one(tmp_path: Path) -> None:
+    spec = replace(TINY, vocab_size=70_000, num_layers=1)
+    tensors = random_tensors(spec)
+    quantise_directory(write_model(tmp_path / "source", spec, tensors), tmp_path / "target", 4, head_bits=4)
+    stored = open_weights(tmp_path / "target").quantised("output.weight")
+    np.testing.assert_array_equal(stored.values, quantise(tensors["output.weight"], 4).values)
+
+
 def test_sixteen_bits_keep_eight_binary_digits(tmp_path: Path) -> None:
     tensors = random_tensors(TINY)
     quantise_directory(write_model(tmp_path / "source", TINY, tensors), tmp_path / "target", bits=16)
@@ -67,8 +94,8 @@ def test_what_cannot_be_quantised_is_refused_before_anything_is_written(tmp_path
     with pytest.raises(InputError, match="52 columns"):
         quantise_directory(narrow, tmp_path / "target")
     source = write_model(tmp_path / "source", TINY)
-    with pytest.raises(InputError, match="not 4"):
-        quantise_directory(source, tmp_path / "target", bits=4)
+    with pytest.raises(InputError, match="not 5"):
+        quantise_directory(source, tmp_path / "target", bits=5)
     assert not (tmp_path / "target").exists()
     quantise_directory(source, tmp_path / "target")
     with pytest.raises(InputError, match="already has 8-bit weights"):

@@ -11,14 +11,19 @@ from bise.errors import BiseError
 @click.command("pull")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="What the model will be called here.")
-@click.option("--bits", type=click.Choice(["8", "16"]), help="Precision of the weights; kept as it is when not given.")
+@click.option(
+    "--bits", type=click.Choice(["4", "8", "16"]), help="Precision of the weights; kept as it is when not given."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(source: Path, name: str, bits: str | None, as_json: bool) -> None:
     """Take a model into the store: SOURCE is a finished train or tune run, or a model's directory."""
+    from bise.cli.progress import progress_bar
     from bise.weights.store import describe, pull
 
     precision = int(bits) if bits else None
-    model = describe(pull(source, name, precision, _card(source, name, precision)))
+    card = _card(source, name, precision)
+    with progress_bar(f"Taking in {name}") as progress:
+        model = describe(pull(source, name, precision, card, progress))
     if as_json:
         click.echo(json.dumps({"name": model.name, "path": str(model.path), **model.facts()}))
         return

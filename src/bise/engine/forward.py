@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bise.engine.cache import KVCache
 from bise.engine.kernels.table import TILE, Floats, Ints, Kernels, pack_tiles
 from bise.engine.machine import usable_cores
-from bise.weights.files import QuantisedTensor, Weights, dequantise
+from bise.weights.files import Weights
 
 # Below this many multiplications a product is done before a second thread has woken up (about 50 µs).
 _THREADED_PRODUCT = 4_000_000
@@ -173,9 +173,5 @@ def _pack(weights: Weights, *names: str) -> Matrix:
 
 def _embedding_rows(weights: Weights) -> Callable[[Ints], Floats]:
     """A function from token ids to their embeddings, read from the mapped file row by row."""
-    name = "tok_embeddings.weight"
-    if not weights.is_quantised(name):
-        table = weights.tensor(name)
-        return lambda ids: table[ids]
-    stored = weights.quantised(name)
-    return lambda ids: dequantise(QuantisedTensor(stored.values[ids], stored.scales[ids]))
+    weights.check_tensor("tok_embeddings.weight")
+    return lambda ids: weights.rows("tok_embeddings.weight", ids)

@@ -7,7 +7,7 @@ against the size of the file before anything is allocated. Data is mapped, not r
 import json
 import math
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.errors import InputError
+from bise.weights.int4 import unpack_nibbles
 from bise.weights.spec import ModelSpec, Quantisation, read_spec
 
 WEIGHTS_FILE = "model.safetensors"
+GROUP_SIZE = 32
+_PART_WEIGHTS = 4 << 20
 _MAX_HEADER_BYTES = 64 << 20  # a model of a thousand layers needs less than 2 MB
-_DTYPES: dict[str, np.dtype[Any]] = {
+DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),  # NumPy has no bfloat16: the upper half of a float32
     "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
 }
 _FLOATS = ("F32", "F16", "BF16")
+BITS = {"I8": 8, "U8": 4}  # of quantised matrices
 
 
 @dataclass(frozen=True)
 class TensorEntry:
     """Where one tensor lies in the data part of a safetensors file."""
 
-    dtype: str  # a key of _DTYPES
+    dtype: str  # a key of DTYPES
     shape: tuple[int, ...]
     start: int  # bytes from the beginning of the data
     end: int
@@ -41,10 +46,11 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class QuantisedTensor:
-    """Integer weights as stored: `values * scales` (each scale for one group along the input) is the float weight."""
+    """Integer weights: `values * scales` (each scale for one group along the input) is the float weight."""
 
-    values: NDArray[np.int8]  # [rows, columns]
+    values: NDArray[np.int8]  # [rows, columns], -127..127 with 8 bits, -8..7 with 4
     scales: NDArray[np.float16]  # [rows, columns / group_size]
+    bits: int = 8
 
 
 class Weights:
@@ -64,31 +70,47 @@ class Weights:
         """
         if self.is_quantised(name):
             return dequantise(self.quantised(name))
-        tensor = self._float(name)
-        self._check_numbers(name, tensor)
+        tensor = _widen(self._raw(name))
+        self.require_numbers(name, tensor)
         return tensor
+
+    def rows(self, name: str, rows: slice | NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Some rows of a matrix as float32, [rows, columns]; nothing else is read, and nothing is checked."""
+        if self.is_quantised(name):
+            scales = self._raw(scales_name(name))[rows]
+            return dequantise(QuantisedTensor(self._integers(name, rows), scales))
+        return _widen(self._raw(name)[rows])
 
     def is_quantised(self, name: str) -> bool:
         """Whether the tensor is stored as integers with scales."""
-        return self.entries[name].dtype == "I8"
+        return self.entries[name].dtype in BITS
 
     def quantised(self, name: str) -> QuantisedTensor:
-        """One quantised tensor as it is stored, without a copy.
+        """One quantised tensor: a view of the file with 8 bits, unpacked to one value a byte with 4.
 
         Raises:
             InputError: a scale is NaN or infinity, as in a damaged file.
         """
         scales = self._raw(scales_name(name))
-        self._check_numbers(scales_name(name), scales)
-        return QuantisedTensor(self._raw(name), scales)
+        self.require_numbers(scales_name(name), scales)
+        return QuantisedTensor(self._integers(name, slice(None)), scales, BITS[self.entries[name].dtype])
 
-    def _float(self, name: str) -> NDArray[np.float32]:
-        raw = self._raw(name)
-        if self.entries[name].dtype == "BF16":
-            return (raw.astype(np.uint32) << 16).view(np.float32)
-        return raw.astype(np.float32, copy=False)
+    def check_tensor(self, name: str) -> None:
+        """Read a tensor, or the scales of a quantised one, a part at a time.
 
-    def _check_numbers(self, name: str, values: NDArray[Any]) -> None:
+        Raises:
+            InputError: it holds NaN or infinity.
+        """
+        name = scales_name(name) if self.is_quantised(name) else name
+        for part in row_parts(self.entries[name].shape):
+            self.require_numbers(name, self.rows(name, part))
+
+    def _integers(self, name: str, rows: slice | NDArray[np.integer[Any]]) -> NDArray[np.int8]:
+        stored = self._raw(name)[rows]
+        return unpack_nibbles(stored) if stored.dtype == np.uint8 else stored
+
+    def require_numbers(self, name: str, values: NDArray[Any]) -> None:
+        """Refuse values of a tensor that are NaN or infinite."""
         if not np.isfinite(values.sum(dtype=np.float64)):  # one NaN or infinity makes the sum one
             raise InputError(
                 f"The tensor {name} in {self.path} holds values that are not numbers. Pull or train the model again."
@@ -96,7 +118,7 @@ class Weights:
 
     def _raw(self, name: str) -> NDArray[Any]:
         entry = self.entries[name]
-        flat = np.frombuffer(self._data[entry.start : entry.end], _DTYPES[entry.dtype])
+        flat = np.frombuffer(self._data[entry.start : entry.end], DTYPES[entry.dtype])
         return np.require(flat.reshape(entry.shape), requirements="A")
 
 
@@ -122,6 +144,12 @@ def dequantise(tensor: QuantisedTensor) -> NDArray[np.float32]:
     return (groups * tensor.scales.astype(np.float32)[:, :, None]).reshape(rows, columns)
 
 
+def row_parts(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of rows that together are the tensor, each of about 16 MB of float32."""
+    step = max(1, _PART_WEIGHTS // max(1, math.prod(shape[1:])))
+    return (slice(start, start + step) for start in range(0, shape[0], step))
+
+
 def scales_name(name: str) -> str:
     """The name of the scales that stand beside a quantised `X.weight`."""
     return name.removesuffix(".weight") + ".scales"
@@ -136,24 +164,26 @@ def expected_tensors(spec: ModelSpec, path: Path) -> dict[str, tuple[tuple[int, 
     for name, shape in spec.tensor_shapes().items():
         if len(shape) == 1:
             expected[name] = (shape, _FLOATS)
-        else:
-            expected[name] = (shape, ("I8",))
-            expected[scales_name(name)] = ((shape[0], shape[1] // spec.quantisation.group_size), ("F16",))
+            continue
+        rows, columns = shape
+        expected[name] = ((rows, columns), ("I8",)) if spec.matrix_bits(name) == 8 else ((rows, columns // 2), ("U8",))
+        expected[scales_name(name)] = ((rows, columns // spec.quantisation.group_size), ("F16",))
     return expected
 
 
 def check_quantisation(spec: ModelSpec, quantisation: Quantisation, where: str) -> None:
     """Refuse a quantisation that Bise does not have, or whose groups do not fit the matrices."""
-    if quantisation.bits != 8 or quantisation.group_size < 1:
+    bits, head_bits, size = quantisation.bits, quantisation.head_bits, quantisation.group_size
+    if bits not in (4, 8) or head_bits not in (8, bits) or size != GROUP_SIZE:
         raise InputError(
-            f"{where}: quantisation is {quantisation.bits} bits in groups of {quantisation.group_size}, "
-            "but only 8 bits are supported."
+            f"{where}: quantisation is {bits} bits (embeddings and head {head_bits}) in groups of {size}, but only 8 or "
+            f"4 bits in groups of {GROUP_SIZE} are supported."
         )
     for name, shape in spec.tensor_shapes().items():
-        if len(shape) == 2 and shape[1] % quantisation.group_size:
+        if len(shape) == 2 and shape[1] % size:
             raise InputError(
                 f"{where}: {name} has {shape[1]} columns, which is not a multiple of the quantisation's group size "
-                f"{quantisation.group_size}. Keep such a model in 16 bits."
+                f"{size}. Keep such a model in 16 bits."
             )
 
 
@@ -194,6 +224,13 @@ def read_safetensors(path: Path) -> tuple[dict[str, TensorEntry], memoryview]:
     return entries, data
 
 
+def _widen(raw: NDArray[Any]) -> NDArray[np.float32]:
+    """A stored float tensor as float32; the only unsigned one is bfloat16."""
+    if raw.dtype == np.uint16:
+        return (raw.astype(np.uint32) << 16).view(np.float32)
+    return raw.astype(np.float32, copy=False)
+
+
 def _parse_header(path: Path, text: bytes) -> dict[str, Any]:
     try:
         header = json.loads(text)
@@ -208,11 +245,11 @@ def _parse_entry(path: Path, name: str, entry: Any) -> TensorEntry:
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry):
         raise _damaged(path, f"the entry of {name!r} in its header is incomplete")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise InputError(f"{path}: {name!r} is stored as {dtype!r}, but Bise reads only {', '.join(_DTYPES)}.")
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise InputError(f"{path}: {name!r} is stored as {dtype!r}, but Bise reads only {', '.join(DTYPES)}.")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         raise _damaged(path, f"{name!r} has shape {shape!r} and offsets {offsets!r}")
-    if math.prod(shape) * _DTYPES[dtype].itemsize != offsets[1] - offsets[0]:
+    if math.prod(shape) * DTYPES[dtype].itemsize != offsets[1] - offsets[0]:
         raise _damaged(path, f"{name!r} of shape {shape} ({dtype}) does not fill bytes {offsets[0]} to {offsets[1]}")
     return TensorEntry(dtype, tuple(shape), offsets[0], offsets[1])
 

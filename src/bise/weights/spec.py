@@ -15,6 +15,12 @@ Canonical names are those of Mistral's own format, one file of truth for model, 
 
 The rotary embedding pairs dimension j with j + head_dim / 2 ("half-split", as Hugging Face does); Mistral's own files
 interleave the pairs, so importing or exporting that format permutes the rows of wq and wk.
+
+A quantised matrix `X.weight` [rows, columns] stands beside `X.scales`, float16 [rows, columns / group_size]; a weight is
+its integer times the scale of its group. The integers are stored as
+
+    8 bits    int8 [rows, columns], values -127..127
+    4 bits    uint8 [rows, columns / 2], values -8..7 as value + 8: column 2j in the low half of byte j, 2j + 1 in the high
 """
 
 import json
@@ -29,13 +35,11 @@ SPEC_FILE = "spec.json"
 
 @dataclass(frozen=True)
 class Quantisation:
-    """Symmetric integer weights: groups of `group_size` along the input share one fp16 scale.
+    """Symmetric integer weights: groups of `group_size` along the input share one fp16 scale."""
 
-    A quantised `X.weight` is int8 [rows, columns] and stands beside `X.scales`, float16 [rows, columns / group_size].
-    """
-
-    bits: int  # 8
+    bits: int  # 8 or 4, of the matrices inside the layers
     group_size: int  # 32
+    head_bits: int = 8  # 8 or `bits`, of the embeddings and the output head
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,12 @@ class ModelSpec:
         if not self.tied_embeddings:
             shapes["output.weight"] = (self.vocab_size, hidden)
         return shapes
+
+    def matrix_bits(self, name: str) -> int | None:
+        """Bits of a matrix's integers by its canonical name; None where the model keeps floats."""
+        if self.quantisation is None:
+            return None
+        return self.quantisation.bits if name.startswith("layers.") else self.quantisation.head_bits
 
     def num_parameters(self) -> int:
         """Count of weights, tied embeddings once."""

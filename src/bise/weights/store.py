@@ -27,7 +27,7 @@ from bise.runs import (
     write_manifest,
 )
 from bise.weights.files import WEIGHTS_FILE, open_weights
-from bise.weights.quantise import quantise_directory
+from bise.weights.quantise import Progress, quantise_directory
 from bise.weights.spec import SPEC_FILE, ModelSpec, read_spec
 
 DEFAULT_MODEL = "bise-demo"
@@ -148,10 +148,12 @@ def remove_model(name: str) -> Path:
     return path
 
 
-def pull(source: Path, name: str, bits: int | None = None, card: str | None = None) -> Path:
+def pull(
+    source: Path, name: str, bits: int | None = None, card: str | None = None, progress: Progress | None = None
+) -> Path:
     """Take a finished train or tune run, or a model directory, into the store as `name`; returns its directory.
 
-    `bits` 8 or 16 changes the weights' precision; None keeps it. `card` is Markdown that replaces the source's card.
+    `bits` 4, 8 or 16 changes the weights' precision; None keeps it. `card` is Markdown that replaces the source's card.
 
     Raises:
         NotFoundError: there is nothing at `source`, or its run did not finish.
@@ -166,20 +168,23 @@ def pull(source: Path, name: str, bits: int | None = None, card: str | None = No
     models_directory().mkdir(parents=True, exist_ok=True)
     temporary = models_directory() / f".{name}.{os.getpid()}.part"
     try:
-        install(source, temporary, name, bits, card)
+        install(source, temporary, name, bits, card, progress)
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 
-def install(source: Path, target: Path, name: str, bits: int | None, card: str | None) -> None:
+def install(
+    source: Path, target: Path, name: str, bits: int | None, card: str | None, progress: Progress | None = None
+) -> None:
     """Write the model of a run, or a model directory, to the new directory `target`, checked, manifest last."""
     started = time.monotonic()
     directory, parent, facts = _resolve(source)
     weights = open_weights(directory)
-    for tensor in weights.spec.tensor_shapes():
-        weights.tensor(tensor)  # finds values that are not numbers before the model is taken in
+    if bits is None:
+        for tensor in weights.spec.tensor_shapes():
+            weights.check_tensor(tensor)
     if not (directory / TOKENIZER_FILE).is_file():
         raise InputError(f"{directory} has no {TOKENIZER_FILE}, so nobody could talk to it. Add the tokenizer's file.")
     target.mkdir(parents=True)
@@ -188,7 +193,7 @@ def install(source: Path, target: Path, name: str, bits: int | None, card: str |
             if (directory / file).is_file():
                 shutil.copyfile(directory / file, target / file)
     else:
-        quantise_directory(directory, target, bits)
+        quantise_directory(directory, target, bits, progress)
     if card is not None:
         (target / CARD_FILE).write_text(card, encoding="utf-8")
     spec = read_spec(target)

@@ -116,11 +116,13 @@ class Engine:
         """Queue a request; its outputs come from `step`.
 
         Raises:
-            InputError: the prompt is empty, holds ids outside the vocabulary, or leaves no room for an answer.
+            InputError: the prompt is empty, holds ids outside the vocabulary, or leaves no room for an answer; or the
+                sampling parameters name such ids.
         """
         assert all(r.request_id != request_id for r in self._waiting), f"{request_id} is in use"
         assert all(s.request_id != request_id for s in self._running), f"{request_id} is in use"
         check_prompt(prompt_ids, self.model.spec, self.max_length)
+        params.check_vocabulary(self.model.spec.vocab_size)
         self._waiting.append(_Request(request_id, list(prompt_ids), params))
 
     def cancel(self, request_id: str) -> None:
@@ -159,8 +161,8 @@ class Engine:
                     token_ids=request.prompt_ids,
                     max_length=max_length,
                     blocks=self.blocks.take(blocks_for(max_length)),
-                    sampler=Sampler(request.params),
-                    stop_ids=frozenset(request.params.stop_ids),
+                    sampler=Sampler(request.params, request.prompt_ids),
+                    stop_ids=request.params.ending_ids,
                 )
             )
 
@@ -168,7 +170,7 @@ class Engine:
         if not np.isfinite(logits_V.sum(dtype=np.float64)):
             self._release(sequence)
             return StepOutput(sequence.request_id, (), "failed")
-        token = sequence.sampler.draw(logits_V)
+        token = sequence.sampler.draw(logits_V).token_id
         if token in sequence.stop_ids:
             self._release(sequence)
             return StepOutput(sequence.request_id, (), "stop")

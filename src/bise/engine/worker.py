@@ -83,7 +83,9 @@ def _receive(engine: Engine, inbox: "SimpleQueue[Message]", channel: Channel) ->
             engine.cancel(message["id"])
             continue
         assert message["type"] == "add", message
-        params = dict(message["params"], stop_ids=tuple(message["params"]["stop_ids"]))
+        params = dict(message["params"])
+        params["stop_ids"] = tuple(params["stop_ids"])
+        params["logit_bias"] = tuple((token, bias) for token, bias in params["logit_bias"])
         try:
             engine.add_request(message["id"], message["prompt_ids"], SamplingParams(**params))
         except BiseError as error:

@@ -49,10 +49,15 @@ def _processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _instruction_sets() -> tuple[str, ...]:
+def processor_features() -> dict[str, bool]:
+    """The processor's features by LLVM's names; empty when LLVM cannot be asked."""
     try:
         from llvmlite import binding
     except ImportError:  # `bise doctor` then reports that numba is missing
-        return ()
-    features = binding.get_host_cpu_features()
+        return {}
+    return dict(binding.get_host_cpu_features())
+
+
+def _instruction_sets() -> tuple[str, ...]:
+    features = processor_features()
     return tuple(name for name in INSTRUCTION_SETS if features.get(name))

@@ -17,7 +17,7 @@ import numba
 from bise.config import cache_home
 
 
-def compile_kernel(function: Callable[..., None], signature: str) -> Any:
+def compile_kernel(function: Callable[..., None], signature: Any) -> Any:
     """Compile one kernel for one signature, or load it; it releases the GIL while it runs."""
     directory = cache_directory()
     previous = numba.config.CACHE_DIR
@@ -44,7 +44,7 @@ def cache_directory() -> Path:
 def directory_for(sources: Path) -> Path:
     """The cache directory for the kernel sources in a directory."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.binding.get_host_cpu_name()}".encode())
-    for path in sorted(sources.glob("*.py")):
+    for path in sorted(sources.rglob("*.py")):
         digest.update(path.read_bytes() + path.stat().st_mtime_ns.to_bytes(8, "little"))  # numba compares times too
     return cache_home() / "kernels" / digest.hexdigest()[:16]
 

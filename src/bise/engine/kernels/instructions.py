@@ -1,0 +1,78 @@
+"""Which instruction set the compiled kernels use, and how a kernel is told.
+
+A kernel takes an `InstructionSet` as its first argument and hands it on. For numba its name is part of its type, so a
+kernel is compiled, and kept, once for each set that is asked for.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
+
+from bise.engine.machine import processor_features
+from bise.errors import InputError
+
+# What each set needs, by LLVM's names, best first.
+_NEEDS = {
+    "avx512": ("avx512f", "avx512bw", "avx512vnni", "f16c", "fma"),
+    "avxvnni": ("avx2", "avxvnni", "f16c", "fma"),
+    "avx2": ("avx2", "f16c", "fma"),
+}
+
+
+@dataclass(frozen=True)
+class InstructionSet:
+    """A set of vector instructions that the kernels know how to use."""
+
+    name: str  # "avx512", "avxvnni" or "avx2"
+
+
+class InstructionSetType(types.Type):
+    """An `InstructionSet` inside compiled code: a type and no value."""
+
+    def __init__(self, set_name: str) -> None:
+        super().__init__(name=f"InstructionSet({set_name})")
+        self.set_name = set_name
+
+
+@register_model(InstructionSetType)
+class _InstructionSetModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, ir.IntType(8))
+
+
+@typeof_impl.register(InstructionSet)
+def _type_of(value: InstructionSet, context: Any) -> InstructionSetType:
+    del context
+    return InstructionSetType(value.name)
+
+
+@unbox(InstructionSetType)
+def _unbox(kind: Any, value: Any, context: Any) -> NativeValue:
+    del kind, value, context
+    return NativeValue(ir.IntType(8)(0))
+
+
+def available() -> tuple[str, ...]:
+    """The sets that this processor has, best first."""
+    features = processor_features()
+    return tuple(name for name, needs in _NEEDS.items() if all(features.get(need) for need in needs))
+
+
+def choose_instruction_set(name: str = "auto") -> InstructionSet | None:
+    """The set of that name, or with "auto" the best that there is; None where the processor has none of them.
+
+    Raises:
+        InputError: this processor does not have the set.
+    """
+    found = available()
+    if name == "auto":
+        return InstructionSet(found[0]) if found else None
+    if name not in found:
+        raise InputError(
+            f"This processor cannot run the instruction set {name!r}. It has: {', '.join(found) or 'none of them'}. "
+            'Choose "auto".'
+        )
+    return InstructionSet(name)

@@ -1,0 +1,216 @@
+"""The inner loops of the matrix products, as LLVM instructions: a few tiles of weights times a few tokens.
+
+A loop runs over the groups of 32 columns. Within a group it adds products of integers, exactly; then it turns the sum
+into a float, times the weights' scale, times the activations' scale, and adds that to the row's total by one fused
+multiply-add. Every shape of loop and every instruction set does the same per row and token, so all give the same bits.
+
+    avx512     vpdpbusd on 16 rows
+    avxvnni    vpdpbusd on 8 rows
+    avx2       vpmaddubsw, which adds two products in 16 bits and saturates: 4-bit weights cannot reach that in a whole
+               group (16 x 15 x 127 = 30480); 8-bit ones are split into |w| and activations with the sign of w, neither
+               beyond 127, and widened at once (2 x 127 x 127 = 32258)
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from bise.engine.kernels.packing import BLOCK_BYTES
+from bise.engine.kernels.vectors import (
+    F32,
+    I8,
+    I16,
+    I32,
+    I64,
+    call,
+    emit_fma,
+    emit_load_halves,
+    emit_prefetch,
+    pointer,
+    splat_vector,
+)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A shape of inner loop."""
+
+    instruction_set: str  # "avx512", "avxvnni" or "avx2"
+    bits: int  # of a weight
+    num_tiles: int
+    num_tokens: int
+    prefetch_lines: int  # lines of weights to ask for in each block of 64 columns
+
+    @property
+    def lanes(self) -> int:
+        """Rows of one vector."""
+        return 16 if self.instruction_set == "avx512" else 8
+
+
+@dataclass(frozen=True)
+class _Pointers:
+    """Addresses at the block that is being multiplied."""
+
+    weights: list[Any]  # one a vector of rows
+    activations: Any
+    scales: Any
+    offsets: Any
+
+
+def make_product(bits: int, num_tiles: int, num_tokens: int, prefetch_lines: int) -> Any:
+    """An intrinsic that multiplies so many tiles with so many tokens, from the addresses on.
+
+    Arguments: the instruction set, then int64: weights, tile_bytes, num_blocks, activations, scales, offsets, stride,
+    y, y_stride, ahead; those of `linear.py`, and the address where prefetching begins.
+    """
+
+    @intrinsic
+    def product(
+        typing, instruction_set, weights, tile_bytes, num_blocks, x, scales, offsets, stride, y, y_stride, ahead
+    ):
+        loop = Loop(instruction_set.set_name, bits, num_tiles, num_tokens, prefetch_lines)
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            del signature
+            for half in range(16 // loop.lanes):
+                _emit_loop(builder, loop, half, values[1:])
+            return context.get_dummy_value()
+
+        return types.void(instruction_set, *[types.int64] * 10), generate
+
+    return product
+
+
+def _emit_loop(builder: Any, loop: Loop, half: int, values: Any) -> None:
+    weights, tile_bytes, num_blocks, activations, scales, offsets, stride, y, y_stride, ahead = values
+    zero = ir.Constant(ir.VectorType(F32, loop.lanes), [0.0] * loop.lanes)
+    totals = [[cgutils.alloca_once_value(builder, zero) for _ in range(loop.num_tokens)] for _ in range(loop.num_tiles)]
+    tiles = [builder.add(weights, builder.mul(tile_bytes, I64(i))) for i in range(loop.num_tiles)]
+    with cgutils.for_range(builder, num_blocks, intp=I64) as block:
+        here = builder.mul(block.index, I64(BLOCK_BYTES[loop.bits]))
+        if half == 0:
+            place = builder.add(ahead, builder.mul(block.index, I64(64 * loop.prefetch_lines)))
+            for line in range(loop.prefetch_lines):
+                emit_prefetch(builder, pointer(builder, place, I64(64 * line), I8), 3)
+        for h in range(2):
+            group = builder.mul(builder.add(builder.mul(block.index, I64(2)), I64(h)), stride)
+            pointers = _Pointers(
+                [builder.add(tile, here) for tile in tiles],
+                builder.add(activations, builder.mul(group, I64(32))),
+                builder.add(scales, builder.mul(group, I64(4))),
+                builder.add(offsets, builder.mul(group, I64(4))),
+            )
+            _emit_group(builder, loop, half, h, pointers, totals)
+    for i, row in enumerate(totals):
+        for token, total in enumerate(row):
+            place = builder.add(builder.mul(y_stride, I64(4 * token)), I64(64 * i + 4 * loop.lanes * half))
+            builder.store(builder.load(total), pointer(builder, y, place, zero.type), align=4)
+
+
+def _emit_group(builder: Any, loop: Loop, half: int, h: int, at: _Pointers, totals: list[list[Any]]) -> None:
+    emit_sums = _emit_sums_vnni if loop.instruction_set != "avx2" else _emit_sums_avx2
+    sums = emit_sums(builder, loop, half, h, at)
+    kind = ir.VectorType(F32, loop.lanes)
+    weight_scales = [
+        emit_load_halves(builder, base, I64(32 * h + 2 * loop.lanes * half), loop.lanes) for base in at.weights
+    ]
+    for token in range(loop.num_tokens):
+        scale = _broadcast(builder, at.scales, 4 * token, F32, loop.lanes)
+        for i, factor in enumerate(weight_scales):
+            total = totals[i][token]
+            value = builder.sitofp(sums[i][token], kind)
+            builder.store(emit_fma(builder, value, builder.fmul(factor, scale), builder.load(total)), total)
+
+
+def _emit_sums_vnni(builder: Any, loop: Loop, half: int, h: int, at: _Pointers) -> list[list[Any]]:
+    sums: list[list[Any]] = [[] for _ in range(loop.num_tiles)]
+    for token in range(loop.num_tokens):
+        offset = _offset(builder, loop, at, token)
+        for row in sums:
+            row.append(offset)
+    for j in range(8):
+        weights = [_load_weights(builder, loop, half, h, j, base) for base in at.weights]
+        for token in range(loop.num_tokens):
+            x = _broadcast(builder, at.activations, 32 * token + 4 * j, I32, loop.lanes)
+            for row, vector in zip(sums, weights, strict=True):
+                row[token] = _dot(builder, loop, row[token], vector, x)
+    return sums
+
+
+def _dot(builder: Any, loop: Loop, total: Any, weights: Any, x: Any) -> Any:
+    """vpdpbusd: each lane adds four products of unsigned and signed bytes."""
+    kind = ir.VectorType(I8, 4 * loop.lanes)
+    name = f"llvm.x86.avx512.vpdpbusd.{32 * loop.lanes}"
+    return call(builder, name, total.type, total, builder.bitcast(weights, kind), builder.bitcast(x, kind))
+
+
+def _emit_sums_avx2(builder: Any, loop: Loop, half: int, h: int, at: _Pointers) -> list[list[Any]]:
+    emit = _add_avx2_int4 if loop.bits == 4 else _add_avx2_int8
+    sums: list[list[Any]] = [[None] * loop.num_tokens for _ in range(loop.num_tiles)]
+    for j in range(8):
+        weights = [_load_weights(builder, loop, half, h, j, base) for base in at.weights]
+        for token in range(loop.num_tokens):
+            x = _broadcast(builder, at.activations, 32 * token + 4 * j, I32, loop.lanes)
+            for row, vector in zip(sums, weights, strict=True):
+                row[token] = emit(builder, row[token], vector, x)
+    if loop.bits == 4:
+        for token in range(loop.num_tokens):
+            offset = _offset(builder, loop, at, token)
+            for row in sums:
+                row[token] = builder.add(_widen_pairs(builder, row[token]), offset)
+    return sums
+
+
+def _add_avx2_int4(builder: Any, total: Any, weights: Any, x: Any) -> Any:
+    pairs = _multiply_pairs(builder, weights, x)
+    return pairs if total is None else builder.add(total, pairs)
+
+
+def _add_avx2_int8(builder: Any, total: Any, weights: Any, x: Any) -> Any:
+    kind = ir.VectorType(I8, 32)
+    signed = builder.xor(builder.bitcast(weights, kind), ir.Constant(kind, [-128] * 32))
+    turned = call(builder, "llvm.x86.avx2.psign.b", kind, builder.bitcast(x, kind), signed)
+    size = call(builder, "llvm.abs.v32i8", kind, signed, ir.Constant(ir.IntType(1), 0))
+    fours = _widen_pairs(builder, _multiply_pairs(builder, size, turned))
+    return fours if total is None else builder.add(total, fours)
+
+
+def _multiply_pairs(builder: Any, unsigned: Any, signed: Any) -> Any:
+    """vpmaddubsw: sums of two neighbouring products in 16 bits."""
+    kind = ir.VectorType(I8, 32)
+    operands = builder.bitcast(unsigned, kind), builder.bitcast(signed, kind)
+    return call(builder, "llvm.x86.avx2.pmadd.ub.sw", ir.VectorType(I16, 16), *operands)
+
+
+def _widen_pairs(builder: Any, pairs: Any) -> Any:
+    """vpmaddwd with ones: sums of two neighbours in 32 bits."""
+    ones = ir.Constant(pairs.type, [1] * 16)
+    return call(builder, "llvm.x86.avx2.pmadd.wd", ir.VectorType(I32, 8), pairs, ones)
+
+
+def _load_weights(builder: Any, loop: Loop, half: int, h: int, j: int, base: Any) -> Any:
+    """Unsigned bytes of columns 4j..4j+3 of group h, as ints."""
+    kind = ir.VectorType(I32, loop.lanes)
+    vector = 8 * h + j if loop.bits == 8 else 4 * h + j % 4
+    stored = builder.load(pointer(builder, base, I64(64 + 64 * vector + 32 * half), kind), align=1)
+    if loop.bits == 8:
+        return stored
+    if j >= 4:
+        stored = builder.lshr(stored, ir.Constant(kind, [4] * loop.lanes))
+    return builder.and_(stored, ir.Constant(kind, [0x0F0F0F0F] * loop.lanes))
+
+
+def _offset(builder: Any, loop: Loop, at: _Pointers, token: int) -> Any:
+    """Minus what the weights' offset adds to the sum: stored for 4 bits (8), 16 times that for 8 bits (128)."""
+    offset = _broadcast(builder, at.offsets, 4 * token, I32, loop.lanes)
+    if loop.bits == 8:
+        offset = builder.shl(offset, ir.Constant(offset.type, [4] * loop.lanes))
+    return offset
+
+
+def _broadcast(builder: Any, base: Any, offset: int, kind: Any, lanes: int) -> Any:
+    return splat_vector(builder, builder.load(pointer(builder, base, I64(offset), kind), align=1), lanes)

@@ -24,6 +24,7 @@ from bise.runs import read_manifest
 
 _FIELDS_READ = ("id", "source")
 _BATCH_ROWS = 1024
+_COLUMNS = ["id", "text", "source", "licence", "lang", "metadata"]
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def read_curated(directory: Path) -> Iterator[Document]:
         raise InputError(f"{directory} holds a {manifest.stage} run. Give the directory of a curate run.")
     for path in sorted((directory / "documents").glob("*.parquet")):
         try:
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH_ROWS):
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH_ROWS, columns=_COLUMNS):
                 for row in batch.to_pylist():
                     yield Document(**(row | {"metadata": json.loads(row["metadata"])}))
         except (pa.ArrowException, OSError) as error:

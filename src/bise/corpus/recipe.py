@@ -1,13 +1,16 @@
 """The recipe of a curation run: which sources, under which licences, and what makes a document good enough.
 
-Bounds come from the published filters; each field names its paper. Gopher is arXiv 2112.11446 (tables of appendix A),
+Each step is a section; one that is left out keeps its defaults. Paths of data are relative to `sources.root`. Bounds come from the published filters; each field names its paper. Gopher is arXiv 2112.11446 (tables of appendix A),
 FineWeb is arXiv 2406.17557 (section 3.6). A dropped document carries the name of the field that dropped it, so that the
 reason for a drop is also the key to change.
 """
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from bise.corpus.clean import Step
 
@@ -40,13 +43,13 @@ class SourceFile:
 class Source:
     """JSON lines of one origin and one licence, each line an object with the text and, if known, its language."""
 
-    name: str  # lower case letters, digits, ".", "_", "-"; names the Parquet file
-    licence: str  # of the text, as its owner states it
-    files: tuple[SourceFile, ...]
+    name: str  # lower case letters, digits, ".", "_", "-"; names the Parquet files
+    licence: str = ""  # of the text, as its owner states it
+    files: tuple[SourceFile, ...] = ()
     repository: str = ""  # where the text came from, a URL
     commit: str = ""  # the version of the repository
     preparation: str = ""  # what was done to the repository's files to get these JSON lines
-    max_bytes: int | None = None  # UTF-8 bytes of text taken, chosen by the seed; none means all
+    max_bytes: int | None = None  # UTF-8 bytes of good text taken, chosen by the seed; none means all
     text_field: str = "text"
     lang_field: str = "lang"
     lang: str = ""  # ISO 639-1 code of records that state none
@@ -55,8 +58,6 @@ class Source:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"source name {self.name!r} may hold only lower-case letters, digits, '.', '_' and '-'.")
-        if not self.licence.strip():
-            raise ValueError(f"source {self.name} states no licence.")
         if not self.files:
             raise ValueError(f"source {self.name} has no files.")
         if self.max_bytes is not None and self.max_bytes < 1:
@@ -79,6 +80,32 @@ class Sources:
         if repeated:
             raise ValueError(f"source {', '.join(repeated)} is listed more than once.")
         _check_share("max_bad_lines", self.max_bad_lines)
+
+
+@dataclass(frozen=True)
+class Licences:
+    """Which licences a source may have."""
+
+    allow: tuple[str, ...] = ()  # patterns with "*", upper and lower case alike; empty means every stated one
+    allow_unstated: bool = False  # whether a source may state none
+
+    def check(self, source: Source) -> None:
+        """Refuse a source by its licence.
+
+        Raises:
+            ValueError: the licence is not allowed, or there is none.
+        """
+        stated = source.licence.strip().lower()
+        if not stated and not self.allow_unstated:
+            raise ValueError(
+                f"source {source.name} states no licence. Find out and write down its licence, or set "
+                "licences.allow_unstated = true if you may use it without one."
+            )
+        if stated and self.allow and not any(fnmatchcase(stated, pattern.lower()) for pattern in self.allow):
+            raise ValueError(
+                f"source {source.name} has the licence {source.licence!r}, which licences.allow does not allow: it "
+                f"lists {', '.join(self.allow)}. Leave the source out, or allow its licence."
+            )
 
 
 @dataclass(frozen=True)
@@ -121,18 +148,102 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Duplicates:
+    """Which repetitions between documents are taken out; the first in reading order is kept."""
+
+    exact: bool = True  # texts that differ only in case and white space
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How much of each source and language is written, once it is known which documents are good.
+
+    A document is written `rate` times; a fraction means that a part of the documents, drawn by the seed, is written once
+    more. More than four repeats teach a model little (Muennighoff et al. 2023, arXiv 2305.16264).
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict)  # by source: rate relative to the others, 1 unless named
+    languages: Mapping[str, float] = field(default_factory=dict)  # by language: share of the text; empty means as found
+    max_bytes: int | None = None  # UTF-8 bytes of text in all; none means as much as max_repeats allows
+    max_tokens: int | None = None  # likewise in tokens, at bytes_per_token
+    bytes_per_token: float = 4.0  # of the tokenizer in mind; `bise tokenizer show` tells
+    max_repeats: float = 1.0  # largest rate: 1 means that nothing is repeated
+
+    def __post_init__(self) -> None:
+        for name, table in (("weights", self.weights), ("languages", self.languages)):
+            for key, value in table.items():
+                if value < 0:
+                    raise ValueError(f"mix.{name} of {key} is {value}, but must be at least 0.")
+        if self.max_bytes is not None and self.max_tokens is not None:
+            raise ValueError("mix.max_bytes and mix.max_tokens are both given. Give one.")
+        for name in ("max_bytes", "max_tokens", "bytes_per_token", "max_repeats"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"mix.{name} is {value}, but must be greater than 0.")
+        if self.languages and sum(self.languages.values()) <= 0:
+            raise ValueError("mix.languages gives no language a share above 0.")
+
+    @property
+    def budget_bytes(self) -> float | None:
+        """The budget in UTF-8 bytes of text; None when there is none."""
+        return self.max_tokens * self.bytes_per_token if self.max_tokens else self.max_bytes
+
+
+@dataclass(frozen=True)
+class OutputFiles:
+    """What is written beside the documents."""
+
+    beginnings: int = 200  # characters of each document, kept or dropped, in the statistics; 0 for none
+
+    def __post_init__(self) -> None:
+        if self.beginnings < 0:
+            raise ValueError(f"output.beginnings is {self.beginnings}, but must be at least 0.")
+
+
+@dataclass(frozen=True)
 class CurateRecipe:
     """A curation run; its result is `<root>/curate/<name>/`."""
 
     name: str
     sources: Sources
+    licences: Licences = field(default_factory=Licences)
     rules: Rules = field(default_factory=Rules)
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    mix: Mix = field(default_factory=Mix)
+    output: OutputFiles = field(default_factory=OutputFiles)
     root: Path = Path("runs")  # where run directories live
-    seed: int = 0  # chooses the documents of sources with max_bytes
+    seed: int = 0  # chooses the documents of max_bytes and of the mix
+    workers: int = 0  # processes; 0 means one a core, and this one alone for little text
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name is {self.name!r}, but may hold only lower-case letters, digits, '.', '_' and '-'.")
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}, but must be at least 0.")
+        for source in self.sources.list:
+            self.licences.check(source)
+        unknown = sorted(set(self.mix.weights) - {source.name for source in self.sources.list})
+        if unknown:
+            raise ValueError(f"mix.weights names {', '.join(unknown)}, which are no sources of this recipe.")
+
+    def document_steps(self) -> dict[str, Any]:
+        """The sections that decide what becomes of a document by itself."""
+        return {name: asdict(getattr(self, name)) for name in ("rules", "output")}
+
+    def corpus_steps(self) -> dict[str, Any]:
+        """The sections that decide between documents."""
+        return {
+            "duplicates": asdict(self.duplicates),
+            "mix": asdict(self.mix),
+            "max_bytes": {source.name: source.max_bytes for source in self.sources.list},
+            "seed": self.seed,
+        }
+
+    def published(self) -> dict[str, Any]:
+        """The recipe as a manifest shows it: without the paths of this machine."""
+        table = asdict(self)
+        del table["root"], table["workers"], table["sources"]["root"]
+        return table
 
 
 def _check_share(name: str, value: float) -> None:

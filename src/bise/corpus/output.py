@@ -1,0 +1,111 @@
+"""Write what a run leaves: shards of kept documents, one a unit, and one row for every document seen."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bise.corpus.pool import Tell
+from bise.corpus.stages import SEEN_FILE, TEXTS_FILE
+from bise.corpus.tables import ALONE, AMONG, DOCUMENTS, SEEN
+from bise.corpus.units import Unit, hash_of
+from bise.corpus.work import WorkDirectory
+
+SHARD_FILE = "shard.parquet"
+DOCUMENTS_FOLDER, STATISTICS_FOLDER = "documents", "statistics"
+_NOTHING = {"twin": "", "copies": 0}  # what those have that no later step saw
+
+
+@dataclass(frozen=True)
+class UnitWriter:
+    """Writes the shard of one unit; made once in each worker."""
+
+    work: WorkDirectory
+    decisions: str  # key of the decisions among documents
+
+    def __call__(self, unit: Unit, tell: Tell) -> None:
+        """Write a unit's kept documents, each as often as was decided, and its rows of the statistics."""
+        source, key = self.work.result(unit.key), self.key(unit)
+        among = _read(self.work.result(self.decisions) / _decision_file(unit.index))
+        with self.work.writing(key) as (directory, facts):
+            with pq.ParquetWriter(directory / SHARD_FILE, DOCUMENTS, compression="zstd") as shard:
+                for start, texts in _row_groups(source / TEXTS_FILE):
+                    copies = among.column("copies").slice(start, texts.num_rows).to_numpy()
+                    shard.write_table(_documents(texts, copies))
+                    if start:
+                        tell(unit.size_bytes * start // among.num_rows, f"document {start:,} of those that passed")
+            pq.write_table(merge(_read(source / SEEN_FILE), among), directory / SEEN_FILE, compression="zstd")
+            facts["documents"] = int(np.sum(among.column("copies").to_numpy()))
+
+    def key(self, unit: Unit) -> str:
+        """What the result is kept under."""
+        return hash_of([unit.key, self.decisions])
+
+
+def write_decisions(tables: Iterable[pa.Table], directory: Path) -> None:
+    """Keep what was decided among documents, one file a unit."""
+    for index, table in enumerate(tables):
+        pq.write_table(table, directory / _decision_file(index))
+
+
+def place_outputs(units: Sequence[Unit], writer: UnitWriter, directory: Path) -> None:
+    """Move every unit's files to where the run's readers look for them; a unit without kept documents has no shard."""
+    for folder in (DOCUMENTS_FOLDER, STATISTICS_FOLDER):
+        (directory / folder).mkdir()
+    for unit in units:
+        result = writer.work.result(writer.key(unit))
+        facts = writer.work.facts(writer.key(unit))
+        assert facts is not None
+        name = f"{unit.index:05d}-{unit.source.name}.parquet"
+        if facts["documents"]:
+            (result / SHARD_FILE).rename(directory / DOCUMENTS_FOLDER / name)
+        (result / SEEN_FILE).rename(directory / STATISTICS_FOLDER / name)
+
+
+def merge(seen: pa.Table, among: pa.Table) -> pa.Table:
+    """One row for every document seen: what its unit said, and for those that passed, what was decided after it."""
+    passed = np.flatnonzero(seen.column("reason").to_numpy(zero_copy_only=False) == "")
+    assert len(passed) == among.num_rows
+    rows = np.full(seen.num_rows, -1, np.int64)
+    rows[passed] = np.arange(len(passed))
+    later = among.take(pa.array(rows, mask=rows < 0))
+    columns: dict[str, Any] = {name: seen.column(name) for name in ALONE.names}
+    for field in AMONG:
+        column = later.column(field.name)
+        if field.name in ALONE.names:  # the reason that dropped it alone, else the one among others
+            column = pc.if_else(pa.array(rows < 0), columns[field.name], column)
+        columns[field.name] = column.fill_null(_NOTHING[field.name]) if field.name in _NOTHING else column
+    return pa.table(columns, schema=SEEN)
+
+
+def _read(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read()
+
+
+def _row_groups(path: Path) -> Iterator[tuple[int, pa.Table]]:
+    """The tables of a file that was written batch by batch, each with the number of its first row."""
+    start = 0
+    with pq.ParquetFile(path) as file:
+        for index in range(file.num_row_groups):
+            table = file.read_row_group(index)
+            yield start, table
+            start += table.num_rows
+
+
+def _documents(texts: pa.Table, copies: NDArray[np.int64]) -> pa.Table:
+    """The rows of a shard, each with the hash of its text."""
+    written = texts.take(np.repeat(np.arange(texts.num_rows), copies))
+    hashes = [hashlib.sha256(text.encode("utf-8")).hexdigest() for text in written.column("text").to_pylist()]
+    return written.append_column("sha256", pa.array(hashes, pa.string()))
+
+
+def _decision_file(index: int) -> str:
+    return f"{index:05d}.parquet"

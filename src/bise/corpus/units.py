@@ -1,0 +1,107 @@
+"""Work units: the slices of the sources that are curated one by one, the same ones whatever the number of workers.
+
+A unit is one file of a source, or several small ones together. Its key is a hash of all that its result depends on:
+the files' bytes, the recipe's steps, the files that the steps read, and the code. So a result kept under the key by an
+interrupted run can be used again, and one made under another recipe cannot.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bise.corpus.readers import find_files
+from bise.corpus.recipe import CurateRecipe, Source
+from bise.errors import InputError
+from bise.runs import Input, sha256_file
+
+_UNIT_BYTES = 4 << 20  # stored bytes that small files are gathered to
+
+
+@dataclass(frozen=True)
+class UnitFile:
+    """One file of a unit."""
+
+    path: Path
+    name: str  # below sources.root, "/" between parts
+    size_bytes: int  # as stored
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A slice of one source."""
+
+    index: int  # in reading order
+    source: Source
+    files: tuple[UnitFile, ...]
+    key: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """Stored bytes of the files: how much work it is, compared with other units."""
+        return sum(file.size_bytes for file in self.files)
+
+    def __str__(self) -> str:
+        more = f" and {len(self.files) - 1:,} more" if len(self.files) > 1 else ""
+        return f"{self.files[0].name}{more}"
+
+
+def plan_units(recipe: CurateRecipe) -> list[Unit]:
+    """Every unit of a recipe in reading order, its files found and verified.
+
+    Raises:
+        NotFoundError: a file is absent.
+        InputError: a file has another hash than the recipe says.
+    """
+    base = [code_sha256(), recipe.document_steps()]
+    units: list[Unit] = []
+    for source in recipe.sources.list:
+        for files in _gather(_verified(source, recipe.sources.root)):
+            key = [*base, asdict(source), [(file.name, file.sha256) for file in files]]
+            units.append(Unit(len(units), source, files, hash_of(key)))
+    return units
+
+
+def unit_inputs(units: Iterable[Unit]) -> list[Input]:
+    """The files of all units, as a manifest names them."""
+    return [Input("file", file.name, file.sha256) for unit in units for file in unit.files]
+
+
+def hash_of(value: Any) -> str:
+    """Hash plain values: what JSON can hold, and paths."""
+    plain = json.dumps(value, sort_keys=True, ensure_ascii=False, default=lambda path: Path(path).as_posix())
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def code_sha256() -> str:
+    """Hash of this room's code: other code may come to other results."""
+    room = Path(__file__).parent
+    return hash_of([(path.relative_to(room).as_posix(), sha256_file(path)) for path in sorted(room.rglob("*.py"))])
+
+
+def _verified(source: Source, root: Path) -> list[UnitFile]:
+    files = []
+    for path, file in find_files(source, root):
+        actual = sha256_file(path)
+        if file.sha256 and actual != file.sha256:
+            raise InputError(
+                f"{path} has sha256 {actual}, but the recipe expects {file.sha256}. "
+                "Fetch the version that the recipe names, or correct the recipe if the change is meant."
+            )
+        files.append(UnitFile(path, path.relative_to(root).as_posix(), path.stat().st_size, actual))
+    return files
+
+
+def _gather(files: Sequence[UnitFile]) -> Iterable[tuple[UnitFile, ...]]:
+    """Put small files together, in order."""
+    gathered: list[UnitFile] = []
+    for file in files:
+        if gathered and sum(other.size_bytes for other in gathered) + file.size_bytes > _UNIT_BYTES:
+            yield tuple(gathered)
+            gathered = []
+        gathered.append(file)
+    if gathered:
+        yield tuple(gathered)

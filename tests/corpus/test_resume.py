@@ -1,0 +1,131 @@
+"""The same bytes for any number of workers, and after being killed anywhere."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bise.corpus.pipeline import curate
+from bise.corpus.recipe import CurateRecipe, Source, SourceFile, Sources
+from bise.corpus.units import plan_units
+from bise.corpus.work import WorkDirectory
+from tests.command import ROOT
+
+Maker = Callable[..., Any]
+FILES = 6
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, write_lines: Maker, make_records: Maker) -> CurateRecipe:
+    """Six units with copies across them."""
+    everything = []
+    for number in range(FILES):
+        records = make_records(f"s{number}", 30)
+        copies = [{**record, "id": f"{record['id']}/copy/{number}"} for record in everything[:5]]
+        write_lines(f"s{number}.jsonl", records + copies)
+        everything += records
+    sources = tuple(Source(f"s{number}", "CC0 1.0", (SourceFile(f"s{number}.jsonl"),)) for number in range(FILES))
+    return CurateRecipe("one", Sources(sources, root=tmp_path / "raw"), root=tmp_path / "runs", workers=1)
+
+
+def test_workers_and_one_process_write_the_same_bytes(recipe: CurateRecipe) -> None:
+    assert curate(recipe).outputs == curate(replace(recipe, name="two", workers=2)).outputs
+
+
+@pytest.mark.parametrize("stop_after", range(0, 2 * FILES, 3))
+def test_an_interrupted_run_goes_on_where_it_was(recipe: CurateRecipe, stop_after: int) -> None:
+    expected = curate(recipe).outputs
+    again, calls = replace(recipe, name="again"), iter(range(100))
+
+    def interrupt(done: int, total: int) -> None:
+        if next(calls) == stop_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        curate(again, interrupt)
+    steps: list[int] = []
+    assert curate(again, lambda done, _: steps.append(done)).outputs == expected
+    assert steps == sorted(set(steps)), "what is done is told once"
+    assert len(steps) <= 2 * FILES - stop_after, "a finished unit was worked on again"
+
+
+def test_what_other_inputs_or_recipes_made_is_not_used(recipe: CurateRecipe, write_lines: Maker) -> None:
+    keys = [unit.key for unit in plan_units(recipe)]
+    assert keys == [unit.key for unit in plan_units(replace(recipe, name="else", workers=2))]
+    stricter = replace(recipe, rules=replace(recipe.rules, min_words=51))
+    assert not set(keys) & {unit.key for unit in plan_units(stricter)}
+    write_lines("s0.jsonl", [{"text": "other"}])
+    assert [old == new.key for old, new in zip(keys, plan_units(recipe), strict=True)] == [False] + [True] * 5
+
+
+def test_a_result_cut_short_is_made_again(recipe: CurateRecipe) -> None:
+    work = WorkDirectory(recipe.root, "one")
+    with work.writing("key") as (directory, facts):
+        (directory / "file").write_bytes(b"12345")
+        facts["a"] = 1
+    assert work.facts("key") == {"a": 1}
+    (work.result("key") / "file").write_bytes(b"123")
+    assert work.facts("key") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_s", [0.3, 0.9, 1.5, 2.1])
+def test_a_killed_parent_leaves_nothing_that_shows(recipe: CurateRecipe, tmp_path: Path, delay_s: float) -> None:
+    expected = curate(recipe).outputs
+    process = start(recipe, tmp_path)
+    time.sleep(delay_s)
+    process.kill()
+    process.communicate()
+    again = replace(recipe, name="killed", workers=2)
+    if not (again.root / "curate" / "killed" / "manifest.json").exists():
+        assert curate(again).outputs == expected
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_a_sentence_and_the_next_run_goes_on(recipe: CurateRecipe, tmp_path: Path) -> None:
+    expected = curate(recipe).outputs
+    process = start(recipe, tmp_path)
+    os.kill(first_child(process.pid), signal.SIGKILL)
+    error = process.communicate()[1].decode()
+    assert process.returncode == 2, error
+    assert "A worker process ended with status -9 while working on s" in error
+    assert "Traceback" not in error
+    assert curate(replace(recipe, name="killed", workers=2)).outputs == expected
+
+
+def start(recipe: CurateRecipe, directory: Path) -> "subprocess.Popen[bytes]":
+    """Run the recipe by its command as "killed" with two workers."""
+    lines = ['name = "killed"', "workers = 2", f'root = "{recipe.root}"', f'sources.root = "{recipe.sources.root}"']
+    for source in recipe.sources.list:
+        lines += [
+            "[[sources.list]]",
+            f'name = "{source.name}"',
+            f'licence = "{source.licence}"',
+            f'files = [{{ path = "{source.files[0].path}" }}]',
+        ]
+    path = directory / "curate.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, "-m", "bise", "curate", str(path)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+
+
+def first_child(parent: int) -> int:
+    """The first worker of a process, when it has come to be."""
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    for _ in range(1000):
+        for child in children.read_text().split():
+            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
+                return int(child)
+        time.sleep(0.01)
+    raise AssertionError("no worker was started")

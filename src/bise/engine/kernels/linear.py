@@ -109,64 +109,76 @@ def _choose_linear(
 
 @cache
 def _make_wide(bits: int) -> Any:
-    """For 32 long registers: up to 8 tokens at once with a tile, more in panels of 4 to 6 with two tiles."""
+    """For 32 long registers: up to 6 tokens with one tile at a time, more in panels of 3 to 6 with two tiles.
+
+    Two tiles share each load of activations, which are what limits one; but their two streams of weights are slower to
+    read, so that this pays only when every weight is used often. While one pair of tiles is multiplied, its panels
+    together ask for the next pair, each for its share.
+    """
     block_bytes = BLOCK_BYTES[bits]
     lines = block_bytes // 64
-    one1, one2, one3, one4, one5, one6, one7, one8 = (_loop(bits, 1, n, lines) for n in range(1, 9))
-    two4, two5, two6 = (_loop(bits, 2, n, -(-2 * lines // 3)) for n in (4, 5, 6))
+    one1, one2, one3, one4, one5, one6 = (_loop(bits, 1, n, lines) for n in range(1, 7))
+    half3, half4, half5, half6 = (_loop(bits, 2, n, lines) for n in (3, 4, 5, 6))
+    third4, third5, third6 = (_loop(bits, 2, n, -(-2 * lines // 3)) for n in (4, 5, 6))
 
     @njit(**DEVICE)
-    def panels(isa, weights, tile0, tile1, blocks, x, scales, offsets, stride, tokens, y, y_stride):
-        size = blocks * block_bytes
-        count = (tokens + 5) // 6
-        for tile in range(tile0, tile1 - 1, 2):
-            w = weights + tile * size
-            t = 0
-            for panel in range(count):
-                ahead = w + 2 * size + panel * blocks * 64 * -(-2 * lines // 3) if panel < 3 else w
-                a, s, o, out = x + 32 * t, scales + 4 * t, offsets + 4 * t, y + 4 * (t * y_stride + 16 * tile)
-                some = tokens // count + (panel < tokens % count)
-                if some == 6:
-                    two6(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                elif some == 5:
-                    two5(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                else:
-                    two4(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                t += some
+    def rows(isa, w, size, blocks, x, scales, offsets, stride, tokens, y, y_stride):
+        ahead = w + PREFETCH_BYTES
+        if tokens == 1:
+            one1(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        elif tokens == 2:
+            one2(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        elif tokens == 3:
+            one3(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        elif tokens == 4:
+            one4(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        elif tokens == 5:
+            one5(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        else:
+            one6(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
 
     @njit(**DEVICE)
-    def rows(isa, weights, tile0, tile1, blocks, x, scales, offsets, stride, tokens, y, y_stride):
-        size = blocks * block_bytes
-        for tile in range(tile0, tile1):
-            w = weights + tile * size
-            for t in range(0, tokens, 8):
-                a, s, o, out = x + 32 * t, scales + 4 * t, offsets + 4 * t, y + 4 * (t * y_stride + 16 * tile)
-                some = min(8, tokens - t)
-                ahead = w + PREFETCH_BYTES
-                if some == 1:
-                    one1(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                elif some == 2:
-                    one2(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                elif some == 3:
-                    one3(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                elif some == 4:
-                    one4(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                elif some == 5:
-                    one5(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                elif some == 6:
-                    one6(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                elif some == 7:
-                    one7(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                else:
-                    one8(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
+    def half_panel(isa, w, size, blocks, x, scales, offsets, stride, tokens, y, y_stride, ahead):
+        if tokens == 3:
+            half3(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        elif tokens == 4:
+            half4(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        elif tokens == 5:
+            half5(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        else:
+            half6(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+
+    @njit(**DEVICE)
+    def third_panel(isa, w, size, blocks, x, scales, offsets, stride, tokens, y, y_stride, ahead):
+        if tokens == 4:
+            third4(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        elif tokens == 5:
+            third5(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
+        else:
+            third6(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
 
     @njit(**DEVICE)
     def wide(isa, weights, tile0, tile1, blocks, x, scales, offsets, stride, tokens, y, y_stride):
-        done = tile0
-        if tokens > 8:
-            panels(isa, weights, tile0, tile1, blocks, x, scales, offsets, stride, tokens, y, y_stride)
-            done += (tile1 - tile0) // 2 * 2
-        rows(isa, weights, done, tile1, blocks, x, scales, offsets, stride, tokens, y, y_stride)
+        size = blocks * block_bytes
+        count = (tokens + 5) // 6  # panels
+        share = 64 * blocks * (lines if count == 2 else -(-2 * lines // 3))
+        tile = tile0
+        while tile < tile1:
+            w = weights + tile * size
+            is_pair = count > 1 and tile + 1 < tile1
+            t = 0
+            for panel in range(count):
+                some = tokens // count + (panel < tokens % count)
+                a, s, o, out = x + 32 * t, scales + 4 * t, offsets + 4 * t, y + 4 * (t * y_stride + 16 * tile)
+                ahead = w + 2 * size + panel * share if panel < 3 else w
+                if not is_pair:
+                    rows(isa, w, size, blocks, a, s, o, stride, some, out, y_stride)
+                elif count == 2:
+                    half_panel(isa, w, size, blocks, a, s, o, stride, some, out, y_stride, ahead)
+                else:
+                    third_panel(isa, w, size, blocks, a, s, o, stride, some, out, y_stride, ahead)
+                t += some
+            tile += 2 if is_pair else 1
 
     return wide
 

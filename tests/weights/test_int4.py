@@ -20,7 +20,8 @@ def q4_0(groups: np.ndarray) -> np.ndarray:
     """What llama.cpp makes of groups: the weight of largest magnitude (the first of equals) becomes -8."""
     extremes = np.take_along_axis(groups, np.abs(groups).argmax(axis=1)[:, None], axis=1)
     scales = extremes / np.float32(-8)
-    inverses = np.divide(1, scales, out=np.zeros_like(scales), where=scales != 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a scale so small that float16 makes it zero
+        inverses = np.divide(1, scales, out=np.zeros_like(scales), where=scales.astype(np.float16) != 0)
     values = np.clip(np.trunc(groups * inverses + np.float32(8.5)), 0, 15) - 8
     return values * scales.astype(np.float16).astype(np.float32)
 

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from bise.errors import InputError
 from bise.weights.files import dequantise, open_weights
 from bise.weights.quantise import quantise, quantise_directory
-from bise.weights.spec import Quantisation
+from bise.weights.spec import ModelSpec, Quantisation
 from tests.random_models import TINY, random_tensors, write_model
 
 
@@ -54,20 +54,20 @@ def test_a_quantised_directory_is_a_model_whose_vectors_are_untouched(tmp_path: 
             np.testing.assert_array_equal(weights.tensor(name), dequantise(quantise(value)))
 
 
-@pytest.mark.parametrize("head_bits", [4, 8])
-def test_four_bits_are_read_as_they_were_rounded(tmp_path: Path, head_bits: int) -> None:
-    tensors = random_tensors(TINY)
+@pytest.mark.parametrize("spec", [TINY, replace(TINY, tied_embeddings=True)])
+def test_four_bits_are_read_as_they_were_rounded_and_embeddings_have_eight(tmp_path: Path, spec: ModelSpec) -> None:
+    tensors = random_tensors(spec)
     calls: list[tuple[int, int]] = []
-    source = write_model(tmp_path / "source", TINY, tensors)
-    quantise_directory(source, tmp_path / "target", 4, lambda *done: calls.append(done), head_bits=head_bits)
+    source = write_model(tmp_path / "source", spec, tensors)
+    quantise_directory(source, tmp_path / "target", 4, lambda *done: calls.append(done))
     weights = open_weights(tmp_path / "target")
-    assert weights.spec == replace(TINY, quantisation=Quantisation(4, 32, head_bits))
-    assert calls[-1] == (TINY.num_parameters(),) * 2
+    assert weights.spec == replace(spec, quantisation=Quantisation(4, 32))
+    assert calls[-1] == (spec.num_parameters(),) * 2
     for name, value in tensors.items():
         if value.ndim == 1:
             np.testing.assert_array_equal(weights.tensor(name), value)
             continue
-        expected, stored = quantise(value, 4 if name.startswith("layers.") else head_bits), weights.quantised(name)
+        expected, stored = quantise(value, 8 if name == "tok_embeddings.weight" else 4), weights.quantised(name)
         assert stored.bits == expected.bits
         np.testing.assert_array_equal(stored.values, expected.values)
         np.testing.assert_array_equal(stored.scales, expected.scales)
@@ -76,7 +76,7 @@ def test_four_bits_are_read_as_they_were_rounded(tmp_path: Path, head_bits: int)
 def test_a_matrix_of_several_parts_is_as_if_it_were_one(tmp_path: Path) -> None:
     spec = replace(TINY, vocab_size=70_000, num_layers=1)
     tensors = random_tensors(spec)
-    quantise_directory(write_model(tmp_path / "source", spec, tensors), tmp_path / "target", 4, head_bits=4)
+    quantise_directory(write_model(tmp_path / "source", spec, tensors), tmp_path / "target", 4)
     stored = open_weights(tmp_path / "target").quantised("output.weight")
     np.testing.assert_array_equal(stored.values, quantise(tensors["output.weight"], 4).values)
 

@@ -173,11 +173,11 @@ def expected_tensors(spec: ModelSpec, path: Path) -> dict[str, tuple[tuple[int, 
 
 def check_quantisation(spec: ModelSpec, quantisation: Quantisation, where: str) -> None:
     """Refuse a quantisation that Bise does not have, or whose groups do not fit the matrices."""
-    bits, head_bits, size = quantisation.bits, quantisation.head_bits, quantisation.group_size
-    if bits not in (4, 8) or head_bits not in (8, bits) or size != GROUP_SIZE:
+    bits, size = quantisation.bits, quantisation.group_size
+    if bits not in (4, 8) or size != GROUP_SIZE:
         raise InputError(
-            f"{where}: quantisation is {bits} bits (embeddings and head {head_bits}) in groups of {size}, but only 8 or "
-            f"4 bits in groups of {GROUP_SIZE} are supported."
+            f"{where}: quantisation is {bits} bits in groups of {size}, but only 8 or 4 bits in groups of {GROUP_SIZE} "
+            "are supported."
         )
     for name, shape in spec.tensor_shapes().items():
         if len(shape) == 2 and shape[1] % size:

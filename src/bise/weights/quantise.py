@@ -41,12 +41,8 @@ _LARGEST = 127  # -128 is left out, so that the range is symmetric
 _COMPANIONS = ("tekken.json", "card.md")
 
 
-def quantise_directory(
-    source: Path, target: Path, bits: int = 8, progress: Progress | None = None, *, head_bits: int = 8
-) -> None:
+def quantise_directory(source: Path, target: Path, bits: int = 8, progress: Progress | None = None) -> None:
     """Write the model in `source` to the new directory `target` with integers of 4 or 8 bits, or bfloat16 (16).
-
-    With 4 bits, embeddings and output head have `head_bits`, 4 or 8.
 
     Raises:
         InputError: the source is damaged or already quantised, or its shape does not fit the groups.
@@ -58,7 +54,7 @@ def quantise_directory(
         raise InputError(
             f"{source} already has {weights.spec.quantisation.bits}-bit weights. Start from the model it was made from."
         )
-    quantisation = Quantisation(bits, GROUP_SIZE, head_bits) if bits < 16 else None
+    quantisation = Quantisation(bits, GROUP_SIZE) if bits < 16 else None
     if quantisation is not None:
         check_quantisation(weights.spec, quantisation, str(source))
     target.mkdir(parents=True, exist_ok=True)

@@ -37,9 +37,8 @@ SPEC_FILE = "spec.json"
 class Quantisation:
     """Symmetric integer weights: groups of `group_size` along the input share one fp16 scale."""
 
-    bits: int  # 8 or 4, of the matrices inside the layers
+    bits: int  # 8 or 4; embeddings have 8 in either case
     group_size: int  # 32
-    head_bits: int = 8  # 8 or `bits`, of the embeddings and the output head
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,14 @@ class ModelSpec:
         return shapes
 
     def matrix_bits(self, name: str) -> int | None:
-        """Bits of a matrix's integers by its canonical name; None where the model keeps floats."""
+        """Bits of a matrix's integers by its canonical name; None where the model keeps floats.
+
+        Embeddings keep 8 bits: a step reads one row of them a token, so they cost no speed, and of all matrices they
+        suffer most from 4. Tied embeddings are the output head, too, which then has 8 bits as well.
+        """
         if self.quantisation is None:
             return None
-        return self.quantisation.bits if name.startswith("layers.") else self.quantisation.head_bits
+        return 8 if name == "tok_embeddings.weight" else self.quantisation.bits
 
     def num_parameters(self) -> int:
         """Count of weights, tied embeddings once."""

@@ -42,24 +42,27 @@ def test_every_packing_gives_the_same_documents(tmp_path: Path, suffix: str) -> 
     assert documents == [
         Document(f"s/{i}", f"Été {i}", "stories", "CC0 1.0", "fr", {"title": "T"}) for i in range(5000)
     ]
-    assert (reading.num_lines, reading.bad_lines) == (5000, [])
+    assert (reading.num_records, reading.bad_records) == (5000, [])
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
-def test_a_file_cut_short_is_an_error(tmp_path: Path, suffix: str) -> None:
+def test_a_file_cut_short_is_counted_and_named(tmp_path: Path, suffix: str) -> None:
     packed = PACKERS[suffix](b"".join(b'{"text": "%d"}\n' % (i * i) for i in range(5000)))
     path = tmp_path / f"stories.jsonl{suffix}"
     path.write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(InputError, match="could not be read to its end"):
-        read(path)
+    documents, reading = read(path)
+    assert [document.text for document in documents] == [str(i * i) for i in range(len(documents))]
+    assert (reading.num_bad, reading.cut_short) == (1, [path.name])
+    assert reading.bad_records[0].number == len(documents) + 1
+    assert "could not be read to its end" in str(reading.bad_records[0])
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
-def test_a_file_that_is_not_what_its_name_says_is_an_error(tmp_path: Path, suffix: str) -> None:
+def test_a_file_that_is_not_what_its_name_says_is_counted(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"stories.jsonl{suffix}"
     path.write_bytes(b'{"text": "plain"}\n')
-    with pytest.raises(InputError, match="could not be read to its end"):
-        read(path)
+    documents, reading = read(path)
+    assert (documents, reading.num_bad, reading.cut_short) == ([], 1, [path.name])
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,7 @@ def test_a_file_that_is_not_what_its_name_says_is_an_error(tmp_path: Path, suffi
         (b'{"text": "a", "id": "first"}', "'first' was seen before"),
         (b'{"messages": [{"role": "user", "content": "a"}]}', "a conversation"),
         (b"[" * 100_000, "not JSON"),
+        (b'{"text": "a", "n": ' + b"1" * 5000 + b"}", "not JSON"),
     ],
 )
 def test_a_malformed_line_is_counted_with_its_place(tmp_path: Path, line: bytes, why: str) -> None:
@@ -85,9 +89,9 @@ def test_a_malformed_line_is_counted_with_its_place(tmp_path: Path, line: bytes,
     documents, reading = read(path)
     assert [document.text for document in documents] == ["one", "two"]
     assert documents[1].id == "stories/stories.jsonl#4"
-    assert reading.num_lines == 3
-    [bad] = reading.bad_lines
-    assert (bad.file, bad.line) == ("stories.jsonl", 3)
+    assert reading.num_records == 3
+    [bad] = reading.bad_records
+    assert (bad.file, bad.number) == ("stories.jsonl", 3)
     assert why in bad.why
 
 

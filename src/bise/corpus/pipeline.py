@@ -104,7 +104,13 @@ def _check_yield(units: Sequence[Unit], recipe: CurateRecipe, work: WorkDirector
                 f"The source {source.name} has {num_bad:,} malformed lines of {num_lines:,} ({examples}), more than "
                 f"the share of {allowed} that sources.max_bad_lines allows. Mend the file, or raise the share."
             )
-        if num_lines == num_bad:
+        cut_short = [name for entry in facts for name in entry["cut_short"]]
+        if len(cut_short) > allowed * sum(len(unit.files) for unit in units if unit.source.name == source.name):
+            raise InputError(
+                f"{', '.join(cut_short[:3])} of the source {source.name} could not be read to its end. "
+                "Fetch or pack it again."
+            )
+        if num_lines == num_bad + sum(sum(entry["passed_over"].values()) for entry in facts):
             raise InputError(
                 f"The source {source.name} holds no documents. Check its files, or take it out of the recipe."
             )

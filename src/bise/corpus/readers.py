@@ -1,52 +1,66 @@
-"""Read documents: raw sources as JSON lines (plain, gz, xz, zst), and the corpus that a finished run wrote.
+"""Read documents: raw sources in every format, and the corpus that a finished run wrote.
 
-A line that cannot be a document is counted and remembered with its file and number, never skipped in silence.
+Each format has a reader of records in `formats/`; here records become documents by the fields that the source names.
+What cannot be a document is counted and remembered with its place, never skipped in silence.
 """
 
-import gzip
-import io
 import json
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bise.corpus.clean import clean
 from bise.corpus.document import Document
-from bise.corpus.recipe import Source, SourceFile
+from bise.corpus.formats.archive import read_archive
+from bise.corpus.formats.files import read_file
+from bise.corpus.formats.lines import read_lines
+from bise.corpus.formats.packed import Progress, kind_of
+from bise.corpus.formats.parquet import num_row_groups, read_row_groups
+from bise.corpus.formats.record import BadRecord, Found, PassedOver, RawRecord
+from bise.corpus.html import extract
+from bise.corpus.recipe import Format, Source, SourceFile
 from bise.errors import InputError, NotFoundError
 from bise.runs import read_manifest
 
-_FIELDS_READ = ("id", "source")
+_BAD_KEPT = 1000  # the count is of all
 _BATCH_ROWS = 1024
 _COLUMNS = ["id", "text", "source", "licence", "lang", "metadata"]
-
-
-@dataclass(frozen=True)
-class BadLine:
-    """A line that is no document."""
-
-    file: str
-    line: int  # from 1
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.why}"
+_FORMATS: Mapping[str, Format] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".txt", ".text", ".md", ".markdown"), "text"),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
+    **dict.fromkeys((".warc", ".wet"), "warc"),
+}
 
 
 @dataclass
 class Reading:
-    """What was met while reading: grows as documents are taken from `read_source`."""
+    """What was met while reading: grows as documents are taken from `read_source` or `read_part`."""
 
-    num_lines: int = 0
-    bad_lines: list[BadLine] = field(default_factory=list)
-    ids: set[str] = field(default_factory=set)  # of every document so far: an id names one document of a run
-    progress: Callable[[int], None] | None = None  # called with the stored bytes read since the call before
+    num_records: int = 0  # good, bad and passed over
+    num_bad: int = 0
+    bad_records: list[BadRecord] = field(default_factory=list)  # the first `_BAD_KEPT`
+    cut_short: list[str] = field(default_factory=list)  # files whose rest is lost: nobody knows how much that is
+    passed_over: Counter[str] = field(default_factory=Counter)  # sound records without a document, by reason
+    ids: set[str] = field(default_factory=set)  # of every document that `read_source` gave: an id names one document
+    number: int = 0  # line, row or record of the latest document
+    progress: Progress | None = None  # called with the stored bytes read since the call before
+
+    def add_bad(self, bad: BadRecord) -> None:
+        """Count a bad record, or all those that it stands for."""
+        num_lost = 1 if bad.num_lost is None else bad.num_lost
+        self.num_records += num_lost
+        self.num_bad += num_lost
+        if bad.num_lost is None:
+            self.cut_short.append(bad.file)
+        if len(self.bad_records) < _BAD_KEPT:
+            self.bad_records.append(bad)
 
 
 def find_files(source: Source, root: Path) -> list[tuple[Path, SourceFile]]:
@@ -57,7 +71,7 @@ def find_files(source: Source, root: Path) -> list[tuple[Path, SourceFile]]:
     """
     found: list[tuple[Path, SourceFile]] = []
     for file in source.files:
-        paths = sorted(root.glob(file.path)) if file.is_glob else [root / file.path]
+        paths = sorted(path for path in root.glob(file.path) if path.is_file()) if file.is_glob else [root / file.path]
         if not paths or not all(path.is_file() for path in paths):
             raise NotFoundError(_how_to_get(source, root / file.path))
         found += [(path, file) for path in paths]
@@ -76,83 +90,137 @@ def _how_to_get(source: Source, path: Path) -> str:
     )
 
 
+def split_file(path: Path, source: Source) -> list[range | None]:
+    """The parts in which a file can be read independently, in order: row groups of Parquet, else the file whole."""
+    if format_of(path, source) == "parquet" and (num_groups := num_row_groups(path)):
+        return [range(group, group + 1) for group in range(num_groups)]
+    return [None]
+
+
 def read_source(source: Source, root: Path, reading: Reading) -> Iterator[Document]:
-    """Documents of a source in file and line order; `reading` counts lines and keeps the bad ones."""
+    """Documents of a source in file and record order; one whose id was seen before is bad."""
     for path, _ in find_files(source, root):
         name = path.relative_to(root).as_posix()
-        for number, line in enumerate(_read_lines(path, reading), start=1):
-            if line.isspace():
-                continue
-            reading.num_lines += 1
-            try:
-                document = _parse(line, source, default_id=f"{source.name}/{name}#{number}")
-                if document.id in reading.ids:
-                    raise ValueError(f"the id {document.id!r} was seen before")
-            except ValueError as error:
-                reading.bad_lines.append(BadLine(name, number, str(error)))
+        for document in read_part(path, name, source, reading):
+            if document.id in reading.ids:
+                kind = _KINDS[format_of(path, source)]
+                reading.num_records -= 1
+                reading.add_bad(BadRecord(name, kind, reading.number, f"the id {document.id!r} was seen before"))
                 continue
             reading.ids.add(document.id)
             yield document
 
 
-def _read_lines(path: Path, reading: Reading) -> Iterator[bytes]:
-    told = 0
-    try:
-        with path.open("rb") as stored, _unpack(stored, path.suffix) as lines:
-            for line in lines:
-                yield line
-                if reading.progress and (position := stored.tell()) > told:
-                    reading.progress(position - told)
-                    told = position
-    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{path} could not be read to its end: {error}. Fetch or pack it again.") from None
+def read_part(path: Path, name: str, source: Source, reading: Reading, part: range | None = None) -> Iterator[Document]:
+    """Documents of one file, or of one part as `split_file` gives it; memory holds one record or a few.
+
+    Args:
+        path: where the file lies.
+        name: what the file is called in ids and messages: its path below the root of the sources.
+        source: names the format and the fields.
+        reading: counts what was met; its `number` is that of the document just given.
+        part: row groups of a Parquet file; None reads the file whole.
+    """
+    kind = _KINDS[format_of(path, source)]
+    for found in _records(path, name, source, part, reading.progress):
+        result = _interpret(found, source, kind) if isinstance(found, RawRecord) else found
+        if isinstance(result, BadRecord):
+            reading.add_bad(result)
+            continue
+        reading.num_records += 1
+        if isinstance(result, PassedOver):
+            reading.passed_over[result.reason] += 1
+            continue
+        reading.number = found.number if isinstance(found, RawRecord) else 0
+        yield result
 
 
-def _unpack(stored: IO[bytes], suffix: str) -> IO[bytes]:
-    """The plain bytes of a stored file, by the suffix of its name."""
-    if suffix == ".gz":
-        return io.BufferedReader(gzip.GzipFile(fileobj=stored))
-    if suffix == ".xz":
-        return io.BufferedReader(lzma.LZMAFile(stored))
-    if suffix == ".zst":  # Arrow's reader, because it alone notices a file cut short
-        return io.BufferedReader(pa.CompressedInputStream(stored, "zstd"))
-    return stored
+_KINDS: Mapping[Format, str] = {"jsonl": "line", "parquet": "row", "text": "file", "html": "file", "warc": "record"}
 
 
-def _parse(line: bytes, source: Source, default_id: str) -> Document:
-    """Make a document of one line.
+def format_of(path: Path, source: Source) -> Format:
+    """The format that the source states, or that the file's name does.
 
     Raises:
-        ValueError: why it cannot be one.
+        InputError: neither says.
     """
+    if source.format != "auto":
+        return source.format
+    if not (found := _FORMATS.get(kind_of(path))):
+        raise InputError(
+            f"The name of {path} does not say its format. Set format of the source {source.name} to one of "
+            f"{', '.join(_KINDS)}, or give names that end in one of {', '.join(_FORMATS)}, .gz, .xz or .zst after it."
+        )
+    return found
+
+
+def _records(path: Path, name: str, source: Source, part: range | None, progress: Progress | None) -> Iterator[Found]:
+    kind = format_of(path, source)
+    if kind == "jsonl":
+        yield from read_lines(path, name, progress)
+    elif kind == "warc":
+        yield from read_archive(path, name, source.text_field, progress)
+    else:
+        if kind == "parquet":
+            yield from read_row_groups(path, name, part)
+        else:
+            yield read_file(path, name, source.text_field, is_html=kind == "html")
+        if progress:
+            progress(path.stat().st_size // (num_row_groups(path) or 1 if part is not None else 1))
+
+
+def _interpret(record: RawRecord, source: Source, kind: str) -> Document | BadRecord | PassedOver:
     try:
-        record = json.loads(line)
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"not JSON ({error})") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"a JSON {type(record).__name__}, not an object")
-    lang = record.get(source.lang_field) or source.lang
+        return _document(record, source) or PassedOver("page without a main text")
+    except ValueError as error:
+        return BadRecord(record.file, kind, record.number, str(error))
+
+
+def _document(record: RawRecord, source: Source) -> Document | None:
+    """The document of a record; None for a page without a main text.
+
+    Raises:
+        ValueError: why there cannot be one.
+    """
+    fields = dict(record.fields)
+    text = _text(fields, source)
+    if source.text_is_html or isinstance(text, bytes):
+        page = extract(text, source.html, charset=str(fields.pop("charset", "")))
+        if page is None:
+            return None
+        text, fields = page.text, {"title": page.title, "date": page.date} | {k: v for k, v in fields.items() if v}
+    lang = fields.get(source.lang_field) or source.lang
     if not isinstance(lang, str):
         raise ValueError(f"the field {source.lang_field!r} is {lang!r}, not text")
-    document_id = record.get("id") or default_id
+    document_id = fields.get(source.id_field) or _place(record, source)
     if not isinstance(document_id, str | int):
         raise ValueError(f"the id is {document_id!r}, not text")
-    used = {*_FIELDS_READ, source.text_field, source.lang_field}
-    metadata = {key: value for key, value in record.items() if key not in used and isinstance(value, str) and value}
-    document = Document(str(document_id), _text(record, source), source.name, source.licence, lang, metadata)
+    metadata = _metadata(fields, source)
+    assert isinstance(text, str)
+    document = Document(str(document_id), clean(text, source.clean), source.name, source.licence, lang, metadata)
     _check_encodable(document)
     return document
 
 
-def _text(record: dict[str, Any], source: Source) -> str:
-    text = record.get(source.text_field)
-    if text is None and "messages" in record:
+def _place(record: RawRecord, source: Source) -> str:
+    """An id for a record that has none: where it stands, the same at every reading."""
+    return f"{source.name}/{record.file}#{record.number}"
+
+
+def _metadata(fields: Mapping[str, Any], source: Source) -> dict[str, str]:
+    used = {source.id_field, source.text_field, source.lang_field, source.url_field, "source"}
+    metadata = {key: value for key, value in fields.items() if key not in used and isinstance(value, str) and value}
+    url = fields.get(source.url_field)
+    return metadata | {"url": url} if isinstance(url, str) and url else metadata
+
+
+def _text(fields: Mapping[str, Any], source: Source) -> str | bytes:
+    text = fields.get(source.text_field)
+    if text is None and "messages" in fields:
         raise ValueError("a conversation, not a text; conversations belong to a tuning recipe")
-    if not isinstance(text, str):
-        raise ValueError(f"no text in the field {source.text_field!r}; fields: {', '.join(record) or 'none'}")
-    return clean(text, source.clean)
+    if not isinstance(text, str | bytes):
+        raise ValueError(f"no text in the field {source.text_field!r}; fields: {', '.join(fields) or 'none'}")
+    return text
 
 
 def _check_encodable(document: Document) -> None:

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from bise.corpus.clean import Step
+from bise.corpus.html import HtmlEngine
+
+Format = Literal["auto", "jsonl", "parquet", "text", "html", "warc"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -41,7 +44,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """JSON lines of one origin and one licence, each line an object with the text and, if known, its language."""
+    """Files of one origin and one licence, each record with the text and, if known, its language."""
 
     name: str  # lower case letters, digits, ".", "_", "-"; names the Parquet files
     licence: str = ""  # of the text, as its owner states it
@@ -54,6 +57,13 @@ class Source:
     lang_field: str = "lang"
     lang: str = ""  # ISO 639-1 code of records that state none
     clean: tuple[Step, ...] = ()  # what to take out of each text, in this order
+    format: Format = "auto"  # of the files; auto goes by their names
+    id_field: str = "id"
+    url_field: str = "url"
+    text_is_html: bool = False  # whether the text field holds web pages; HTML files and web archives always do
+    html: HtmlEngine = "trafilatura"  # what draws the main text from web pages; resiliparse is faster, and cruder
+    dataset: str = ""  # "owner/name" of a data set on Hugging Face, whose files `files` then names
+    revision: str = "main"  # of the data set: a branch, a tag or, to read the same again, a commit
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -137,9 +137,11 @@ class UnitExaminer:
                 clock.lap("writing")
             clock.lap("reading")
             np.save(directory / DIGESTS_FILE, np.concatenate(digests))
-            facts["records"] = reading.num_lines
-            facts["bad"] = len(reading.bad_lines)
-            facts["bad_examples"] = [str(bad) for bad in reading.bad_lines[:_BAD_SHOWN]]
+            facts["records"] = reading.num_records
+            facts["bad"] = reading.num_bad
+            facts["bad_examples"] = [str(bad) for bad in reading.bad_records[:_BAD_SHOWN]]
+            facts["cut_short"] = reading.cut_short
+            facts["passed_over"] = dict(reading.passed_over)
             facts["bytes"] = num_bytes
             facts["seconds"] = dict(clock.seconds)
 
@@ -147,9 +149,9 @@ class UnitExaminer:
         batch, stored = Batch(), Counter[str]()
         reading.progress = lambda num_bytes: stored.update(read=num_bytes)
         for file in unit.files:
-            source, before = replace(unit.source, files=(SourceFile(file.name),)), reading.num_lines
+            source = replace(unit.source, files=(SourceFile(file.name),))
             for document in read_source(source, self.recipe.sources.root, reading):
-                batch.add(document, file.name, reading.num_lines - before)
+                batch.add(document, file.name, reading.number)
                 if batch.size_bytes >= _BATCH_BYTES:
                     yield batch
                     tell(stored["read"], f"{file.name}, line {batch.lines[-1]:,}")

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bise.engine.blocks import blocks_for
 from bise.engine.cache import bytes_per_block
-from bise.engine.core import Engine, EngineConfig, plan_step
+from bise.engine.core import Engine, EngineConfig, Request
 from bise.engine.forward import Model
 from bise.engine.kernels.table import choose_kernels
 from bise.engine.sampling import SamplingParams
@@ -50,7 +48,7 @@ def finish(engine: Engine) -> tuple[dict[str, list[int]], dict[str, str]]:
 
 def alone(model: Model, prompt: list[int], params: SamplingParams) -> list[int]:
     engine = Engine(model)
-    engine.add_request("x", prompt, params)
+    engine.add_request(Request("x", prompt, params))
     return finish(engine)[0]["x"]
 
 
@@ -62,7 +60,7 @@ def test_greedy_decoding_takes_the_argmax_of_a_fresh_pass_each_time(model: Model
     ids = prompt(9)
     for token in alone(model, ids, GREEDY):
         engine = Engine(model)
-        engine.add_request("x", ids, SamplingParams(temperature=0, max_tokens=1))
+        engine.add_request(Request("x", ids, SamplingParams(temperature=0, max_tokens=1)))
         assert engine.step()[0].token_ids == (token,)
         ids = [*ids, token]
 
@@ -76,7 +74,7 @@ def test_a_request_gets_the_same_tokens_in_any_company(model: Model) -> None:
     engine = Engine(model, EngineConfig(step_tokens=7, max_sequences=3))
     tokens: dict[str, list[int]] = {}
     for name, request in requests.items():  # they arrive while others run
-        engine.add_request(name, *request)
+        engine.add_request(Request(name, *request))
         for output in engine.step():
             tokens.setdefault(output.request_id, []).extend(output.token_ids)
     for name, rest in finish(engine)[0].items():
@@ -86,9 +84,9 @@ def test_a_request_gets_the_same_tokens_in_any_company(model: Model) -> None:
 
 def test_a_long_prompt_does_not_stop_a_running_answer(model: Model) -> None:
     engine = Engine(model, EngineConfig(step_tokens=4, max_sequences=4))
-    engine.add_request("short", prompt(3), replace(GREEDY, max_tokens=30))
+    engine.add_request(Request("short", prompt(3), replace(GREEDY, max_tokens=30)))
     engine.step()
-    engine.add_request("long", prompt(40), GREEDY)
+    engine.add_request(Request("long", prompt(40), GREEDY))
     steps = 0
     while True:
         names = {output.request_id for output in engine.step()}
@@ -103,7 +101,7 @@ def test_a_long_prompt_does_not_stop_a_running_answer(model: Model) -> None:
 def test_a_stop_token_ends_the_answer_and_is_not_part_of_it(model: Model) -> None:
     tokens = alone(model, prompt(9), GREEDY)
     engine = Engine(model)
-    engine.add_request("x", prompt(9), replace(GREEDY, stop_ids=(tokens[5],)))
+    engine.add_request(Request("x", prompt(9), replace(GREEDY, stop_ids=(tokens[5],))))
     ended, reasons = finish(engine)
     assert ended["x"] == tokens[: tokens.index(tokens[5])]
     assert reasons == {"x": "stop"}
@@ -111,9 +109,9 @@ def test_a_stop_token_ends_the_answer_and_is_not_part_of_it(model: Model) -> Non
 
 def test_an_answer_ends_at_its_limit_or_with_the_context(model: Model) -> None:
     engine = Engine(model)
-    engine.add_request("limit", prompt(9), GREEDY)
-    engine.add_request("context", prompt(60), replace(GREEDY, max_tokens=None))
-    engine.add_request("more than fits", prompt(60), replace(GREEDY, max_tokens=1000))
+    engine.add_request(Request("limit", prompt(9), GREEDY))
+    engine.add_request(Request("context", prompt(60), replace(GREEDY, max_tokens=None)))
+    engine.add_request(Request("more than fits", prompt(60), replace(GREEDY, max_tokens=1000)))
     tokens, reasons = finish(engine)
     assert {name: len(ids) for name, ids in tokens.items()} == {"limit": 12, "context": 4, "more than fits": 4}
     assert set(reasons.values()) == {"length"}
@@ -121,9 +119,9 @@ def test_an_answer_ends_at_its_limit_or_with_the_context(model: Model) -> None:
 
 def test_cancelling_frees_the_cache_at_once(model: Model) -> None:
     engine = Engine(model, EngineConfig(cache_bytes=ONE_CONTEXT))
-    engine.add_request("running", prompt(30), replace(GREEDY, max_tokens=None))
-    engine.add_request("waiting", prompt(30), GREEDY)
-    engine.add_request("last", prompt(30), GREEDY)
+    engine.add_request(Request("running", prompt(60), replace(GREEDY, max_tokens=None)))
+    engine.add_request(Request("waiting", prompt(30), GREEDY))
+    engine.add_request(Request("last", prompt(30), GREEDY))
     engine.step()
     assert engine.blocks.num_available == 0
     engine.cancel("running")
@@ -131,12 +129,13 @@ def test_cancelling_frees_the_cache_at_once(model: Model) -> None:
     engine.cancel("unknown")
     assert engine.blocks.num_used == 0
     assert list(finish(engine)[0]) == ["last"]
+    assert engine.stats().num_running == engine.stats().num_waiting == 0
 
 
 def test_more_than_the_cache_holds_waits_and_is_answered_in_order(model: Model) -> None:
     engine = Engine(model, EngineConfig(cache_bytes=ONE_CONTEXT))
     for name in "abc":
-        engine.add_request(name, prompt(30), replace(GREEDY, max_tokens=None))
+        engine.add_request(Request(name, prompt(30), replace(GREEDY, max_tokens=None)))
     tokens, _ = finish(engine)
     assert list(tokens) == ["a", "b", "c"]
     assert tokens["a"] == tokens["b"] == tokens["c"]
@@ -155,7 +154,7 @@ def test_more_than_the_cache_holds_waits_and_is_answered_in_order(model: Model) 
 def test_prompts_that_cannot_be_answered_are_refused(model: Model, ids: list[int], words: list[str]) -> None:
     engine = Engine(model)
     with pytest.raises(InputError) as error:
-        engine.add_request("x", ids, GREEDY)
+        engine.add_request(Request("x", ids, GREEDY))
     assert all(word in str(error.value) for word in words)
     assert engine.is_idle
 
@@ -163,8 +162,8 @@ def test_prompts_that_cannot_be_answered_are_refused(model: Model, ids: list[int
 def test_memory_for_less_than_a_context_shortens_it(model: Model) -> None:
     engine = Engine(model, EngineConfig(cache_bytes=2 * bytes_per_block(SPEC)))
     with pytest.raises(InputError, match="32 tokens, but the memory set aside here holds 32"):
-        engine.add_request("x", prompt(32), GREEDY)
-    engine.add_request("x", prompt(30), GREEDY)
+        engine.add_request(Request("x", prompt(32), GREEDY))
+    engine.add_request(Request("x", prompt(30), GREEDY))
     tokens, reasons = finish(engine)
     assert (len(tokens["x"]), reasons["x"]) == (2, "length")
 
@@ -172,7 +171,7 @@ def test_memory_for_less_than_a_context_shortens_it(model: Model) -> None:
 def test_a_vast_context_costs_nothing_until_used(tmp_path: Path) -> None:
     vast = replace(SPEC, context_length=10**12)
     engine = Engine(load(tmp_path, vast, random_tensors(SPEC)), EngineConfig(cache_bytes=1 << 20))
-    engine.add_request("x", prompt(30), GREEDY)
+    engine.add_request(Request("x", prompt(30), GREEDY))
     assert len(finish(engine)[0]["x"]) == 12
 
 
@@ -180,19 +179,6 @@ def test_a_model_that_overflows_fails_its_request_and_not_the_engine(tmp_path: P
     tensors = random_tensors(SPEC)
     tensors["norm.weight"][:] = 3e38
     engine = Engine(load(tmp_path, SPEC, tensors))
-    engine.add_request("x", prompt(3), GREEDY)
+    engine.add_request(Request("x", prompt(3), GREEDY))
     with np.errstate(all="ignore"):
         assert finish(engine) == ({"x": []}, {"x": "failed"})
-
-
-@given(st.lists(st.integers(1, 50), max_size=10), st.integers(10, 60))
-def test_a_plan_serves_every_answer_and_then_prompts_in_order(waiting: list[int], step_tokens: int) -> None:
-    plan = plan_step(waiting, step_tokens)
-    counts = {planned.index: planned.count for planned in plan}
-    assert len(counts) == len(plan)
-    assert all(1 <= counts[i] <= waiting[i] for i in counts)
-    assert all(counts[i] == 1 for i, count in enumerate(waiting) if count == 1)
-    prompts = [i for i, count in enumerate(waiting) if count > 1]
-    cut = [i for i in prompts if counts.get(i, 0) < waiting[i]]
-    assert sum(counts.values()) == min(step_tokens, sum(waiting))
-    assert cut == prompts[len(prompts) - len(cut) :]  # only the last ones wait

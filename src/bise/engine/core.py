@@ -1,37 +1,42 @@
 """The engine: requests of token ids in, tokens out, step by step.
 
-One step is a plan (a pure function of what is running), a run of the model, and a draw for every sequence whose prompt
-is done. Running sequences get their next token first; what remains of the step's budget goes to prompts in order of
-arrival, in chunks, so that a long prompt never freezes the others. A request is admitted when the cache can hold its
-prompt and its longest answer, so nothing admitted ever has to be thrown out; until then it waits in order.
+One step is a plan (pure functions, in `scheduler.py`), a run of the model, and a draw for every sequence whose tokens
+are all computed. Full blocks enter the tree of shared blocks when the logits after them have proved to be numbers, so
+that another sequence with the same beginning holds them instead of computing them; their bits are the same, because a
+token's keys and values do not depend on what runs beside it nor on how a prompt is cut into chunks.
 """
 
-from collections import deque
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from bise.engine.blocks import BlockPool, blocks_for
+from bise.engine.blocks import BlockPool, Node, blocks_for
 from bise.engine.cache import KVCache, bytes_per_block
 from bise.engine.forward import Batch, Model
 from bise.engine.kernels.table import BLOCK, Floats
 from bise.engine.machine import memory_bytes
-from bise.engine.sampling import Sampler, SamplingParams
-from bise.errors import InputError
+from bise.engine.requests import FinishReason, SequenceState, check_prompt
+from bise.engine.requests import Request as Request
+from bise.engine.requests import StepOutput as StepOutput
+from bise.engine.sampling import Sampler, token_logprob
+from bise.engine.scheduler import RESERVE, Running, Slice, StepCost, View, choose_running, divide_step, num_pairs
+from bise.engine.waiting import Service, WaitingLanes
 from bise.weights.spec import ModelSpec
 
-FinishReason = Literal["stop", "length", "failed"]
+DRAWN_WEIGHT = 2  # what a drawn token counts beside a prompt's in what a tenant was served (arXiv 2401.00588)
 
 
 @dataclass(frozen=True)
 class EngineConfig:
     """The engine's limits."""
 
-    step_tokens: int = 128  # most tokens in one step: the size of a prompt's chunks
+    step_tokens: int = 256  # most tokens in one step
+    step_s: float = 0.2  # seconds that a step may take while answers are written: the size of a prompt's chunks
     max_sequences: int = 32  # most sequences that run at once; more wait
     cache_bytes: int | None = None  # most memory for keys and values; None: a quarter of the machine's
+    prefix_sharing: bool = True  # whether requests of one tenant share what was computed of the same beginning
 
     def __post_init__(self) -> None:
         """Every running sequence must fit into a step, or some would never get a token."""
@@ -42,57 +47,19 @@ class EngineConfig:
 
 
 @dataclass(frozen=True)
-class StepOutput:
-    """New tokens of one request; the last output of a request has a finish reason."""
+class EngineStats:
+    """What the engine holds at the moment, and what it did since it started."""
 
-    request_id: str
-    token_ids: tuple[int, ...]
-    finish_reason: FinishReason | None = None  # "failed": the model computed values that are not numbers
-
-
-@dataclass
-class SequenceState:
-    """A request that has its place in the cache."""
-
-    request_id: str
-    token_ids: list[int]  # prompt and answer
-    max_length: int  # tokens, prompt included
-    blocks: list[int]
-    sampler: Sampler
-    stop_ids: frozenset[int]
-    num_cached: int = 0  # leading tokens whose keys and values are in the cache
-
-    @property
-    def num_waiting(self) -> int:
-        """Tokens to run before the next can be drawn: the rest of the prompt, then always one."""
-        return len(self.token_ids) - self.num_cached
-
-
-@dataclass(frozen=True)
-class PlannedSlice:
-    """`count` tokens of the sequence at `index`, from its first uncached one."""
-
-    index: int
-    count: int
-
-
-@dataclass(frozen=True)
-class _Request:
-    request_id: str
-    prompt_ids: list[int]
-    params: SamplingParams
-
-
-def plan_step(waiting_counts: Sequence[int], step_tokens: int) -> list[PlannedSlice]:
-    """Divide a step's tokens: one to each sequence that needs just one, the rest to prompts in order of arrival."""
-    decoding = [PlannedSlice(i, 1) for i, count in enumerate(waiting_counts) if count == 1]
-    plan = decoding[:step_tokens]
-    left = step_tokens - len(plan)
-    for index, count in enumerate(waiting_counts):
-        if count > 1 and left > 0:
-            plan.append(PlannedSlice(index, min(count, left)))
-            left -= plan[-1].count
-    return plan
+    num_running: int  # sequences
+    num_waiting: int
+    num_blocks: int  # of the cache
+    num_used_blocks: int
+    num_cached_blocks: int  # held by nobody, kept for sharing
+    num_prompt_tokens: int  # of admitted sequences; those computed again after a preemption do not count
+    num_cached_tokens: int  # of these, that were shared instead of computed
+    num_drawn_tokens: int
+    num_preemptions: int
+    num_evictions: int  # of cached blocks
 
 
 class Engine:
@@ -104,85 +71,297 @@ class Engine:
         self.blocks = BlockPool(num_cache_blocks(model.spec, self.config))
         self.cache = KVCache(model.spec, self.blocks.num_blocks)
         self.max_length = min(model.spec.context_length, self.blocks.num_blocks * BLOCK)  # tokens, answer included
-        self._waiting: deque[_Request] = deque()
+        self._requests: dict[str, list[SequenceState]] = {}  # every answer that has not ended
+        self._waiting = WaitingLanes()
         self._running: list[SequenceState] = []
+        self._service = Service()
+        self._cost = StepCost()
+        self._num_arrived = 0
+        # The blocks of running sequences, a row each, so that no step has to copy them together.
+        self._table = np.zeros((self.config.max_sequences, blocks_for(self.max_length)), np.int32)
+        self._free_rows = list(range(self.config.max_sequences))[::-1]
+        self._num_prompt_tokens = self._num_cached_tokens = self._num_drawn_tokens = self._num_preemptions = 0
 
     @property
     def is_idle(self) -> bool:
         """Whether a step would have nothing to do."""
-        return not self._waiting and not self._running
+        return not self._requests
 
-    def add_request(self, request_id: str, prompt_ids: Sequence[int], params: SamplingParams) -> None:
+    def stats(self) -> EngineStats:
+        """Figures for metrics; costs next to nothing."""
+        return EngineStats(
+            num_running=len(self._running),
+            num_waiting=sum(map(len, self._requests.values())) - len(self._running),
+            num_blocks=self.blocks.num_blocks,
+            num_used_blocks=self.blocks.num_used,
+            num_cached_blocks=self.blocks.num_cached,
+            num_prompt_tokens=self._num_prompt_tokens,
+            num_cached_tokens=self._num_cached_tokens,
+            num_drawn_tokens=self._num_drawn_tokens,
+            num_preemptions=self._num_preemptions,
+            num_evictions=self.blocks.num_evictions,
+        )
+
+    def add_request(self, request: Request) -> None:
         """Queue a request; its outputs come from `step`.
 
         Raises:
             InputError: the prompt is empty, holds ids outside the vocabulary, or leaves no room for an answer; or the
                 sampling parameters name such ids.
         """
-        assert all(r.request_id != request_id for r in self._waiting), f"{request_id} is in use"
-        assert all(s.request_id != request_id for s in self._running), f"{request_id} is in use"
-        check_prompt(prompt_ids, self.model.spec, self.max_length)
-        params.check_vocabulary(self.model.spec.vocab_size)
-        self._waiting.append(_Request(request_id, list(prompt_ids), params))
+        assert request.request_id not in self._requests, f"{request.request_id} is in use"
+        check_prompt(request.prompt_ids, self.model.spec, self.max_length)
+        request.params.check_vocabulary(self.model.spec.vocab_size)
+        sequences = [self._make_sequence(request, index) for index in range(request.params.n)]
+        self._requests[request.request_id] = sequences
+        self._waiting.add(sequences[0])  # the others follow when its prompt is computed, and share that
 
-    def cancel(self, request_id: str) -> None:
-        """Forget a request and free its cache; nothing happens when it has already ended."""
-        self._waiting = deque(r for r in self._waiting if r.request_id != request_id)
-        for sequence in [s for s in self._running if s.request_id == request_id]:
-            self._release(sequence)
+    def cancel(self, request_id: str, index: int | None = None) -> None:
+        """Forget a request, or one of its answers, and free its blocks; nothing happens when it has already ended."""
+        for sequence in list(self._requests.get(request_id, ())):
+            if index in (None, sequence.index):
+                self._end(sequence)
 
     def step(self) -> list[StepOutput]:
-        """Run one step; returns the new tokens of every request that got one."""
-        self._admit()
-        plan = plan_step([s.num_waiting for s in self._running], self.config.step_tokens)
-        if not plan:
+        """Run one step; returns the new tokens of every answer that got one."""
+        self._change_running()
+        running = [self._view_running(sequence) for sequence in self._running]
+        slices = divide_step(running, self._cost, self.config.step_tokens, self.config.step_s)
+        if not slices:
             return []
-        logits = self.model.forward(make_batch(self._running, plan), self.cache)
-        drawing = []
-        for planned in plan:
-            sequence = self._running[planned.index]
-            sequence.num_cached += planned.count
-            if sequence.num_waiting == 0:
-                drawing.append(sequence)
-        return [self._draw(sequence, row) for sequence, row in zip(drawing, logits, strict=True)]
+        batch, num_rows = self._lay_out(slices)
+        started = time.perf_counter()
+        logits = self.model.forward(batch, self.cache)
+        if any(running[index].num_left > 1 for index, _ in slices):
+            pairs = sum(num_pairs(running[index].num_computed, count) for index, count in slices)
+            self._cost = self._cost.after(len(batch.token_ids_T), pairs, time.perf_counter() - started)
+        return self._take_logits([(self._running[index], count) for index, count in slices], num_rows, logits)
 
-    def _admit(self) -> None:
-        while self._waiting and len(self._running) < self.config.max_sequences:
-            request = self._waiting[0]
-            max_length = self.max_length
-            if request.params.max_tokens is not None:
-                max_length = min(max_length, len(request.prompt_ids) + request.params.max_tokens)
-            if blocks_for(max_length) > self.blocks.num_available:
+    def _make_sequence(self, request: Request, index: int) -> SequenceState:
+        self._num_arrived += 1
+        self._service.begin(request.tenant)
+        params = request.params
+        num_prompt = len(request.prompt_ids)
+        max_length = self.max_length if params.max_tokens is None else num_prompt + params.max_tokens
+        wants_prompt = params.prompt_logprobs is not None and index == 0
+        return SequenceState(
+            request=request,
+            index=index,
+            number=self._num_arrived,
+            token_ids=list(request.prompt_ids),
+            max_length=min(max_length, self.max_length),
+            sampler=Sampler(params, request.prompt_ids, index),
+            ending_ids=params.ending_ids,
+            node=self.blocks.root(request.tenant),
+            prompt_logprobs=[None] if wants_prompt else None,
+            has_to_follow=index > 0,
+        )
+
+    def _change_running(self) -> None:
+        """Preempt, grow, admit, and share what others have published meanwhile."""
+        for sequence in self._running:
+            if sequence.num_left > 1:
+                self._share(sequence)
+        changes = choose_running(self._view())
+        running = {sequence.number: sequence for sequence in self._running}
+        for number in changes.preempted:
+            self._preempt(running[number])
+        for sequence in self._running:
+            if len(sequence.blocks) < blocks_for(len(sequence.token_ids)):
+                self._hold(sequence, self.blocks.take(blocks_for(len(sequence.token_ids)) - len(sequence.blocks)))
+        if changes.admitted:
+            waiting = {sequence.number: sequence for sequence in self._waiting}
+            admitted = [waiting[number] for number in changes.admitted]
+            self._waiting.overtake([sequence for sequence in admitted if self._admit(sequence)])
+
+    def _view(self) -> View:
+        num_batch = sum(sequence.is_batch for sequence in self._running)
+        num_places = self.config.max_sequences - len(self._running) + num_batch
+        may_preempt = self.blocks.num_available < len(self._running) or (num_batch > 0 and bool(self._waiting))
+        return View(
+            running=tuple(self._view_running(sequence, counts_alone=may_preempt) for sequence in self._running),
+            lanes=self._waiting.view(num_places, self._service, self._num_to_take) if num_places else (),
+            num_available=self.blocks.num_available,
+            max_sequences=self.config.max_sequences,
+        )
+
+    def _view_running(self, sequence: SequenceState, *, counts_alone: bool = False) -> Running:
+        return Running(
+            number=sequence.number,
+            num_computed=sequence.num_computed,
+            num_left=sequence.num_left,
+            num_wanted=blocks_for(len(sequence.token_ids)) - len(sequence.blocks),
+            num_alone=self.blocks.num_held_alone(sequence.blocks) if counts_alone else 0,
+            is_batch=sequence.is_batch,
+        )
+
+    def _num_to_take(self, sequence: SequenceState, is_first: bool) -> int:
+        """Blocks that admitting a sequence takes; looked up in the tree only where it may decide."""
+        count = blocks_for(len(sequence.token_ids))
+        if is_first and count + RESERVE * (len(self._running) + 1) > self.blocks.num_available:
+            count -= self.blocks.num_held_prefix(sequence.request.tenant, sequence.token_ids[:-1])
+        return count
+
+    def _admit(self, sequence: SequenceState) -> bool:
+        """Give a sequence its row and blocks; False when what it was to share has gone in the same step."""
+        sequence.row = self._free_rows.pop()
+        self._share(sequence)
+        num_lacking = blocks_for(len(sequence.token_ids)) - len(sequence.blocks)
+        if num_lacking > self.blocks.num_available:
+            self._give_up_place(sequence)
+            return False
+        self._hold(sequence, self.blocks.take(num_lacking))
+        self._waiting.remove(sequence)
+        self._running.append(sequence)
+        if not sequence.num_preemptions:
+            self._num_prompt_tokens += len(sequence.token_ids)
+            self._service.charge(sequence.request.tenant, len(sequence.token_ids) - sequence.num_computed)
+        return True
+
+    def _preempt(self, sequence: SequenceState) -> None:
+        self._running.remove(sequence)
+        self._give_up_place(sequence)
+        self._waiting.add(sequence)
+        sequence.num_preemptions += 1
+        self._num_preemptions += 1
+
+    def _give_up_place(self, sequence: SequenceState) -> None:
+        self.blocks.give_back(sequence.blocks)
+        self._free_rows.append(sequence.row)
+        sequence.row, sequence.blocks = -1, []
+        sequence.num_computed = sequence.num_shared = 0
+        sequence.node = self.blocks.root(sequence.request.tenant)
+
+    def _end(self, sequence: SequenceState) -> None:
+        """Forget an answer, wherever it is."""
+        request_id = sequence.request.request_id
+        if sequence in self._running:
+            self._running.remove(sequence)
+            self._give_up_place(sequence)
+        elif sequence in self._waiting:
+            self._waiting.remove(sequence)
+        self._service.end(sequence.request.tenant)
+        self._requests[request_id].remove(sequence)
+        if self._requests[request_id]:
+            self._let_follow(request_id)
+        else:
+            del self._requests[request_id]
+
+    def _let_follow(self, request_id: str) -> None:
+        """Queue the answers of a request that have waited for the first one's prompt."""
+        for sequence in self._requests[request_id]:
+            if sequence.has_to_follow:
+                sequence.has_to_follow = False
+                self._waiting.add(sequence)
+
+    def _hold(self, sequence: SequenceState, blocks: list[int]) -> None:
+        held = len(sequence.blocks)
+        self._table[sequence.row, held : held + len(blocks)] = blocks
+        sequence.blocks += blocks
+
+    def _share(self, sequence: SequenceState) -> None:
+        """Hold published blocks of the tokens to compute, in place of one's own; the last token is always computed."""
+        if not self.config.prefix_sharing or sequence.wants_prompt_rows:
+            return
+        while (end := (sequence.num_shared + 1) * BLOCK) < len(sequence.token_ids):
+            node = self.blocks.share(sequence.node, sequence.token_ids[end - BLOCK : end])
+            if node is None:
                 return
-            self._waiting.popleft()
-            self._running.append(
-                SequenceState(
-                    request_id=request.request_id,
-                    token_ids=request.prompt_ids,
-                    max_length=max_length,
-                    blocks=self.blocks.take(blocks_for(max_length)),
-                    sampler=Sampler(request.params, request.prompt_ids),
-                    stop_ids=request.params.ending_ids,
-                )
-            )
+            if sequence.num_shared < len(sequence.blocks):
+                self.blocks.give_back([sequence.blocks[sequence.num_shared]])
+            self._follow_tree(sequence, node)
+            if not sequence.num_preemptions:
+                num_spared = min(BLOCK, max(0, end - sequence.num_computed))
+                sequence.num_cached_tokens += num_spared
+                self._num_cached_tokens += num_spared
+            sequence.num_computed = max(sequence.num_computed, end)
+
+    def _publish(self, sequence: SequenceState) -> None:
+        """Let others share the full blocks that were computed since."""
+        if not self.config.prefix_sharing:
+            return
+        while (end := (sequence.num_shared + 1) * BLOCK) <= sequence.num_computed:
+            tokens, block = sequence.token_ids[end - BLOCK : end], sequence.blocks[sequence.num_shared]
+            self._follow_tree(sequence, self.blocks.publish(sequence.node, tokens, block))
+
+    def _follow_tree(self, sequence: SequenceState, node: Node) -> None:
+        self._table[sequence.row, sequence.num_shared] = node.block
+        sequence.blocks[sequence.num_shared : sequence.num_shared + 1] = [node.block]
+        sequence.num_shared += 1
+        sequence.node = node
+
+    def _lay_out(self, slices: Sequence[Slice]) -> tuple[Batch, list[int]]:
+        """A batch for the model, and how many rows of logits each slice gets."""
+        token_ids: list[int] = []
+        logit_rows: list[int] = []
+        num_rows = []
+        for index, count in slices:
+            sequence = self._running[index]
+            stop = sequence.num_computed + count
+            token_ids += sequence.token_ids[sequence.num_computed : stop]
+            num_rows.append(sequence.num_logit_rows(count))
+            logit_rows += range(len(token_ids) - num_rows[-1], len(token_ids))
+        counts = np.array([count for _, count in slices])
+        places = np.array([(self._running[i].row, self._running[i].num_computed) for i, _ in slices], np.int32)
+        rows_T = np.repeat(places[:, 0], counts)
+        before_T = np.repeat((places[:, 1] - np.cumsum(counts) + counts).astype(np.int32), counts)
+        positions_T = before_T + np.arange(len(token_ids), dtype=np.int32)
+        slots_T = self._table[rows_T, positions_T // BLOCK] * BLOCK + positions_T % BLOCK
+        tokens_T = np.array(token_ids, np.int32)
+        return Batch(tokens_T, positions_T, rows_T, slots_T, self._table, np.array(logit_rows, np.intp)), num_rows
+
+    def _take_logits(
+        self, slices: Sequence[tuple[SequenceState, int]], num_rows: Sequence[int], logits: Floats
+    ) -> list[StepOutput]:
+        with np.errstate(over="ignore", invalid="ignore"):  # infinities of both signs add up to what is not a number
+            are_numbers = np.isfinite(logits.sum(axis=1)).tolist()
+        outputs: list[StepOutput] = []
+        first = 0
+        for (sequence, count), rows in zip(slices, num_rows, strict=True):
+            last = first + rows
+            sequence.num_computed += count
+            if not all(are_numbers[first:last]):
+                outputs += self._fail(sequence)
+            else:
+                if sequence.wants_prompt_rows:
+                    _score_prompt(sequence, logits[first:last])
+                if sequence.num_left == 0:
+                    outputs.append(self._draw(sequence, logits[last - 1]))
+            first = last
+        return outputs
+
+    def _fail(self, sequence: SequenceState) -> list[StepOutput]:
+        """End an answer, and those that wait for its prompt; what was computed since the last draw is not shared."""
+        request_id = sequence.request.request_id
+        failed = [sequence, *(other for other in self._requests[request_id] if other.has_to_follow)]
+        for other in reversed(failed):
+            self._end(other)
+        return [StepOutput(request_id, (), "failed", other.index) for other in failed]
 
     def _draw(self, sequence: SequenceState, logits_V: Floats) -> StepOutput:
-        if not np.isfinite(logits_V.sum(dtype=np.float64)):
-            self._release(sequence)
-            return StepOutput(sequence.request_id, (), "failed")
-        token = sequence.sampler.draw(logits_V).token_id
-        if token in sequence.stop_ids:
-            self._release(sequence)
-            return StepOutput(sequence.request_id, (), "stop")
-        sequence.token_ids.append(token)
-        if len(sequence.token_ids) == sequence.max_length:
-            self._release(sequence)
-            return StepOutput(sequence.request_id, (token,), "length")
-        return StepOutput(sequence.request_id, (token,))
-
-    def _release(self, sequence: SequenceState) -> None:
-        self.blocks.give_back(sequence.blocks)
-        self._running.remove(sequence)
+        self._publish(sequence)
+        self._let_follow(sequence.request.request_id)
+        draw = sequence.sampler.draw(logits_V)
+        prompt_logprobs, sequence.prompt_logprobs = sequence.prompt_logprobs, None
+        self._num_drawn_tokens += 1
+        self._service.charge(sequence.request.tenant, DRAWN_WEIGHT)
+        is_stop = draw.token_id in sequence.ending_ids
+        reason: FinishReason | None = "stop" if is_stop else None
+        if not is_stop:
+            sequence.token_ids.append(draw.token_id)
+            if len(sequence.token_ids) == sequence.max_length:
+                reason = "length"
+        if reason is not None:
+            self._end(sequence)
+        return StepOutput(
+            request_id=sequence.request.request_id,
+            token_ids=() if is_stop else (draw.token_id,),
+            finish_reason=reason,
+            index=sequence.index,
+            logprobs=() if is_stop or draw.logprob is None else (draw.logprob,),
+            prompt_logprobs=None if prompt_logprobs is None else tuple(prompt_logprobs),
+            num_cached_tokens=sequence.num_cached_tokens,
+        )
 
 
 def num_cache_blocks(spec: ModelSpec, config: EngineConfig) -> int:
@@ -191,42 +370,11 @@ def num_cache_blocks(spec: ModelSpec, config: EngineConfig) -> int:
     return max(1, min(allowed // bytes_per_block(spec), blocks_for(spec.context_length) * config.max_sequences))
 
 
-def check_prompt(prompt_ids: Sequence[int], spec: ModelSpec, max_length: int) -> None:
-    """Refuse a prompt that the model cannot take.
-
-    Raises:
-        InputError: it is empty, holds ids outside the vocabulary, or leaves no room for an answer.
-    """
-    if not prompt_ids:
-        raise InputError("The prompt is empty. Send at least one token.")
-    if len(prompt_ids) >= max_length:
-        limit = "this model's context is" if max_length == spec.context_length else "the memory set aside here holds"
-        raise InputError(
-            f"The prompt has {len(prompt_ids)} tokens, but {limit} {max_length} tokens, answer included. Shorten the "
-            "conversation or start a new one."
-        )
-    wrong = next((token for token in prompt_ids if not 0 <= token < spec.vocab_size), None)
-    if wrong is not None:
-        raise InputError(f"Token id {wrong} is outside the model's vocabulary of {spec.vocab_size}.")
-
-
-def make_batch(running: Sequence[SequenceState], plan: Sequence[PlannedSlice]) -> Batch:
-    """Lay out a plan's tokens for the model; logits are wanted where a sequence's tokens are all run."""
-    token_ids: list[int] = []
-    positions: list[int] = []
-    sequences: list[int] = []
-    slots: list[int] = []
-    logit_rows: list[int] = []
-    blocks = np.zeros((len(plan), max(len(running[p.index].blocks) for p in plan)), np.int32)
-    for row, planned in enumerate(plan):
-        sequence = running[planned.index]
-        blocks[row, : len(sequence.blocks)] = sequence.blocks
-        span = range(sequence.num_cached, sequence.num_cached + planned.count)
-        token_ids += sequence.token_ids[span.start : span.stop]
-        positions += span
-        sequences += [row] * planned.count
-        slots += [sequence.blocks[p // BLOCK] * BLOCK + p % BLOCK for p in span]
-        if span.stop == len(sequence.token_ids):
-            logit_rows.append(len(token_ids) - 1)
-    as_ints = [np.array(values, np.int32) for values in (token_ids, positions, sequences, slots)]
-    return Batch(as_ints[0], as_ints[1], as_ints[2], as_ints[3], blocks, np.array(logit_rows, np.intp))
+def _score_prompt(sequence: SequenceState, logits: Floats) -> None:
+    """Note how likely each next token of the prompt was; a row too many belongs to the answer's first token."""
+    num_alternatives = sequence.request.params.prompt_logprobs
+    assert sequence.prompt_logprobs is not None
+    assert num_alternatives is not None
+    first = len(sequence.prompt_logprobs)
+    for logits_V, token in zip(logits, sequence.request.prompt_ids[first:], strict=False):
+        sequence.prompt_logprobs.append(token_logprob(logits_V, token, num_alternatives))

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, BinaryIO
 
-from bise.engine.core import Engine, EngineConfig
+from bise.engine.core import Engine, EngineConfig, Request
 from bise.engine.forward import Model
 from bise.engine.kernels.table import choose_kernels
 from bise.engine.sampling import SamplingParams
@@ -87,7 +87,7 @@ def _receive(engine: Engine, inbox: "SimpleQueue[Message]", channel: Channel) ->
         params["stop_ids"] = tuple(params["stop_ids"])
         params["logit_bias"] = tuple((token, bias) for token, bias in params["logit_bias"])
         try:
-            engine.add_request(message["id"], message["prompt_ids"], SamplingParams(**params))
+            engine.add_request(Request(message["id"], message["prompt_ids"], SamplingParams(**params)))
         except BiseError as error:
             refusal = {"type": "refused", "id": message["id"], "kind": type(error).__name__, "message": str(error)}
             channel.send(refusal)

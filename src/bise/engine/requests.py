@@ -1,0 +1,109 @@
+"""What the engine is asked, what it answers, and what it remembers of each answer in between."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bise.engine.blocks import Node
+from bise.engine.sampling import Sampler, SamplingParams, TokenLogprob
+from bise.errors import InputError
+from bise.weights.spec import ModelSpec
+
+FinishReason = Literal["stop", "length", "failed"]
+Priority = Literal["interactive", "batch"]
+MOST_PREEMPTIONS = 4  # of a sequence, before it is promoted
+PromptLogprobs = tuple[TokenLogprob | None, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt and how to answer it, `params.n` times."""
+
+    request_id: str
+    prompt_ids: Sequence[int]
+    params: SamplingParams
+    tenant: str = ""  # opaque; served fairly beside others, and computed prompts are shared within it only
+    priority: Priority = "interactive"
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """New tokens of one of a request's answers; the last output of each has a finish reason."""
+
+    request_id: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason | None = None  # "failed": the model computed values that are not numbers
+    index: int = 0  # which of the request's answers
+    logprobs: tuple[TokenLogprob, ...] = ()  # of `token_ids`, when asked for
+    prompt_logprobs: PromptLogprobs | None = None  # None for the first token; in the first output of answer 0
+    num_cached_tokens: int = 0  # of the prompt, that others had computed
+
+
+@dataclass(eq=False)
+class SequenceState:
+    """One answer of a request, from its arrival to its end."""
+
+    request: Request
+    index: int
+    number: int  # order of arrival
+    token_ids: list[int]  # prompt and answer
+    max_length: int  # tokens, prompt included
+    sampler: Sampler
+    ending_ids: frozenset[int]
+    node: Node  # of the last block that the tree knows
+    blocks: list[int] = field(default_factory=list)
+    num_shared: int = 0  # leading blocks that the tree knows
+    num_computed: int = 0  # leading tokens whose keys and values are in the cache
+    num_cached_tokens: int = 0  # of the prompt, that others had computed
+    prompt_logprobs: list[TokenLogprob | None] | None = None  # so far; None: not wanted, or given out
+    has_to_follow: bool = False  # waits for another answer to compute the prompt
+    row: int = -1  # of the engine's table of blocks; -1 unless running
+    impatience: float = 0.0  # grows when others go before; full at 1
+    num_preemptions: int = 0
+
+    @property
+    def num_left(self) -> int:
+        """Tokens to compute before the next can be drawn: the rest of the prompt, then always one."""
+        return len(self.token_ids) - self.num_computed
+
+    @property
+    def wants_prompt_rows(self) -> bool:
+        """Whether logits of the prompt are to be looked at, so that it has to be computed."""
+        return self.prompt_logprobs is not None and len(self.prompt_logprobs) < len(self.request.prompt_ids)
+
+    def num_logit_rows(self, count: int) -> int:
+        """Of the next `count` tokens, how many need logits: the last ones."""
+        stop = self.num_computed + count
+        if self.wants_prompt_rows:
+            assert self.prompt_logprobs is not None
+            return max(0, min(count, stop - len(self.prompt_logprobs) + 1))
+        return int(stop == len(self.token_ids))
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether it goes before all that are not."""
+        return self.impatience >= 1 or self.num_preemptions >= MOST_PREEMPTIONS
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether interactive ones go before it."""
+        return self.request.priority == "batch" and not self.is_promoted
+
+
+def check_prompt(prompt_ids: Sequence[int], spec: ModelSpec, max_length: int) -> None:
+    """Refuse a prompt that the model cannot take.
+
+    Raises:
+        InputError: it is empty, holds ids outside the vocabulary, or leaves no room for an answer.
+    """
+    if not prompt_ids:
+        raise InputError("The prompt is empty. Send at least one token.")
+    if len(prompt_ids) >= max_length:
+        limit = "this model's context is" if max_length == spec.context_length else "the memory set aside here holds"
+        raise InputError(
+            f"The prompt has {len(prompt_ids)} tokens, but {limit} {max_length} tokens, answer included. Shorten the "
+            "conversation or start a new one."
+        )
+    wrong = next((token for token in prompt_ids if not 0 <= token < spec.vocab_size), None)
+    if wrong is not None:
+        raise InputError(f"Token id {wrong} is outside the model's vocabulary of {spec.vocab_size}.")

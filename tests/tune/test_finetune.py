@@ -11,13 +11,16 @@ import torch
 from bise.errors import InputError, NotFoundError
 from bise.messages import Conversation, Message
 from bise.model.files import load_model
+from bise.model.lora import load_adapter
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.packing import IGNORED
+from bise.train.recipe import OptimizerRecipe
 from bise.train.report import Silent
 from bise.train.step import target_losses
 from bise.tune.data import prepare, rows
 from bise.tune.finetune import tune
-from bise.tune.recipe import TuneRecipe
+from bise.tune.recipe import AdapterRecipe, TuneRecipe
+from bise.weights.adapter import ADAPTER_FILE, TARGETS
 
 
 class Listener(Silent):
@@ -89,6 +92,38 @@ def test_stopped_and_continued_equals_undisturbed(recipe: TuneRecipe) -> None:
     tune(disturbed, Silent())
     plain, continued = weights(recipe), weights(disturbed)
     assert all(torch.equal(tensor, continued[name]) for name, tensor in plain.items())
+
+
+def with_adapter(recipe: TuneRecipe) -> TuneRecipe:
+    optimizer = OptimizerRecipe(matrix_learning_rate=0.02, embedding_learning_rate=0.02)
+    return replace(recipe, name="adapted", adapter=AdapterRecipe(rank=8, alpha=16.0), optimizer=optimizer)
+
+
+def test_an_adapter_learns_and_its_merged_model_is_the_base_with_it(recipe: TuneRecipe) -> None:
+    facts = tune(with_adapter(recipe), Silent()).facts
+    before, after = facts["held_out_before"], facts["held_out"]
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert all(after[lang]["loss"] < before[lang]["loss"] - 0.3 for lang in after)
+    run = recipe.root / "tune" / "adapted"
+    adapted, merged = load_model(recipe.base / "model"), load_model(run / "model")
+    load_adapter(run / "adapter", adapted)
+    ids = torch.arange(30).reshape(1, 30)
+    torch.testing.assert_close(merged(ids), adapted(ids), rtol=0.02, atol=0.02)  # merged weights are bfloat16
+    base = load_model(recipe.base / "model").state_dict()
+    frozen = [name for name in base if not name.endswith(tuple(f"{target}.weight" for target in TARGETS))]
+    assert all(torch.equal(base[name], merged.state_dict()[name]) for name in frozen)
+
+
+def test_a_stopped_adapter_continues_as_if_undisturbed(recipe: TuneRecipe) -> None:
+    adapting = with_adapter(recipe)
+    tune(adapting, Silent())
+    disturbed = replace(adapting, name="disturbed")
+    with pytest.raises(KeyboardInterrupt):
+        tune(disturbed, Listener(stop_after=5))
+    tune(disturbed, Silent())
+    plain, continued = ((recipe.root / "tune" / n / "adapter" / ADAPTER_FILE) for n in ("adapted", "disturbed"))
+    assert plain.read_bytes() == continued.read_bytes()
 
 
 def test_too_long_conversations_are_counted_and_said(recipe: TuneRecipe) -> None:

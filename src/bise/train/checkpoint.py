@@ -76,7 +76,7 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def save_checkpoint(run: RunDirectory, model: Transformer, optimizer: Optimizer, progress: Progress) -> None:
     """Replace the run's checkpoint: afterwards the old one or the new one is whole, also after a power cut."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in _trained(model).items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer.state_tensors().items()}
     temporary = run.path / (_CHECKPOINT + ".part")
     save_file(
@@ -105,7 +105,9 @@ def load_checkpoint(run: RunDirectory, model: Transformer, optimizer: Optimizer)
             progress = Progress(**json.loads(file.metadata()["progress"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error!r}. Delete it to begin this run again.") from None
-    model.load_state_dict(_below(tensors, "model."))
+    with torch.no_grad():
+        for name, tensor in _trained(model).items():
+            tensor.copy_(tensors[f"model.{name}"])
     optimizer.load_state_tensors(_below(tensors, "optimizer."))
     _forget_metrics_after(run, progress.step)
     return progress
@@ -115,6 +117,11 @@ def remove_checkpoint(run: RunDirectory) -> None:
     """Delete what only an unfinished run needs."""
     for name in (_CHECKPOINT, _CHECKPOINT + ".part", _BEGUN):
         (run.path / name).unlink(missing_ok=True)
+
+
+def _trained(model: Transformer) -> dict[str, torch.Tensor]:
+    """The weights that change; frozen ones are read from the base again."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

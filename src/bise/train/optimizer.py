@@ -1,4 +1,4 @@
-"""Muon for the matrices of the blocks, AdamW for embeddings, output and norms.
+"""Muon for the matrices of the blocks, AdamW for embeddings, output, norms and adapters; frozen weights stay.
 
 Muon (K. Jordan, 2024, https://kellerjordan.github.io/posts/muon/) orthogonalises each matrix's momentum by
 Newton-Schulz iterations; the update is scaled to the root mean square of AdamW's (arXiv 2502.16982), so that one
@@ -26,9 +26,9 @@ class Optimizer:
     """The optimiser's state: momentum of the matrices, AdamW's moments of the rest."""
 
     def __init__(self, model: nn.Module, recipe: OptimizerRecipe) -> None:
-        parameters = dict(model.named_parameters())
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._recipe = recipe
-        self._matrices = {n: p for n, p in parameters.items() if n.startswith("layers.") and p.dim() == 2}
+        self._matrices = {n: p for n, p in parameters.items() if p.dim() == 2 and _is_matrix(n)}
         self._others = {n: p for n, p in parameters.items() if n not in self._matrices}
         self._momentum = {name: torch.zeros_like(p) for name, p in self._matrices.items()}
         self._adamw = torch.optim.AdamW(self._others.values(), betas=_BETAS, weight_decay=0.0)
@@ -76,6 +76,11 @@ class Optimizer:
             parameter = self._matrices[name]
             parameter.mul_(1 - learning_rate * self._recipe.weight_decay)
             parameter.add_(update, alpha=-learning_rate * scale)
+
+
+def _is_matrix(name: str) -> bool:
+    """Whether a parameter of two dimensions is a matrix of a block, and no part of an adapter."""
+    return name.startswith("layers.") and name.endswith(".weight")
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class OptimizerRecipe:
     """Muon for the matrices of the blocks, AdamW for the rest; warm up, stay, decay to zero (arXiv 2405.18392)."""
 
     matrix_learning_rate: float = 0.006  # per step, in units of AdamW's (update RMS 0.2)
-    embedding_learning_rate: float = 0.004  # per step; embeddings, output and norms
+    embedding_learning_rate: float = 0.004  # per step; embeddings, output, norms and adapters
     weight_decay: float = 0.05  # of the matrices, times their learning rate
     warm_up_fraction: float = 0.02  # of all steps, 0..1
     decay_fraction: float = 0.4  # of all steps, 0..1

@@ -4,8 +4,11 @@ import dataclasses
 import math
 from pathlib import Path
 
+import torch
+
 from bise.errors import InputError
 from bise.model.files import load_model
+from bise.model.lora import add_adapter, merge_adapter, save_adapter
 from bise.runs import Manifest, RunDirectory, read_manifest, run_input
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.evaluation import HeldOut, token_sizes
@@ -17,7 +20,9 @@ from bise.tune.recipe import TuneRecipe
 
 
 def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
-    """Tune every weight of a base model on conversations, or continue where the same recipe was stopped.
+    """Tune a base model on conversations, or continue where the same recipe was stopped.
+
+    With an adapter in the recipe, `adapter/` holds it and `model/` the base with the adapter added to its weights.
 
     Raises:
         InputError: the run is finished already, was begun with another recipe, or a conversation breaks the rules.
@@ -27,6 +32,10 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
     model = load_model(recipe.base / "model")
     tokenizer = ChatTokenizer.load(recipe.base / "model")
     run = RunDirectory(recipe.root, "tune", recipe.name)
+    adapter = recipe.adapter.spec(recipe.base.name) if recipe.adapter else None
+    if adapter:
+        torch.manual_seed(recipe.seed)
+        add_adapter(model, adapter)
     row_length = model.spec.context_length
     data = prepare(recipe, tokenizer, row_length, reporter)
     learned = rows(data.learned, row_length, recipe.seed)
@@ -42,6 +51,9 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
         loop=recipe.loop,
     )
     outcome = run_job(job, reporter)
+    if adapter:
+        save_adapter(run.path / "adapter", model, adapter)
+        merge_adapter(model, adapter)
     write_outputs(job, tokenizer)
     return run.finish(job.config, job.inputs, run_facts(job, outcome) | {"sources": data.facts})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bise.corpus.recipe import SourceFile
 from bise.train.recipe import LoopRecipe, OptimizerRecipe
+from bise.weights.adapter import TARGETS, AdapterSpec
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,27 @@ class OutsideSources:
 
 
 @dataclass(frozen=True)
+class AdapterRecipe:
+    """Tune an adapter instead of all weights (LoRA, arXiv 2106.09685): less memory, and a file of a few megabytes."""
+
+    rank: int = 16
+    alpha: float = 32.0  # the adapter counts alpha / rank
+    targets: tuple[str, ...] = TARGETS  # matrices of each layer, by canonical name
+
+    def spec(self, base: str) -> AdapterSpec:
+        """The adapter's shape.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return AdapterSpec(self.rank, self.alpha, self.targets, base)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no adapter."""
+        self.spec("")
+
+
+@dataclass(frozen=True)
 class TuneRecipe:
     """Tune base weights on conversations."""
 
@@ -58,6 +80,7 @@ class TuneRecipe:
     description: str = ""  # what the model is and is not, for its card
     licence: str = ""  # of the weights, for the card
     root: Path = Path("runs")
+    adapter: AdapterRecipe | None = None  # None: tune every weight
     sources: OutsideSources = field(default_factory=OutsideSources)  # further conversations, relative to sources.root
     seed: int = 0
     held_out_fraction: float = 0.02  # of the conversations, chosen by hash; never learned

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,19 @@ from pathlib import Path
 import pytest
 
 from bise.engine.core import EngineConfig
-from bise.engine.process import EngineProcess
+from bise.engine.process import WORKER, EngineProcess, Supervision
+from bise.engine.protocol import (
+    VERSION,
+    Add,
+    Cancel,
+    Outputs,
+    ProtocolError,
+    Start,
+    ToEngine,
+    encode,
+    read_to_server,
+)
+from bise.engine.requests import Request
 from bise.engine.sampling import SamplingParams
 from bise.errors import InputError, UnavailableError
 from tests.random_models import TINY, write_model
@@ -32,6 +44,27 @@ async def running(directory: Path, config: EngineConfig | None = None) -> AsyncI
         yield engine
     finally:
         await engine.close()
+
+
+@asynccontextmanager
+async def scripted(mode: str, state: Path, supervision: Supervision) -> AsyncIterator[EngineProcess]:
+    worker = [sys.executable, str(Path(__file__).with_name("scripted_worker.py")), mode, str(state)]
+    engine = await EngineProcess.start(Path("nowhere"), supervision=supervision, worker=worker)
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def kill(engine: EngineProcess) -> None:
+    assert engine.process_id is not None
+    os.kill(engine.process_id, signal.SIGKILL)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def answer(engine: EngineProcess, ids: list[int], params: SamplingParams = GREEDY) -> list[int]:
@@ -62,8 +95,7 @@ async def test_a_killed_engine_ends_requests_with_a_sentence_and_comes_back(tmp_
         expected = await answer(engine, [1, 2, 3])
         stream = engine.generate([1, 2, 3], ENDLESS)
         await anext(stream)
-        assert engine.process_id is not None
-        os.kill(engine.process_id, signal.SIGKILL)
+        kill(engine)
         with pytest.raises(UnavailableError, match=r"ended by SIGKILL.*ask again"):
             async for _ in stream:
                 pass
@@ -107,16 +139,137 @@ async def test_a_damaged_model_is_told_in_its_own_sentence(tmp_path: Path) -> No
         await EngineProcess.start(tmp_path / "nothing")
 
 
-async def test_a_model_damaged_while_running_ends_the_restarts(tmp_path: Path) -> None:
+async def test_a_model_damaged_while_running_is_told_until_it_is_mended(tmp_path: Path) -> None:
     directory = write_model(tmp_path, TINY)
     async with running(directory) as engine:
+        expected = await answer(engine, [1])
+        spec = (directory / "spec.json").read_text(encoding="utf-8")
         (directory / "spec.json").write_text("{", encoding="utf-8")
-        assert engine.process_id is not None
-        os.kill(engine.process_id, signal.SIGKILL)
-        with pytest.raises(UnavailableError):
+        kill(engine)
+        await until(lambda: not engine.ready)
+        for _ in range(3):
+            with pytest.raises(InputError, match="damaged"):
+                await answer(engine, [1])
+        (directory / "spec.json").write_text(spec, encoding="utf-8")
+        await until(lambda: engine.ready, 30)
+        assert await answer(engine, [1]) == expected
+
+
+async def test_requests_in_flight_hear_of_a_death_within_a_second(tmp_path: Path) -> None:
+    async with running(write_model(tmp_path, LONG)) as engine:
+        streams = [engine.generate([1, 2, i], ENDLESS) for i in range(5)]
+        for stream in streams:
+            await anext(stream)
+        assert engine.num_requests == 5
+        kill(engine)
+        async with asyncio.timeout(1):
+            for stream in streams:
+                with pytest.raises(UnavailableError, match="ended by SIGKILL"):
+                    async for _ in stream:
+                        pass
+        assert engine.num_requests == 0
+        await answer(engine, [1])
+        assert engine.num_restarts == 1
+
+
+async def test_an_engine_that_dies_again_and_again_refuses_at_once_and_is_tried_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "state"
+    async with scripted("mortal", state, Supervision(first_pause_s=0.05, longest_pause_s=0.3)) as engine:
+        with pytest.raises(UnavailableError, match="exit code 3 while it was answering"):
             await answer(engine, [1])
-        with pytest.raises(InputError, match="damaged"):
+        await until(lambda: engine.num_restarts >= 2, 30)
+        for _ in range(3):
+            with pytest.raises(UnavailableError, match=r"exit code 3, \d times in a row.* use a smaller model"):
+                async with asyncio.timeout(5):
+                    await answer(engine, [1])
+        assert not engine.ready
+        state.write_text("mended")
+        await until(lambda: engine.ready, 30)
+        assert await answer(engine, [1]) == [7]
+    pauses = [float(record.getMessage().split()[-2]) for record in caplog.records if "again in" in record.getMessage()]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < pauses[-1] <= 0.3
+
+
+async def test_a_stuck_engine_is_killed_and_the_next_answers(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with scripted("stuck", state, Supervision(hang_s=1)) as engine:
+        await asyncio.sleep(1.5)  # having nothing to do is no reason to be killed
+        assert engine.num_restarts == 0
+        state.write_text("mended")
+        with pytest.raises(UnavailableError, match=r"made no step for 1 s and was killed.*ask again"):
             await answer(engine, [1])
+        assert await answer(engine, [1]) == [7]
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"), [("version", f"the other version {VERSION + 1}"), ("noise", "'Fatal: something went wrong")]
+)
+async def test_a_child_that_does_not_speak_our_language_is_a_sentence(tmp_path: Path, mode: str, words: str) -> None:
+    with pytest.raises(ProtocolError, match="start the server again") as error:
+        async with scripted(mode, tmp_path / "state", Supervision()):
+            pass
+    assert words in str(error.value)
+
+
+async def test_figures_come_without_being_asked_for(tmp_path: Path) -> None:
+    async with running(write_model(tmp_path, TINY)) as engine:
+        await answer(engine, [1, 2])
+        await until(lambda: engine.stats is not None and engine.stats.num_drawn_tokens == 8)
+        assert engine.stats is not None
+        assert engine.stats.num_running == engine.stats.num_waiting == engine.stats.num_used_blocks == 0
+
+
+def test_a_cancelled_request_gets_no_token_in_the_next_step(tmp_path: Path) -> None:
+    slow = replace(TINY, hidden_size=512, num_layers=8, num_heads=8, ffn_size=2048, context_length=4096)
+    start = Start(VERSION, os.getpid(), str(write_model(tmp_path, slow)), EngineConfig())
+    with subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+
+        def say(*messages: ToEngine) -> None:
+            child.stdin.write(b"".join(map(encode, messages)))
+            child.stdin.flush()
+
+        def hear() -> list[str]:
+            while not isinstance(message := read_to_server(child.stdout.readline()), Outputs):
+                pass
+            return [output.request_id for output in message.outputs]
+
+        say(start, Add(Request("first", (1, 2), ENDLESS)))
+        for _ in range(10):
+            assert hear() == ["first"]
+        say(Cancel("first"), Add(Request("second", (3,), replace(GREEDY, max_tokens=2))))
+        while (ids := hear()) == ["first"]:  # the step that was running, and lines that were under way
+            pass
+        assert ids == hear() == ["second"]
+        child.stdin.close()
+        assert child.wait(20) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems end it by the end of stdin only")
+def test_a_child_that_cannot_read_ends_with_its_parent_all_the_same() -> None:
+    child = """
+import ctypes, os, sys
+from bise.engine.worker import die_with
+die_with(os.getppid())
+print(os.getpid(), flush=True)
+ctypes.PyDLL(None).sleep(600)  # as a step that lets no other thread run
+"""
+    parent = f"""
+import os, signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+sys.stdout.buffer.write(child.stdout.readline())
+sys.stdout.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    # The child inherits stderr, so this returns only when both are gone.
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, timeout=30, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert done.stderr == b""
+    assert int(done.stdout) > 1
 
 
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:

@@ -1,32 +1,45 @@
-"""The engine's child process: `python -m bise.engine.worker MODEL_DIRECTORY CONFIG_JSON`, started by `process.py`.
+"""The engine's child process, `python -m bise.engine.worker`, started by `process.py`; `protocol.py` has its messages.
 
-Messages are JSON objects, one a line: requests on stdin, outputs on stdout. The process ends as soon as stdin does,
-because then nobody is left to answer.
-
-    in    {"type": "add", "id", "prompt_ids", "params"}      {"type": "cancel", "id"}
-    out   {"type": "progress", "kernel", "done", "total"}    {"type": "ready", "max_length", "seconds", "kernels", "reason"}
-          {"type": "failed", "kind", "message"}              could not start
-          {"type": "outputs", "outputs": [[id, token_ids, finish_reason], …]}
-          {"type": "refused", "id", "kind", "message"}       one request was wrong
+It ends as soon as its parent does, because then nobody is left to answer.
 """
 
-import json
+import ctypes
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from bise.engine.core import Engine, EngineConfig, Request
+from bise.engine.core import Engine
 from bise.engine.forward import Model
 from bise.engine.kernels.table import choose_kernels
-from bise.engine.sampling import SamplingParams
+from bise.engine.protocol import (
+    VERSION,
+    Add,
+    Cancel,
+    Failed,
+    Hello,
+    Outputs,
+    Progress,
+    Ready,
+    Refused,
+    Start,
+    Stats,
+    ToEngine,
+    ToServer,
+    check_version,
+    encode,
+    error_kind,
+    read_to_engine,
+)
 from bise.errors import BiseError
 from bise.weights.files import open_weights
 
-Message = dict[str, Any]
+STATS_EVERY_S = 1.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Channel:
@@ -35,68 +48,97 @@ class Channel:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
-    def send(self, message: Message) -> None:
+    def send(self, message: ToServer) -> None:
         """Write one message at once; the process ends when nobody reads it."""
         try:
-            self._stream.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            self._stream.write(encode(message))
             self._stream.flush()
         except BrokenPipeError:
             os._exit(0)
 
 
+class Reporter:
+    """Sends the engine's figures now and then, so that the parent has them without asking."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._sent_at = 0.0
+
+    def after_step(self, engine: Engine) -> None:
+        """Report if it is time or the last request has ended."""
+        if engine.is_idle or time.monotonic() - self._sent_at >= STATS_EVERY_S:
+            self._sent_at = time.monotonic()
+            self._channel.send(Stats(engine.stats()))
+
+
 def main() -> None:
-    """Load the model, say so, and answer until stdin ends."""
+    """Load the model that the parent names, say so, and answer until the parent goes."""
     channel = Channel(_take_stdout())
-    inbox: SimpleQueue[Message] = SimpleQueue()
+    inbox: SimpleQueue[ToEngine] = SimpleQueue()
     Thread(target=_read_messages, args=(inbox,), daemon=True).start()
+    channel.send(Hello(VERSION))
+    start = inbox.get()
+    assert isinstance(start, Start), start
+    die_with(start.parent_id)
     try:
-        engine = _start(Path(sys.argv[1]), EngineConfig(**json.loads(sys.argv[2])), channel)
+        check_version(start.version)
+        engine = _load(start, channel)
     except BiseError as error:
-        channel.send({"type": "failed", "kind": type(error).__name__, "message": str(error)})
+        channel.send(Failed(error_kind(error), str(error)))
         return
+    reporter = Reporter(channel)
     while True:
         _receive(engine, inbox, channel)
         outputs = engine.step()
         if outputs:
-            rows = [(o.request_id, o.token_ids, o.finish_reason) for o in outputs]
-            channel.send({"type": "outputs", "outputs": rows})
+            channel.send(Outputs(tuple(outputs)))
+        reporter.after_step(engine)
 
 
-def _start(directory: Path, config: EngineConfig, channel: Channel) -> Engine:
-    started = time.monotonic()
-    weights = open_weights(directory)  # before the kernels, so that a wrong file is told at once
-    choice = choose_kernels(
-        lambda kernel, done, total: channel.send({"type": "progress", "kernel": kernel, "done": done, "total": total})
-    )
-    engine = Engine(Model(weights, choice.kernels), config)
-    seconds = round(time.monotonic() - started, 3)
-    kernels = {"kernels": choice.kernels.name, "reason": choice.reason}
-    channel.send({"type": "ready", "max_length": engine.max_length, "seconds": seconds, **kernels})
+def die_with(parent_id: int) -> None:
+    """End this process when its parent ends, however that happens and whatever is running here.
+
+    The end of stdin says it too, but only to a thread that gets to run; Linux can do without.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_id:  # it went before we could ask
+        os._exit(0)
+
+
+def _load(start: Start, channel: Channel) -> Engine:
+    began = time.monotonic()
+    weights = open_weights(Path(start.directory))  # before the kernels, so that a wrong file is told at once
+    choice = choose_kernels(lambda kernel, done, total: channel.send(Progress(kernel, done, total)))
+    engine = Engine(Model(weights, choice.kernels), start.config)
+    seconds = round(time.monotonic() - began, 3)
+    channel.send(Ready(engine.max_length, choice.kernels.name, choice.reason, seconds))
     return engine
 
 
-def _receive(engine: Engine, inbox: "SimpleQueue[Message]", channel: Channel) -> None:
+def _receive(engine: Engine, inbox: "SimpleQueue[ToEngine]", channel: Channel) -> None:
     """Take in every message that has come; wait for one when there is nothing else to do."""
     while engine.is_idle or not inbox.empty():
-        message = inbox.get()
-        if message["type"] == "cancel":
-            engine.cancel(message["id"])
-            continue
-        assert message["type"] == "add", message
-        params = dict(message["params"])
-        params["stop_ids"] = tuple(params["stop_ids"])
-        params["logit_bias"] = tuple((token, bias) for token, bias in params["logit_bias"])
-        try:
-            engine.add_request(Request(message["id"], message["prompt_ids"], SamplingParams(**params)))
-        except BiseError as error:
-            refusal = {"type": "refused", "id": message["id"], "kind": type(error).__name__, "message": str(error)}
-            channel.send(refusal)
+        match inbox.get():
+            case Cancel(request_id):
+                engine.cancel(request_id)
+            case Add(request):
+                try:
+                    engine.add_request(request)
+                except BiseError as error:
+                    channel.send(Refused(request.request_id, error_kind(error), str(error)))
+            case Start() as start:
+                raise AssertionError(start)
 
 
-def _read_messages(inbox: "SimpleQueue[Message]") -> None:
-    with os.fdopen(os.dup(0), "rb") as stream:  # not sys.stdin, which an exiting interpreter waits for
-        for line in stream:
-            inbox.put(json.loads(line))
+def _read_messages(inbox: "SimpleQueue[ToEngine]") -> None:
+    try:
+        with os.fdopen(os.dup(0), "rb") as stream:  # not sys.stdin, which an exiting interpreter waits for
+            for line in stream:
+                inbox.put(read_to_engine(line))
+    except BiseError as error:
+        sys.stderr.write(f"{error}\n")
+        os._exit(1)
     os._exit(0)  # the parent has gone or closed us; there is nothing to save, and a step may be running
 
 

@@ -50,12 +50,17 @@ class Loop:
         """Rows of one vector."""
         return 16 if self.instruction_set == "avx512" else 8
 
+    @property
+    def halves(self) -> int:
+        """Vectors that hold a tile's rows."""
+        return 16 // self.lanes
+
 
 @dataclass(frozen=True)
 class _Pointers:
     """Addresses at the block that is being multiplied."""
 
-    weights: list[Any]  # one a vector of rows
+    weights: list[Any]  # one a tile
     activations: Any
     scales: Any
     offsets: Any
@@ -76,8 +81,7 @@ def make_product(bits: int, num_tiles: int, num_tokens: int, prefetch_lines: int
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             del signature
-            for half in range(16 // loop.lanes):
-                _emit_loop(builder, loop, half, values[1:])
+            _emit_loop(builder, loop, values[1:])
             return context.get_dummy_value()
 
         return types.void(instruction_set, *[types.int64] * 10), generate
@@ -85,17 +89,19 @@ def make_product(bits: int, num_tiles: int, num_tokens: int, prefetch_lines: int
     return product
 
 
-def _emit_loop(builder: Any, loop: Loop, half: int, values: Any) -> None:
+def _emit_loop(builder: Any, loop: Loop, values: Any) -> None:
     weights, tile_bytes, num_blocks, activations, scales, offsets, stride, y, y_stride, ahead = values
     zero = ir.Constant(ir.VectorType(F32, loop.lanes), [0.0] * loop.lanes)
-    totals = [[cgutils.alloca_once_value(builder, zero) for _ in range(loop.num_tokens)] for _ in range(loop.num_tiles)]
+    totals = [
+        [cgutils.alloca_once_value(builder, zero) for _ in range(loop.num_tokens)]
+        for _ in range(loop.num_tiles * loop.halves)
+    ]
     tiles = [builder.add(weights, builder.mul(tile_bytes, I64(i))) for i in range(loop.num_tiles)]
     with cgutils.for_range(builder, num_blocks, intp=I64) as block:
         here = builder.mul(block.index, I64(BLOCK_BYTES[loop.bits]))
-        if half == 0:
-            place = builder.add(ahead, builder.mul(block.index, I64(64 * loop.prefetch_lines)))
-            for line in range(loop.prefetch_lines):
-                emit_prefetch(builder, pointer(builder, place, I64(64 * line), I8), 3)
+        place = builder.add(ahead, builder.mul(block.index, I64(64 * loop.prefetch_lines)))
+        for line in range(loop.prefetch_lines):
+            emit_prefetch(builder, pointer(builder, place, I64(64 * line), I8), 3)
         for h in range(2):
             group = builder.mul(builder.add(builder.mul(block.index, I64(2)), I64(h)), stride)
             pointers = _Pointers(
@@ -104,19 +110,21 @@ def _emit_loop(builder: Any, loop: Loop, half: int, values: Any) -> None:
                 builder.add(scales, builder.mul(group, I64(4))),
                 builder.add(offsets, builder.mul(group, I64(4))),
             )
-            _emit_group(builder, loop, half, h, pointers, totals)
+            _emit_group(builder, loop, h, pointers, totals)
     for i, row in enumerate(totals):
         for token, total in enumerate(row):
-            place = builder.add(builder.mul(y_stride, I64(4 * token)), I64(64 * i + 4 * loop.lanes * half))
+            place = builder.add(builder.mul(y_stride, I64(4 * token)), I64(4 * loop.lanes * i))
             builder.store(builder.load(total), pointer(builder, y, place, zero.type), align=4)
 
 
-def _emit_group(builder: Any, loop: Loop, half: int, h: int, at: _Pointers, totals: list[list[Any]]) -> None:
+def _emit_group(builder: Any, loop: Loop, h: int, at: _Pointers, totals: list[list[Any]]) -> None:
     emit_sums = _emit_sums_vnni if loop.instruction_set != "avx2" else _emit_sums_avx2
-    sums = emit_sums(builder, loop, half, h, at)
+    sums = emit_sums(builder, loop, h, at)
     kind = ir.VectorType(F32, loop.lanes)
     weight_scales = [
-        emit_load_halves(builder, base, I64(32 * h + 2 * loop.lanes * half), loop.lanes) for base in at.weights
+        emit_load_halves(builder, base, I64(32 * h + 2 * loop.lanes * half), loop.lanes)
+        for base in at.weights
+        for half in range(loop.halves)
     ]
     for token in range(loop.num_tokens):
         scale = _broadcast(builder, at.scales, 4 * token, F32, loop.lanes)
@@ -126,14 +134,14 @@ def _emit_group(builder: Any, loop: Loop, half: int, h: int, at: _Pointers, tota
             builder.store(emit_fma(builder, value, builder.fmul(factor, scale), builder.load(total)), total)
 
 
-def _emit_sums_vnni(builder: Any, loop: Loop, half: int, h: int, at: _Pointers) -> list[list[Any]]:
-    sums: list[list[Any]] = [[] for _ in range(loop.num_tiles)]
+def _emit_sums_vnni(builder: Any, loop: Loop, h: int, at: _Pointers) -> list[list[Any]]:
+    sums: list[list[Any]] = [[] for _ in range(loop.num_tiles * loop.halves)]
     for token in range(loop.num_tokens):
         offset = _offset(builder, loop, at, token)
         for row in sums:
             row.append(offset)
     for j in range(8):
-        weights = [_load_weights(builder, loop, half, h, j, base) for base in at.weights]
+        weights = _load_weights(builder, loop, h, j, at)
         for token in range(loop.num_tokens):
             x = _broadcast(builder, at.activations, 32 * token + 4 * j, I32, loop.lanes)
             for row, vector in zip(sums, weights, strict=True):
@@ -148,11 +156,11 @@ def _dot(builder: Any, loop: Loop, total: Any, weights: Any, x: Any) -> Any:
     return call(builder, name, total.type, total, builder.bitcast(weights, kind), builder.bitcast(x, kind))
 
 
-def _emit_sums_avx2(builder: Any, loop: Loop, half: int, h: int, at: _Pointers) -> list[list[Any]]:
+def _emit_sums_avx2(builder: Any, loop: Loop, h: int, at: _Pointers) -> list[list[Any]]:
     emit = _add_avx2_int4 if loop.bits == 4 else _add_avx2_int8
-    sums: list[list[Any]] = [[None] * loop.num_tokens for _ in range(loop.num_tiles)]
+    sums: list[list[Any]] = [[None] * loop.num_tokens for _ in range(loop.num_tiles * loop.halves)]
     for j in range(8):
-        weights = [_load_weights(builder, loop, half, h, j, base) for base in at.weights]
+        weights = _load_weights(builder, loop, h, j, at)
         for token in range(loop.num_tokens):
             x = _broadcast(builder, at.activations, 32 * token + 4 * j, I32, loop.lanes)
             for row, vector in zip(sums, weights, strict=True):
@@ -192,16 +200,20 @@ def _widen_pairs(builder: Any, pairs: Any) -> Any:
     return call(builder, "llvm.x86.avx2.pmadd.wd", ir.VectorType(I32, 8), pairs, ones)
 
 
-def _load_weights(builder: Any, loop: Loop, half: int, h: int, j: int, base: Any) -> Any:
-    """Unsigned bytes of columns 4j..4j+3 of group h, as ints."""
+def _load_weights(builder: Any, loop: Loop, h: int, j: int, at: _Pointers) -> list[Any]:
+    """Unsigned bytes of columns 4j..4j+3 of group h of every row, as ints."""
     kind = ir.VectorType(I32, loop.lanes)
-    vector = 8 * h + j if loop.bits == 8 else 4 * h + j % 4
-    stored = builder.load(pointer(builder, base, I64(64 + 64 * vector + 32 * half), kind), align=1)
-    if loop.bits == 8:
-        return stored
-    if j >= 4:
-        stored = builder.lshr(stored, ir.Constant(kind, [4] * loop.lanes))
-    return builder.and_(stored, ir.Constant(kind, [0x0F0F0F0F] * loop.lanes))
+    start = 64 + 64 * (8 * h + j if loop.bits == 8 else 4 * h + j % 4)
+    loaded = []
+    for base in at.weights:
+        for half in range(loop.halves):
+            stored = builder.load(pointer(builder, base, I64(start + 32 * half), kind), align=1)
+            if loop.bits == 4:
+                if j >= 4:
+                    stored = builder.lshr(stored, ir.Constant(kind, [4] * loop.lanes))
+                stored = builder.and_(stored, ir.Constant(kind, [0x0F0F0F0F] * loop.lanes))
+            loaded.append(stored)
+    return loaded
 
 
 def _offset(builder: Any, loop: Loop, at: _Pointers, token: int) -> Any:

@@ -16,9 +16,15 @@ import numba
 
 from bise.config import cache_home
 
+# Not "nnan": a NaN must stay one, to be found.
+_FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 
-def compile_kernel(function: Callable[..., None], signature: Any) -> Any:
-    """Compile one kernel for one signature, or load it; it releases the GIL while it runs."""
+
+def compile_kernel(function: Callable[..., None], signature: Any, *, exact: bool = False) -> Any:
+    """Compile one kernel for one signature, or load it; it releases the GIL while it runs.
+
+    An exact kernel adds floats in the order of its source; others may add them in any, the same at every call.
+    """
     directory = cache_directory()
     previous = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(directory)  # read once, while the decorator runs
@@ -29,7 +35,7 @@ def compile_kernel(function: Callable[..., None], signature: Any) -> Any:
             nogil=True,
             boundscheck=False,
             error_model="numpy",
-            fastmath={"contract", "reassoc", "nsz", "arcp"},  # not "nnan": a NaN must stay one, to be found
+            fastmath=False if exact else _FAST_MATH,
         )(function)
     finally:
         numba.config.CACHE_DIR = previous

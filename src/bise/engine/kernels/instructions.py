@@ -1,16 +1,20 @@
 """Which instruction set the compiled kernels use, and how a kernel is told.
 
 A kernel takes an `InstructionSet` as its first argument and hands it on. For numba its name is part of its type, so a
-kernel is compiled, and kept, once for each set that is asked for.
+kernel is compiled, and kept, once for each set that is asked for; its value is a table of the set's compiled products.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from llvmlite import ir
+import numpy as np
 from numba import types
-from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
+from numba.extending import models, register_model, typeof_impl, unbox
+from numpy.typing import NDArray
 
+from bise.engine.kernels.tiles import load_product
+from bise.engine.kernels.vectors import I64
 from bise.engine.machine import processor_features
 from bise.errors import InputError
 
@@ -28,9 +32,19 @@ class InstructionSet:
 
     name: str  # "avx512", "avxvnni" or "avx2"
 
+    @property
+    def table(self) -> int:
+        """The address of the addresses of its products with 4 and with 8 bits, which are compiled or loaded."""
+        return int(_table(self.name).ctypes.data)
+
+
+@cache
+def _table(name: str) -> NDArray[np.int64]:
+    return np.array([load_product(name, 4), load_product(name, 8)])
+
 
 class InstructionSetType(types.Type):
-    """An `InstructionSet` inside compiled code: a type and no value."""
+    """An `InstructionSet` inside compiled code: the address of its table."""
 
     def __init__(self, set_name: str) -> None:
         super().__init__(name=f"InstructionSet({set_name})")
@@ -40,7 +54,7 @@ class InstructionSetType(types.Type):
 @register_model(InstructionSetType)
 class _InstructionSetModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, ir.IntType(8))
+        super().__init__(manager, kind, I64)
 
 
 @typeof_impl.register(InstructionSet)
@@ -50,9 +64,11 @@ def _type_of(value: InstructionSet, context: Any) -> InstructionSetType:
 
 
 @unbox(InstructionSetType)
-def _unbox(kind: Any, value: Any, context: Any) -> NativeValue:
-    del kind, value, context
-    return NativeValue(ir.IntType(8)(0))
+def _unbox(kind: Any, value: Any, context: Any) -> Any:
+    attribute = context.pyapi.object_getattr_string(value, "table")
+    native = context.unbox(types.int64, attribute)
+    context.pyapi.decref(attribute)
+    return native
 
 
 def available() -> tuple[str, ...]:

@@ -22,12 +22,10 @@ from numba.extending import overload
 from bise.engine.kernels import vectors as v
 from bise.engine.kernels.cache import compile_kernel
 from bise.engine.kernels.instructions import InstructionSetType
-from bise.engine.kernels.packing import BLOCK_BYTES
-from bise.engine.kernels.products import make_product
+from bise.engine.kernels.tiles import call_product
 
 # No fast-math: additions must stay in their order.
 DEVICE = {"nogil": True, "boundscheck": False, "error_model": "numpy", "no_cpython_wrapper": True}
-PREFETCH_BYTES = 18 << 10  # how far ahead of its use a weight is asked for
 TOKEN_BLOCK = 128  # tokens whose activations stay in the second cache while all tiles pass
 _SMALLEST_NORMAL = np.float32(np.finfo(np.float32).smallest_normal)
 
@@ -77,9 +75,6 @@ def linear(
 def _choose_linear(
     instruction_set, bits, weights, tile0, tile1, columns, activations, scales, offsets, stride, num_tokens, y, y_stride
 ):
-    make = _make_wide if instruction_set.set_name == "avx512" else _make_narrow
-    linear4, linear8 = make(4), make(8)
-
     def implementation(
         instruction_set,
         bits,
@@ -96,130 +91,23 @@ def _choose_linear(
         y_stride,
     ):
         for first in range(0, num_tokens, TOKEN_BLOCK):
-            some = min(TOKEN_BLOCK, num_tokens - first)
-            a, s, o = activations + 32 * first, scales + 4 * first, offsets + 4 * first
-            out = y + 4 * first * y_stride
-            if bits == 4:
-                linear4(instruction_set, weights, tile0, tile1, columns // 64, a, s, o, stride, some, out, y_stride)
-            else:
-                linear8(instruction_set, weights, tile0, tile1, columns // 64, a, s, o, stride, some, out, y_stride)
+            call_product(
+                instruction_set,
+                bits,
+                weights,
+                tile0,
+                tile1,
+                columns // 64,
+                activations + 32 * first,
+                scales + 4 * first,
+                offsets + 4 * first,
+                stride,
+                min(TOKEN_BLOCK, num_tokens - first),
+                y + 4 * first * y_stride,
+                y_stride,
+            )
 
     return implementation
-
-
-@cache
-def _make_wide(bits: int) -> Any:
-    """For 32 long registers: up to 6 tokens with one tile at a time, more in panels of 3 to 6 with two tiles.
-
-    Two tiles share each load of activations, which are what limits one; but their two streams of weights are slower to
-    read, so that this pays only when every weight is used often. While one pair of tiles is multiplied, its panels
-    together ask for the next pair, each for its share.
-    """
-    block_bytes = BLOCK_BYTES[bits]
-    lines = block_bytes // 64
-    one1, one2, one3, one4, one5, one6 = (_loop(bits, 1, n, lines) for n in range(1, 7))
-    half3, half4, half5, half6 = (_loop(bits, 2, n, lines) for n in (3, 4, 5, 6))
-    third4, third5, third6 = (_loop(bits, 2, n, -(-2 * lines // 3)) for n in (4, 5, 6))
-
-    @njit(**DEVICE)
-    def rows(isa, w, size, blocks, x, scales, offsets, stride, tokens, y, y_stride):
-        ahead = w + PREFETCH_BYTES
-        if tokens == 1:
-            one1(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        elif tokens == 2:
-            one2(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        elif tokens == 3:
-            one3(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        elif tokens == 4:
-            one4(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        elif tokens == 5:
-            one5(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        else:
-            one6(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-
-    @njit(**DEVICE)
-    def half_panel(isa, w, size, blocks, x, scales, offsets, stride, tokens, y, y_stride, ahead):
-        if tokens == 3:
-            half3(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        elif tokens == 4:
-            half4(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        elif tokens == 5:
-            half5(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        else:
-            half6(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-
-    @njit(**DEVICE)
-    def third_panel(isa, w, size, blocks, x, scales, offsets, stride, tokens, y, y_stride, ahead):
-        if tokens == 4:
-            third4(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        elif tokens == 5:
-            third5(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-        else:
-            third6(isa, w, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-
-    @njit(**DEVICE)
-    def wide(isa, weights, tile0, tile1, blocks, x, scales, offsets, stride, tokens, y, y_stride):
-        size = blocks * block_bytes
-        count = (tokens + 5) // 6  # panels
-        share = 64 * blocks * (lines if count == 2 else -(-2 * lines // 3))
-        tile = tile0
-        while tile < tile1:
-            w = weights + tile * size
-            is_pair = count > 1 and tile + 1 < tile1
-            t = 0
-            for panel in range(count):
-                some = tokens // count + (panel < tokens % count)
-                a, s, o, out = x + 32 * t, scales + 4 * t, offsets + 4 * t, y + 4 * (t * y_stride + 16 * tile)
-                ahead = w + 2 * size + panel * share if panel < 3 else w
-                if not is_pair:
-                    rows(isa, w, size, blocks, a, s, o, stride, some, out, y_stride)
-                elif count == 2:
-                    half_panel(isa, w, size, blocks, a, s, o, stride, some, out, y_stride, ahead)
-                else:
-                    third_panel(isa, w, size, blocks, a, s, o, stride, some, out, y_stride, ahead)
-                t += some
-            tile += 2 if is_pair else 1
-
-    return wide
-
-
-@cache
-def _make_narrow(bits: int) -> Any:
-    """For 16 short registers: up to 4 tokens at once with half a tile, then the other half."""
-    block_bytes = BLOCK_BYTES[bits]
-    one1, one2, one3, one4 = (_loop(bits, 1, n, block_bytes // 64) for n in range(1, 5))
-
-    @njit(**DEVICE)
-    def narrow(isa, weights, tile0, tile1, blocks, x, scales, offsets, stride, tokens, y, y_stride):
-        size = blocks * block_bytes
-        for tile in range(tile0, tile1):
-            w = weights + tile * size
-            for t in range(0, tokens, 4):
-                a, s, o, out = x + 32 * t, scales + 4 * t, offsets + 4 * t, y + 4 * (t * y_stride + 16 * tile)
-                some = tokens - t
-                ahead = w + PREFETCH_BYTES
-                if some == 1:
-                    one1(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                elif some == 2:
-                    one2(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                elif some == 3:
-                    one3(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-                else:
-                    one4(isa, w, size, blocks, a, s, o, stride, out, y_stride, ahead)
-
-    return narrow
-
-
-@cache
-def _loop(bits: int, num_tiles: int, num_tokens: int, prefetch_lines: int) -> Any:
-    """One inner loop as a function of its own, so that it is compiled once."""
-    product = make_product(bits, num_tiles, num_tokens, prefetch_lines)
-
-    @njit(**DEVICE)
-    def loop(isa, weights, size, blocks, x, scales, offsets, stride, y, y_stride, ahead):
-        product(isa, weights, size, blocks, x, scales, offsets, stride, y, y_stride, ahead)
-
-    return loop
 
 
 def multiply_tiles(isa, bits, packed, columns, x, scales, offsets, tile0, tile1, y):  # numba: arrays for addresses

@@ -17,7 +17,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, models, register_model
 
 from bise.engine.kernels.packing import BLOCK_BYTES
 from bise.engine.kernels.vectors import (
@@ -66,27 +66,84 @@ class _Pointers:
     offsets: Any
 
 
-def make_product(bits: int, num_tiles: int, num_tokens: int, prefetch_lines: int) -> Any:
-    """An intrinsic that multiplies so many tiles with so many tokens, from the addresses on.
+class ProductType(types.Type):
+    """What a product is compiled for: instruction set and bits, inside compiled code a type and no value."""
 
-    Arguments: the instruction set, then int64: weights, tile_bytes, num_blocks, activations, scales, offsets, stride,
-    y, y_stride, ahead; those of `linear.py`, and the address where prefetching begins.
+    def __init__(self, set_name: str, bits: int) -> None:
+        super().__init__(name=f"Product({set_name}, {bits})")
+        self.set_name = set_name
+        self.bits = bits
+
+
+@register_model(ProductType)
+class _ProductModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, I8)
+
+
+@intrinsic
+def block_bytes(typing, product):
+    """Bytes of a block of 64 columns of a tile."""
+    return types.int64(product), lambda context, builder, signature, values: I64(BLOCK_BYTES[product.bits])
+
+
+@intrinsic(prefer_literal=True)
+def share_bytes(typing, product, num_tiles, num_shares):
+    """Bytes that `multiply_block` asks for ahead in each block of columns."""
+    lines = _share_lines(product, num_tiles, num_shares)
+    return types.int64(product, num_tiles, num_shares), lambda context, builder, signature, values: I64(64 * lines)
+
+
+@intrinsic(prefer_literal=True)
+def multiply_block(
+    typing,
+    product,
+    num_tiles,
+    num_tokens,
+    num_shares,
+    weights,
+    tile_bytes,
+    num_blocks,
+    x,
+    scales,
+    offsets,
+    stride,
+    y,
+    y_stride,
+    ahead,
+):
+    """Multiply so many tiles with so many tokens, from the addresses on; the first three numbers are constants.
+
+    Meanwhile ask for the memory at `ahead`: a share of the size of these tiles.
     """
+    shape = (num_tiles, num_tokens, num_shares)
+    tiles, tokens = num_tiles.literal_value, num_tokens.literal_value
+    loop = Loop(product.set_name, product.bits, tiles, tokens, _share_lines(product, num_tiles, num_shares))
 
-    @intrinsic
-    def product(
-        typing, instruction_set, weights, tile_bytes, num_blocks, x, scales, offsets, stride, y, y_stride, ahead
-    ):
-        loop = Loop(instruction_set.set_name, bits, num_tiles, num_tokens, prefetch_lines)
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.call(_loop_function(builder.module, loop), values[4:])
+        return context.get_dummy_value()
 
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            del signature
-            _emit_loop(builder, loop, values[1:])
-            return context.get_dummy_value()
+    return types.void(product, *shape, *[types.int64] * 10), generate
 
-        return types.void(instruction_set, *[types.int64] * 10), generate
 
-    return product
+def _share_lines(product: Any, num_tiles: Any, num_shares: Any) -> int:
+    lines: int = BLOCK_BYTES[product.bits] // 64 * num_tiles.literal_value
+    return -(-lines // int(num_shares.literal_value))
+
+
+def _loop_function(module: Any, loop: Loop) -> Any:
+    """A loop as a function of its own: the processor's registers are all there for it."""
+    name = f"loop_{loop.num_tiles}x{loop.num_tokens}_{loop.prefetch_lines}"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 10), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block())
+    _emit_loop(builder, loop, function.args)
+    builder.ret_void()
+    return function
 
 
 def _emit_loop(builder: Any, loop: Loop, values: Any) -> None:

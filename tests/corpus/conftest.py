@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bise.corpus.recipe import CurateRecipe, Rules, Source, SourceFile, Sources
+from bise.corpus.recipe import CurateRecipe, Source, SourceFile, Sources
+from bise.corpus.rules import Rules
 
 PROSE = (
     "The bakery at the corner opens before the sun is up. Its owner lights the oven, weighs the flour and hums. "

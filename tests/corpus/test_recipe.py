@@ -40,7 +40,7 @@ def test_the_root_of_the_sources_can_be_set_on_the_command_line(tmp_path: Path) 
         ("min_words = 10", "min_words = 10\nmax_words = 5", ["min_words is 10", "max_words is 5"]),
         ("min_words = 10", "min_words = -1", ["min_words is -1"]),
         ("min_words = 10", "max_bullet_lines = 1.5", ["max_bullet_lines is 1.5", "between 0 and 1"]),
-        ("min_words = 10", "max_symbols_per_word = -0.1", ["max_symbols_per_word is -0.1"]),
+        ("min_words = 10", "max_hashes_per_word = -0.1", ["max_hashes_per_word is -0.1"]),
         ('name = "a"', 'name = "a b/c"', ["'a b/c'"]),
         ('licence = "CC0 1.0"', 'licence = " "', ["stories states no licence"]),
         ('licence = "CC0 1.0"\n', "", ["stories states no licence", "allow_unstated"]),

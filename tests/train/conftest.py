@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bise.corpus.pipeline import curate
-from bise.corpus.recipe import CurateRecipe, Rules, Source, SourceFile, Sources
+from bise.corpus.recipe import CurateRecipe, Source, SourceFile, Sources
+from bise.corpus.rules import Rules
 from bise.runs import RunDirectory
 from bise.tokenizer.tekken import FILE_NAME, write_tekken
 from bise.tokenizer.training import train_vocabulary

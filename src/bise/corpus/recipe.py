@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from bise.corpus.clean import Step
 from bise.corpus.html import HtmlEngine
+from bise.corpus.rules import Rules
 
 Format = Literal["auto", "jsonl", "parquet", "text", "html", "warc"]
 
@@ -116,45 +117,6 @@ class Licences:
                 f"source {source.name} has the licence {source.licence!r}, which licences.allow does not allow: it "
                 f"lists {', '.join(self.allow)}. Leave the source out, or allow its licence."
             )
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a document must satisfy. Words are split at white space; lines are those that are not blank."""
-
-    languages: tuple[str, ...] = ()  # wanted ISO 639-1 codes; empty means all
-    min_words: int = 50  # Gopher
-    max_words: int = 100_000  # Gopher
-    min_mean_word_length: float = 3.0  # characters; Gopher
-    max_mean_word_length: float = 10.0  # characters; Gopher
-    min_alpha_words: float = 0.8  # share of words with a letter; Gopher
-    max_symbols_per_word: float = 0.1  # "#" or ellipses, whichever is more; Gopher
-    max_markup_per_word: float = 1.0  # {}[]<>|`*_=\ ; a graded form of C4's "no curly bracket", arXiv 1910.10683
-    max_bullet_lines: float = 0.9  # share of lines; Gopher
-    max_ellipsis_lines: float = 0.3  # share of lines; Gopher
-    max_duplicate_line_characters: float = 0.2  # share of characters in lines seen before; Gopher
-    min_punctuated_lines: float = 0.12  # share of lines that end as a sentence does; FineWeb
-    max_short_lines: float = 0.67  # share of lines of at most 30 characters; FineWeb
-
-    def __post_init__(self) -> None:
-        for low, high in (("min_words", "max_words"), ("min_mean_word_length", "max_mean_word_length")):
-            if not 0 <= getattr(self, low) <= getattr(self, high):
-                raise ValueError(
-                    f"{low} is {getattr(self, low)} and {high} is {getattr(self, high)}, "
-                    f"but must satisfy 0 <= {low} <= {high}."
-                )
-        for name in ("max_symbols_per_word", "max_markup_per_word"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 0.")
-        for name in (
-            "min_alpha_words",
-            "max_bullet_lines",
-            "max_ellipsis_lines",
-            "max_duplicate_line_characters",
-            "min_punctuated_lines",
-            "max_short_lines",
-        ):
-            _check_share(name, getattr(self, name))
 
 
 @dataclass(frozen=True)

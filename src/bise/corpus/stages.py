@@ -15,11 +15,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bise.corpus.document import Document
+from bise.corpus.duplicates import text_digests
 from bise.corpus.pool import Tell
 from bise.corpus.readers import Reading, read_source
 from bise.corpus.recipe import CurateRecipe, SourceFile
-from bise.corpus.rules import STATISTICS, judge, measure, text_digest
+from bise.corpus.rules import judge
+from bise.corpus.statistics import NAMES, measure
 from bise.corpus.tables import ALONE, TEXTS, metadata_column
+from bise.corpus.texts import pack
 from bise.corpus.units import Unit
 from bise.corpus.work import WorkDirectory
 
@@ -71,21 +74,23 @@ class Clock:
 def examine(batch: Batch, recipe: CurateRecipe, clock: Clock) -> Examined:
     """Measure and judge every document of a batch."""
     documents = batch.documents
-    matrix = measure([document.text for document in documents])
+    langs = [document.lang for document in documents]
+    statistics = measure(*pack([document.text for document in documents]), langs)
     clock.lap("statistics")
-    drops = judge(documents, recipe.rules)
+    decisions = judge(statistics, langs, recipe.rules)
+    drops = [decisions.drop(index) for index in range(len(documents))]
     clock.lap("rules")
     passed = [document for document, drop in zip(documents, drops, strict=True) if drop is None]
-    digests = [text_digest(document.text) for document in passed]
+    digests = text_digests(*pack([document.text for document in passed]))
     clock.lap("fingerprints")
     seen = {
         "id": [document.id for document in documents],
         "source": [document.source for document in documents],
         "file": batch.files,
         "line": batch.lines,
-        "lang": [document.lang for document in documents],
+        "lang": langs,
         "bytes": [len(document.text.encode("utf-8")) for document in documents],
-        **{name: matrix[:, index] for index, name in enumerate(STATISTICS)},
+        **{name: statistics.column(name) for name in NAMES},
         "reason": [drop.reason if drop else "" for drop in drops],
         "value": [drop.value if drop else None for drop in drops],
         "threshold": [drop.threshold if drop else None for drop in drops],
@@ -95,7 +100,7 @@ def examine(batch: Batch, recipe: CurateRecipe, clock: Clock) -> Examined:
     examined = Examined(
         pa.table(seen, schema=ALONE),
         pa.table(_text_columns(passed), schema=TEXTS),
-        np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(-1, 2),
+        digests,
     )
     clock.lap("tables")
     return examined

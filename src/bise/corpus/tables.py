@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from bise.corpus.rules import STATISTICS
+from bise.corpus.statistics import NAMES
 
 # What the later stages read, and after it the hash of the text, by which anybody can check a document.
 TEXTS = pa.schema([(name, pa.string()) for name in ("id", "text", "source", "licence", "lang", "metadata")])
@@ -21,7 +21,7 @@ ALONE = pa.schema(
         ("line", pa.int64()),
         ("lang", pa.string()),
         ("bytes", pa.int64()),  # UTF-8, as judged: after cleaning
-        *((name, pa.float64()) for name in STATISTICS),
+        *((name, pa.float64()) for name in NAMES),
         ("reason", pa.string()),  # the key of the recipe that dropped the document; "" when it was kept
         ("value", pa.float64()),  # the document's own; null when it was kept, or when the reason has none
         ("threshold", pa.float64()),

@@ -35,6 +35,11 @@ from bise.engine.kernels.vectors import (
 )
 
 
+def lanes_of(set_name: str) -> int:
+    """How many int32 a register of an instruction set holds."""
+    return 16 if set_name == "avx512" else 8
+
+
 @dataclass(frozen=True)
 class Loop:
     """A shape of inner loop."""
@@ -48,7 +53,7 @@ class Loop:
     @property
     def lanes(self) -> int:
         """Rows of one vector."""
-        return 16 if self.instruction_set == "avx512" else 8
+        return lanes_of(self.instruction_set)
 
     @property
     def halves(self) -> int:
@@ -202,15 +207,15 @@ def _emit_sums_vnni(builder: Any, loop: Loop, h: int, at: _Pointers) -> list[lis
         for token in range(loop.num_tokens):
             x = _broadcast(builder, at.activations, 32 * token + 4 * j, I32, loop.lanes)
             for row, vector in zip(sums, weights, strict=True):
-                row[token] = _dot(builder, loop, row[token], vector, x)
+                row[token] = emit_dot(builder, row[token], vector, x)
     return sums
 
 
-def _dot(builder: Any, loop: Loop, total: Any, weights: Any, x: Any) -> Any:
+def emit_dot(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
     """vpdpbusd: each lane adds four products of unsigned and signed bytes."""
-    kind = ir.VectorType(I8, 4 * loop.lanes)
-    name = f"llvm.x86.avx512.vpdpbusd.{32 * loop.lanes}"
-    return call(builder, name, total.type, total, builder.bitcast(weights, kind), builder.bitcast(x, kind))
+    kind = ir.VectorType(I8, 4 * total.type.count)
+    operands = total, builder.bitcast(unsigned, kind), builder.bitcast(signed, kind)
+    return call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * total.type.count}", total.type, *operands)
 
 
 def _emit_sums_avx2(builder: Any, loop: Loop, h: int, at: _Pointers) -> list[list[Any]]:
@@ -231,7 +236,7 @@ def _emit_sums_avx2(builder: Any, loop: Loop, h: int, at: _Pointers) -> list[lis
 
 
 def _add_avx2_int4(builder: Any, total: Any, weights: Any, x: Any) -> Any:
-    pairs = _multiply_pairs(builder, weights, x)
+    pairs = emit_multiply_pairs(builder, weights, x)
     return pairs if total is None else builder.add(total, pairs)
 
 
@@ -240,11 +245,11 @@ def _add_avx2_int8(builder: Any, total: Any, weights: Any, x: Any) -> Any:
     signed = builder.xor(builder.bitcast(weights, kind), ir.Constant(kind, [-128] * 32))
     turned = call(builder, "llvm.x86.avx2.psign.b", kind, builder.bitcast(x, kind), signed)
     size = call(builder, "llvm.abs.v32i8", kind, signed, ir.Constant(ir.IntType(1), 0))
-    fours = _widen_pairs(builder, _multiply_pairs(builder, size, turned))
+    fours = _widen_pairs(builder, emit_multiply_pairs(builder, size, turned))
     return fours if total is None else builder.add(total, fours)
 
 
-def _multiply_pairs(builder: Any, unsigned: Any, signed: Any) -> Any:
+def emit_multiply_pairs(builder: Any, unsigned: Any, signed: Any) -> Any:
     """vpmaddubsw: sums of two neighbouring products in 16 bits."""
     kind = ir.VectorType(I8, 32)
     operands = builder.bitcast(unsigned, kind), builder.bitcast(signed, kind)

@@ -23,7 +23,7 @@ def test_four_bits_are_no_worse_than_q4_0_on_the_shipped_model() -> None:
     ours = exact | {name: dequantise(quantise(tensor, 4)) for name, tensor in layers.items()}
     theirs = exact | {name: q4_0(tensor.reshape(-1, 32)).reshape(tensor.shape) for name, tensor in layers.items()}
     lost = {"ours": 0.0, "theirs": 0.0}
-    for window in read_windows(TEXTS, ChatTokenizer.load(shipped_directory() / "tekken.json"), 10):
+    for window in read_windows(TEXTS, ChatTokenizer.load(shipped_directory() / "tekken.json"), 4):
         reference = log_probabilities(spec, exact, window)
         for who, tensors in (("ours", ours), ("theirs", theirs)):
             lost[who] += divergence(reference, log_probabilities(spec, tensors, window))

@@ -43,6 +43,15 @@ def test_the_cache_is_named_by_its_sources(tmp_path: Path) -> None:
     assert cache.directory_for(sources) != first
 
 
+def test_only_what_no_start_has_used_for_long_is_deleted(tmp_path: Path) -> None:
+    now = 1e9
+    for name, age in (("used", 0), ("recent", cache.UNUSED_S - 9), ("old", cache.UNUSED_S + 9)):
+        (tmp_path / name / "linear").mkdir(parents=True)
+        os.utime(tmp_path / name, (now - age, now - age))
+    cache.remove_unused(tmp_path, now)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recent", "used"]
+
+
 def test_warm_leaves_a_machine_that_says_so() -> None:
     warm()
     found = warmth()

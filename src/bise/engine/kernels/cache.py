@@ -4,8 +4,12 @@ numba's own cache looks only at the file of the function it compiles and would m
 directory is named by a hash of every kernel source, numba's version and the processor.
 """
 
+import contextlib
 import hashlib
+import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,6 +20,7 @@ import numba
 
 from bise.config import cache_home
 
+UNUSED_S = 30 * 24 * 3600
 # Not "nnan": a NaN must stay one, to be found.
 _FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 
@@ -44,7 +49,20 @@ def compile_kernel(function: Callable[..., None], signature: Any, *, exact: bool
 @cache
 def cache_directory() -> Path:
     """The directory for these sources, this numba and this processor."""
-    return directory_for(Path(__file__).parent)
+    directory = directory_for(Path(__file__).parent)
+    if is_writable(directory):
+        os.utime(directory)
+        remove_unused(directory.parent)
+    return directory
+
+
+def remove_unused(parent: Path, now: float | None = None) -> None:
+    """Delete directories of other sources or versions that no start has used for a month."""
+    now = time.time() if now is None else now
+    for directory in parent.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process may be tidying up as well
+            if directory.is_dir() and now - directory.stat().st_mtime > UNUSED_S:
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def directory_for(sources: Path) -> Path:

@@ -20,11 +20,15 @@ name = "stories"
 licence = "CC0 1.0"
 files = [{{ path = "stories.jsonl" }}]
 """
+TEXT = (
+    "The bakery at the corner opens before the sun is up. Its owner lights the oven, weighs the flour and hums. "
+    "By seven the first children come for rolls, and by eight nothing but crumbs is left on the shelves."
+)
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> str:
-    lines = ['{"text": "A cat sat on the warm wall all day.", "lang": "en"}', '{"text": "Hi."}', "{"]
+    lines = [json.dumps({"text": TEXT, "lang": "en"}), '{"text": "Hi."}', "{"]
     (tmp_path / "stories.jsonl").write_text("\n".join(lines), encoding="utf-8")
     path = tmp_path / "curate.toml"
     path.write_text(RECIPE.format(tmp=tmp_path.as_posix()), encoding="utf-8")
@@ -73,3 +77,38 @@ def test_mistakes_are_a_sentence(
     assert out == ""
     assert words in err
     assert "Traceback" not in err
+
+
+def test_a_report_is_written_beside_a_run_also_later(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bise("curate", recipe) == 0
+    page = tmp_path / "runs/curate/stories.html"
+    assert not page.exists()
+    assert bise("curate", recipe, "--report") == 0
+    assert str(page) in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert bise("curate", recipe, "--report", "--set", "seed=9") == 2
+    assert "was made with another recipe" in capsys.readouterr().err
+
+
+def test_other_rules_are_tried_on_a_finished_run(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bise("curate", recipe) == 0
+    capsys.readouterr()
+    finished = str(tmp_path / "runs/curate/stories")
+    assert bise("curate", recipe, "--set", "rules.min_words=60", "--from-statistics", finished) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["en", "min_words", "1", "0"]
+
+
+def test_a_story_is_told_in_words_and_as_json(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bise("curate", recipe) == 0
+    finished, document = str(tmp_path / "runs/curate/stories"), "stories/stories.jsonl#2"
+    capsys.readouterr()
+    assert bise("explain", finished, document) == 0
+    assert f"{document}: dropped, min_words (1, threshold 5)" in capsys.readouterr().out
+    assert bise("explain", finished, document, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["document"]["line"] == 2
+    assert bise("explain", finished, "nobody") == 2
+    assert "no document with the id 'nobody'" in capsys.readouterr().err

@@ -11,7 +11,7 @@ CURATE = """
 name = "small"
 root = "{tmp}"
 [rules]
-min_words = 3
+families = []
 [sources]
 root = "{tmp}"
 [[sources.list]]

@@ -10,9 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bise.corpus.pipeline import curate
+from bise.corpus.readers import read_curated
 from bise.corpus.recipe import CurateRecipe, Source, SourceFile, Sources
 from bise.corpus.units import plan_units
 from bise.corpus.work import WorkDirectory
@@ -129,3 +132,17 @@ def first_child(parent: int) -> int:
                 return int(child)
         time.sleep(0.01)
     raise AssertionError("no worker was started")
+
+
+def test_a_large_parquet_file_is_worked_on_in_parts(tmp_path: Path, make_records: Maker) -> None:
+    (tmp_path / "raw").mkdir()
+    table = pa.Table.from_pylist(make_records("p", 90))
+    outputs = []
+    for name, rows in (("whole", 90), ("parts", 30)):
+        pq.write_table(table, tmp_path / "raw" / f"{name}.parquet", row_group_size=rows)
+        source = Source("p", "CC0 1.0", (SourceFile(f"{name}.parquet"),))
+        recipe = CurateRecipe(name, Sources((source,), root=tmp_path / "raw"), root=tmp_path / "runs")
+        assert [len(unit.files) for unit in plan_units(recipe)] == [90 // rows], "small parts are gathered"
+        assert [entry.name for entry in curate(recipe).inputs] == [f"{name}.parquet"]
+        outputs.append([document.text for document in read_curated(tmp_path / "runs" / "curate" / name)])
+    assert outputs[0] == outputs[1] == table.column("text").to_pylist()

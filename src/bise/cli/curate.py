@@ -2,36 +2,66 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bise.cli.extras import require_extra
 from bise.config import load_recipe
 
+if TYPE_CHECKING:
+    from bise.corpus.recipe import CurateRecipe
+
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
+@click.option("--report", is_flag=True, help="Also write ROOT/curate/NAME.html: what was dropped where, and samples.")
+@click.option(
+    "--from-statistics",
+    "finished",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Write nothing: say what the recipe's rules would change in a finished run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
-def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def command(recipe: Path, overrides: tuple[str, ...], report: bool, finished: Path | None, as_json: bool) -> None:
     """Curate raw text as RECIPE says: keep good documents, drop the others with a reason.
 
-    The result is the run directory ROOT/curate/NAME/, ROOT and NAME being values of the recipe.
+    The result is the run directory ROOT/curate/NAME/, ROOT and NAME being values of the recipe. A run that was
+    interrupted goes on where it was.
     """
     require_extra("corpus", "pyarrow")
-    from bise.cli.progress import progress_bar
-    from bise.corpus.pipeline import curate
     from bise.corpus.recipe import CurateRecipe
 
     resolved = load_recipe(recipe, CurateRecipe, overrides)
-    with progress_bar("Curating") as progress:
-        facts: dict[str, Any] = dict(curate(resolved, progress).facts)
+    if finished:
+        _print_changes(finished, resolved, as_json)
+    else:
+        _curate(resolved, report, as_json)
+
+
+def _curate(recipe: "CurateRecipe", report: bool, as_json: bool) -> None:
+    from bise.cli.progress import progress_bar
+    from bise.corpus.pipeline import curate, finished_as
+    from bise.corpus.report import write_report
+    from bise.corpus.seen import Run
+
+    directory = recipe.root / "curate" / recipe.name
+    manifest = finished_as(recipe) if report else None
+    if manifest is None:
+        with progress_bar("Curating") as progress:
+            manifest = curate(recipe, progress)
+    facts: dict[str, Any] = manifest.facts
     if facts["bad_lines"]:
         click.echo(f"Malformed lines: {facts['bad_lines']:,}", err=True)
         click.echo("\n".join(facts["bad_line_examples"]), err=True)
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else _summary(facts))
-    click.echo(f"Written to {resolved.root / 'curate' / resolved.name}", err=True)
+    click.echo(f"Written to {directory}", err=True)
+    if report:
+        page = directory.with_name(f"{recipe.name}.html")
+        write_report(Run(directory), page)
+        click.echo(f"Report: {page}", err=True)
 
 
 def _summary(facts: dict[str, Any]) -> str:
@@ -42,3 +72,18 @@ def _summary(facts: dict[str, Any]) -> str:
         f"{kind:<8} {what:<30} {count:>10,} documents" + ("" if size is None else f" {size / 1e6:>10,.1f} MB")
         for kind, what, count, size in rows
     )
+
+
+def _print_changes(finished: Path, recipe: "CurateRecipe", as_json: bool) -> None:
+    from bise.corpus.retune import retune
+    from bise.corpus.seen import Run
+
+    changes = retune(Run(finished), recipe.rules)
+    if as_json:
+        click.echo(json.dumps([vars(change) for change in changes], indent=2))
+        return
+    click.echo(f"{'language':<10} {'rule':<34} {'newly dropped':>14} {'newly kept':>11}")
+    for change in changes:
+        click.echo(
+            f"{change.lang or 'unknown':<10} {change.reason:<34} {change.newly_dropped:>14,} {change.newly_kept:>11,}"
+        )

@@ -13,6 +13,7 @@ from bise.errors import BiseError
 # name -> (module, help line). Modules are imported on use, so that `bise --help` never waits for numba or torch.
 COMMANDS: dict[str, str] = {
     "curate": "bise.cli.curate",
+    "explain": "bise.cli.explain",
     "tokenizer": "bise.cli.tokenizer",
     "train": "bise.cli.train",
     "tune": "bise.cli.tune",

@@ -22,7 +22,7 @@ from bise.corpus.survivors import read_survivors
 from bise.corpus.units import Unit, hash_of, plan_units, unit_inputs
 from bise.corpus.work import WorkDirectory
 from bise.errors import InputError
-from bise.runs import Manifest, RunDirectory
+from bise.runs import MANIFEST, Manifest, RunDirectory, read_manifest
 
 _LITTLE_BYTES = 4 << 20  # stored bytes below which starting processes takes longer than the work
 _EXAMINING_WEIGHT = 8  # how much longer it takes to examine a unit than to write it
@@ -56,6 +56,21 @@ def curate(recipe: CurateRecipe, progress: Progress | None = None) -> Manifest:
         raise InputError(f"No document was kept. Dropped by reason: {facts['dropped']}. Loosen the recipe's rules.")
     manifest = run.finish(recipe.published(), unit_inputs(units), facts)
     work.remove()
+    return manifest
+
+
+def finished_as(recipe: CurateRecipe) -> Manifest | None:
+    """The manifest of the run that a recipe names, when this very recipe made it; None when there is no finished run.
+
+    Raises:
+        InputError: another recipe made it.
+    """
+    directory = recipe.root / "curate" / recipe.name
+    if not (directory / MANIFEST).exists():
+        return None
+    manifest = read_manifest(directory)
+    if hash_of(manifest.config) != hash_of(recipe.published()):
+        raise InputError(f"{directory} was made with another recipe. Choose another name with --set name=…")
     return manifest
 
 

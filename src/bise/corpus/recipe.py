@@ -1,8 +1,7 @@
 """The recipe of a curation run: which sources, under which licences, and what makes a document good enough.
 
-Each step is a section; one that is left out keeps its defaults. Paths of data are relative to `sources.root`. Bounds come from the published filters; each field names its paper. Gopher is arXiv 2112.11446 (tables of appendix A),
-FineWeb is arXiv 2406.17557 (section 3.6). A dropped document carries the name of the field that dropped it, so that the
-reason for a drop is also the key to change.
+Each step is a section; one that is left out keeps its defaults. Paths of data are relative to `sources.root`. A dropped
+document carries the name of the field that dropped it, so that the reason for a drop is also the key to change.
 """
 
 import re

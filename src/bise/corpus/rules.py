@@ -176,7 +176,7 @@ def judge(
     """
     codes = sorted(set(langs))
     rows = np.array([codes.index(lang) for lang in langs], np.intp)
-    thresholds = np.array([_thresholds(rules, lang) for lang in codes]).reshape(-1, len(BOUNDS))[rows]
+    thresholds = np.array([thresholds_for(rules, lang) for lang in codes]).reshape(-1, len(BOUNDS))[rows]
     values = statistics.matrix[:, _COLUMNS]
     wanted = np.array([not rules.languages or lang in rules.languages for lang in codes], bool)[rows]
     sure = np.ones(len(rows)) if confidences is None else confidences.astype(np.float64)
@@ -197,7 +197,7 @@ def judge(
     )
 
 
-def _thresholds(rules: Rules, lang: str) -> list[float]:
+def thresholds_for(rules: Rules, lang: str) -> list[float]:
     """The threshold of each bound for one language; NaN where its family is switched off."""
     adapted = FINEWEB_2.get(lang, {}) if rules.fineweb_2 else {}
     chosen = {**adapted, **rules.per_language.get(lang, {})}

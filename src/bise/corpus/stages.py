@@ -7,7 +7,7 @@ unit after another and keeps the results for the steps that compare documents.
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from bise.corpus.document import Document
 from bise.corpus.duplicates import text_digests
 from bise.corpus.pool import Tell
-from bise.corpus.readers import Reading, read_source
-from bise.corpus.recipe import CurateRecipe, SourceFile
+from bise.corpus.readers import Reading, read_part
+from bise.corpus.recipe import CurateRecipe
 from bise.corpus.rules import judge
 from bise.corpus.statistics import NAMES, measure
 from bise.corpus.tables import ALONE, TEXTS, metadata_column
@@ -89,6 +89,7 @@ def examine(batch: Batch, recipe: CurateRecipe, clock: Clock) -> Examined:
         "file": batch.files,
         "line": batch.lines,
         "lang": langs,
+        "confidence": [None] * len(documents),
         "bytes": [len(document.text.encode("utf-8")) for document in documents],
         **{name: statistics.column(name) for name in NAMES},
         "reason": [drop.reason if drop else "" for drop in drops],
@@ -154,8 +155,8 @@ class UnitExaminer:
         batch, stored = Batch(), Counter[str]()
         reading.progress = lambda num_bytes: stored.update(read=num_bytes)
         for file in unit.files:
-            source = replace(unit.source, files=(SourceFile(file.name),))
-            for document in read_source(source, self.recipe.sources.root, reading):
+            part = None if file.part is None else range(*file.part)
+            for document in read_part(file.path, file.name, unit.source, reading, part):
                 batch.add(document, file.name, reading.number)
                 if batch.size_bytes >= _BATCH_BYTES:
                     yield batch

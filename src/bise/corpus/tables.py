@@ -20,6 +20,7 @@ ALONE = pa.schema(
         ("file", pa.string()),
         ("line", pa.int64()),
         ("lang", pa.string()),
+        ("confidence", pa.float64()),  # of the language, 0 to 1; null when it was not identified
         ("bytes", pa.int64()),  # UTF-8, as judged: after cleaning
         *((name, pa.float64()) for name in NAMES),
         ("reason", pa.string()),  # the key of the recipe that dropped the document; "" when it was kept

@@ -1,6 +1,6 @@
 """Work units: the slices of the sources that are curated one by one, the same ones whatever the number of workers.
 
-A unit is one file of a source, or several small ones together. Its key is a hash of all that its result depends on:
+A unit is one file of a source, or several small ones together, or some row groups of a large Parquet file. Its key is a hash of all that its result depends on:
 the files' bytes, the recipe's steps, the files that the steps read, and the code. So a result kept under the key by an
 interrupted run can be used again, and one made under another recipe cannot.
 """
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bise.corpus.readers import find_files
+from bise.corpus.readers import find_files, split_file
 from bise.corpus.recipe import CurateRecipe, Source
 from bise.errors import InputError
 from bise.runs import Input, sha256_file
@@ -22,12 +22,13 @@ _UNIT_BYTES = 4 << 20  # stored bytes that small files are gathered to
 
 @dataclass(frozen=True)
 class UnitFile:
-    """One file of a unit."""
+    """One file of a unit, or a part of one."""
 
     path: Path
     name: str  # below sources.root, "/" between parts
     size_bytes: int  # as stored
-    sha256: str
+    sha256: str  # of the whole file
+    part: tuple[int, int] | None = None  # row groups, from the first to before the second
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ def plan_units(recipe: CurateRecipe) -> list[Unit]:
     units: list[Unit] = []
     for source in recipe.sources.list:
         for files in _gather(_verified(source, recipe.sources.root)):
-            key = [*base, asdict(source), [(file.name, file.sha256) for file in files]]
+            key = [*base, asdict(source), [(file.name, file.sha256, file.part) for file in files]]
             units.append(Unit(len(units), source, files, hash_of(key)))
     return units
 
 
 def unit_inputs(units: Iterable[Unit]) -> list[Input]:
     """The files of all units, as a manifest names them."""
-    return [Input("file", file.name, file.sha256) for unit in units for file in unit.files]
+    return list(dict.fromkeys(Input("file", file.name, file.sha256) for unit in units for file in unit.files))
 
 
 def hash_of(value: Any) -> str:
@@ -91,7 +92,11 @@ def _verified(source: Source, root: Path) -> list[UnitFile]:
                 f"{path} has sha256 {actual}, but the recipe expects {file.sha256}. "
                 "Fetch the version that the recipe names, or correct the recipe if the change is meant."
             )
-        files.append(UnitFile(path, path.relative_to(root).as_posix(), path.stat().st_size, actual))
+        parts = split_file(path, source)
+        size = path.stat().st_size // len(parts)
+        for part in parts:
+            bounds = None if part is None else (part.start, part.stop)
+            files.append(UnitFile(path, path.relative_to(root).as_posix(), size, actual, bounds))
     return files
 
 

@@ -28,6 +28,13 @@ async def refused(served: Served, body: object, status: int = 400) -> dict:
     return error["error"]
 
 
+async def test_a_request_belongs_to_the_user_of_its_key_whatever_it_says(direct: Served) -> None:
+    for claim in ({}, {"user": "somebody else"}, {"tenant": "somebody else"}):
+        await direct.client.post(PATH, json=BODY | claim)
+    assert len({request.tenant for request in direct.backend.requests}) == 1
+    assert direct.backend.requests[0].tenant not in ("", "somebody else")
+
+
 @pytest.mark.parametrize(
     ("change", "param", "words"),
     [

@@ -156,7 +156,7 @@ class Generations:
         said = spoken([message for message in messages if message.id != job.message.id])
         history = await fit(self._backend, model, said)
         job.dropped_turns = history.dropped_turns
-        answer = await self._backend.chat(ChatRequest(model.id, history.conversation))
+        answer = await self._backend.chat(ChatRequest(model.id, history.conversation, tenant=job.owner))
         async with aclosing(answer):
             async for event in answer:
                 if isinstance(event, Finished):

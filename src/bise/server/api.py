@@ -54,13 +54,13 @@ async def show_model(request: Request, _user: ApiUser, model_id: str) -> Respons
 
 
 @router.post("/v1/chat/completions")
-async def chat_completions(request: Request, _user: ApiUser) -> Response:
+async def chat_completions(request: Request, user: ApiUser) -> Response:
     """Answer a conversation, whole or streamed."""
     body = await read_chat_body(request)
     backend = backend_of(request)
     model = find_model(backend, body.model)
     try:
-        chat = body.to_request()
+        chat = body.to_request(user.id)
     except UnsupportedFieldError as error:
         raise ApiError(400, str(error), code="unsupported_field", param=error.field) from None
     answer = await backend.chat(chat)

@@ -38,6 +38,7 @@ class ChatRequest:
     max_tokens: int | None = None  # None: what the context leaves
     seed: int | None = None  # None: another answer each time
     stop: tuple[str, ...] = ()  # the answer ends before the first of these, which is not part of it
+    tenant: str = ""  # whose it is, as the server knows, never as the client says: time and computed prompts go by it
 
     @property
     def prefix(self) -> str:

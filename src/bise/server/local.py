@@ -7,7 +7,6 @@ from pathlib import Path
 
 from bise.engine.process import EngineProcess, Progress
 from bise.engine.sampling import SamplingParams
-from bise.engine.text import TextStream
 from bise.errors import NotFoundError, UnavailableError
 from bise.messages import Conversation
 from bise.server.backend import (
@@ -19,7 +18,7 @@ from bise.server.backend import (
     ModelInfo,
     TextDelta,
 )
-from bise.server.stop import StopStrings
+from bise.server.stop import AnswerText
 from bise.tokenizer.chat import ChatTokenizer
 from bise.weights.spec import SPEC_FILE, read_spec
 from bise.weights.store import DEFAULT_MODEL, read_card, shipped_directory
@@ -107,23 +106,17 @@ class LocalBackend:
             seed=request.seed,
             stop_ids=(self._tokenizer.eos_id,),
         )
-        characters, stops, num_tokens = TextStream(self._tokenizer), StopStrings(request.stop), 0
+        text, num_tokens = AnswerText(self._tokenizer, request.stop), 0
         finish_reason: FinishReason = "stop"
-        outputs = self._engine.generate(prompt_ids, params)
+        outputs = self._engine.generate(prompt_ids, params, tenant=request.tenant)
         async with aclosing(outputs):
             async for output in outputs:
                 if output.finish_reason == "failed":
                     raise UnavailableError(f"{self._model.id} computed values that are not numbers. Ask again.")
                 num_tokens += len(output.token_ids)
-                text = characters.feed(output.token_ids)
-                if output.finish_reason is not None:
-                    text += characters.finish()
-                text = stops.feed(text)
-                if output.finish_reason is not None and not stops.found:
-                    text += stops.flush()
-                    finish_reason = output.finish_reason
-                if text:
-                    yield TextDelta(text)
-                if stops.found:
+                if piece := text.feed(output.token_ids, is_last=output.finish_reason is not None):
+                    yield TextDelta(piece)
+                if text.stopped:
                     break
+                finish_reason = output.finish_reason or finish_reason
         yield Finished(finish_reason, len(prompt_ids), num_tokens)

@@ -126,8 +126,8 @@ class ChatBody(BaseModel):
             raise ValueError("the last message is the system's: add one of the user")
         return messages
 
-    def to_request(self) -> ChatRequest:
-        """Turn the body into what a backend answers.
+    def to_request(self, tenant: str) -> ChatRequest:
+        """Turn the body into what a backend answers on a tenant's behalf.
 
         Raises:
             InputError: it asks for something that is not supported yet.
@@ -142,6 +142,7 @@ class ChatBody(BaseModel):
             max_tokens=self.max_completion_tokens or self.max_tokens,
             seed=None if seed is None else seed % _INT64,
             stop=tuple(self.stop or ()),
+            tenant=tenant,
         )
 
     def ignored_fields(self) -> str:

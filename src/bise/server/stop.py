@@ -1,6 +1,29 @@
-"""Stop strings: the answer ends before them, though tokens cut them anywhere."""
+"""An answer's text from its tokens, up to the first stop string: tokens cut both characters and stop strings anywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from bise.engine.text import TextStream, TokenBytes
+
+
+class AnswerText:
+    """What may be shown of an answer while its tokens come."""
+
+    def __init__(self, tokenizer: TokenBytes, stops: Sequence[str]) -> None:
+        self._characters = TextStream(tokenizer)
+        self._stops = StopStrings(stops)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has come: the text is complete."""
+        return self._stops.found
+
+    def feed(self, token_ids: Iterable[int], *, is_last: bool) -> str:
+        """Take the next tokens; returns the text that is certain now, all of it with the last."""
+        text = self._characters.feed(token_ids)
+        if not is_last:
+            return self._stops.feed(text)
+        text = self._stops.feed(text + self._characters.finish())
+        return text + self._stops.flush()
 
 
 class StopStrings:

@@ -86,3 +86,57 @@ def _punctuation() -> frozenset[int]:
     ascii_marks = (code for code in range(33, 127) if unicodedata.category(chr(code))[0] in "PS")
     terminals = chain.from_iterable(range(first, last + 1) for first, last in _TERMINALS)
     return frozenset(chain(ascii_marks, _CONTROLS, _PUNCTUATION, terminals))
+
+
+@cache
+def letters() -> NDArray[np.uint32]:
+    """What each code point becomes where near copies are compared [CODE_POINTS].
+
+    Lower case without diacritics; any digit becomes "0", punctuation and white space a space; 0 means nothing is left.
+    """
+    table = np.zeros(CODE_POINTS, np.uint32)
+    punctuation = _punctuation()
+    for code in _ASSIGNED:
+        table[code] = 32 if code in punctuation and chr(code) != "_" else _letter(chr(code))
+    table.flags.writeable = False
+    return table
+
+
+def _letter(character: str) -> int:
+    if character.isspace():
+        return 32
+    if character.isdigit():
+        return 48
+    parts = unicodedata.normalize("NFD", character.lower())
+    base = next((part for part in parts if unicodedata.category(part) != "Mn"), "\0")
+    return ord(base)
+
+
+@cache
+def folds() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Case folding in canonical decomposition: of each code point its only character, or CODE_POINTS + an index.
+
+    The second table holds, at that index, how many characters follow there, and then these.
+    """
+    table, expansions = np.arange(CODE_POINTS, dtype=np.uint32), [0]
+    for code in _ASSIGNED:
+        folded = unicodedata.normalize("NFD", chr(code).casefold())
+        if len(folded) == 1:
+            table[code] = ord(folded)
+        else:
+            table[code] = CODE_POINTS + len(expansions)
+            expansions += [len(folded), *map(ord, folded)]
+    table.flags.writeable = False
+    longer = np.array(expansions, np.uint32)
+    longer.flags.writeable = False
+    return table, longer
+
+
+@cache
+def combining_classes() -> NDArray[np.uint8]:
+    """The canonical combining class of each code point [CODE_POINTS]; marks out of its order must be sorted."""
+    table = np.zeros(CODE_POINTS, np.uint8)
+    for code in _ASSIGNED:
+        table[code] = unicodedata.combining(chr(code))
+    table.flags.writeable = False
+    return table

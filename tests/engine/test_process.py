@@ -148,7 +148,7 @@ async def test_a_model_damaged_while_running_is_told_until_it_is_mended(tmp_path
         kill(engine)
         await until(lambda: not engine.ready)
         for _ in range(3):
-            with pytest.raises(InputError, match="damaged"):
+            with pytest.raises(UnavailableError, match="damaged"):
                 await answer(engine, [1])
         (directory / "spec.json").write_text(spec, encoding="utf-8")
         await until(lambda: engine.ready, 30)

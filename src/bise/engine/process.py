@@ -184,8 +184,9 @@ class EngineProcess:
             pause_s = min(supervision.first_pause_s * 2 ** min(num_failures - 1, 30), supervision.longest_pause_s)
             log.error("%s; starting it again in %.1f s", str(ending).rstrip("."), pause_s)
             if not isinstance(ending, _ChildEndedError):
-                self._end_requests(ending)
-                self._give_up(ending)  # it said what is wrong: waiting does not mend it
+                trouble = UnavailableError(str(ending))  # whatever it is, it is no fault of a request
+                self._end_requests(trouble)
+                self._give_up(trouble)  # it was said what is wrong: waiting does not mend it
             else:
                 self._end_requests(_interrupted(ending))
                 if num_failures >= supervision.patience:
@@ -193,7 +194,7 @@ class EngineProcess:
             await asyncio.sleep(pause_s)
             self.num_restarts += 1
 
-    def _give_up(self, trouble: BiseError) -> None:
+    def _give_up(self, trouble: UnavailableError) -> None:
         """Refuse requests until a child is ready again."""
         self._trouble = trouble
         self._settled.set()

@@ -1,6 +1,7 @@
 """Small raw sources, written fresh for each test."""
 
 import json
+import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -9,11 +10,67 @@ import pytest
 from bise.corpus.recipe import CurateRecipe, Source, SourceFile, Sources
 from bise.corpus.rules import Rules
 
-PROSE = (
-    "The bakery at the corner opens before the sun is up. Its owner lights the oven, weighs the flour and hums. "
-    "By seven the first children come for rolls, and by eight nothing but crumbs is left on the shelves. "
-    "Story number {number} was told there, and people laughed about it for the rest of the week."
-)
+WHO = [
+    "baker",
+    "miller",
+    "sailor",
+    "teacher",
+    "farmer",
+    "doctor",
+    "painter",
+    "neighbour",
+    "child",
+    "gardener",
+    "driver",
+    "singer",
+    "poet",
+    "judge",
+    "cook",
+]
+DID = [
+    "carried",
+    "followed",
+    "painted",
+    "forgot",
+    "remembered",
+    "sold",
+    "mended",
+    "washed",
+    "counted",
+    "praised",
+    "hid",
+    "borrowed",
+    "weighed",
+    "drew",
+]
+WHAT = [
+    "bread",
+    "boat",
+    "letter",
+    "window",
+    "garden",
+    "bicycle",
+    "lantern",
+    "piano",
+    "basket",
+    "mirror",
+    "ladder",
+    "kettle",
+    "map",
+    "button",
+    "carpet",
+]
+
+
+def prose(name: str) -> str:
+    """A text of some sixty words that passes every rule and shares few word sequences with those of other names."""
+    draw = random.Random(name)
+    who, did, what = (draw.sample(words, 8) for words in (WHO, DID, WHAT))
+    sentences = [
+        f"The {who[i]} {did[i]} the {what[i]} of that {who[i + 4]} and {did[i + 4]} {draw.randrange(1000)} {what[i + 4]}s."
+        for i in range(4)
+    ]
+    return " ".join(["The bakery opens before the sun is up.", *sentences, f"Story {name} was told there."])
 
 
 @pytest.fixture
@@ -32,8 +89,7 @@ def write_lines(tmp_path: Path) -> Callable[..., Path]:
 
 def records(source: str, count: int, lang: str = "en") -> list[dict[str, str]]:
     return [
-        {"id": f"{source}/{i}", "text": PROSE.format(number=f"{source} {i}"), "lang": lang, "source": source}
-        for i in range(count)
+        {"id": f"{source}/{i}", "text": prose(f"{source} {i}"), "lang": lang, "source": source} for i in range(count)
     ]
 
 

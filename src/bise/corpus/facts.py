@@ -60,8 +60,8 @@ def _sums(rows: Sequence[dict[str, Any]], key: str) -> dict[str, dict[str, int]]
     return result
 
 
-def reading_facts(units: Sequence[Unit], work: WorkDirectory) -> dict[str, Any]:
-    """What was malformed, and how long the steps took."""
+def reading_facts(units: Sequence[Unit], work: WorkDirectory, decisions: str) -> dict[str, Any]:
+    """What was malformed, and how much time and memory the steps took."""
     noted = [facts for unit in units if (facts := work.facts(unit.key))]
     seconds = Counter[str]()
     for facts in noted:
@@ -73,5 +73,6 @@ def reading_facts(units: Sequence[Unit], work: WorkDirectory) -> dict[str, Any]:
         "measured": {
             "processor_seconds": {step: round(value, 3) for step, value in seconds.items()},
             "text_mb_per_processor_second": round(num_bytes / 1e6 / total, 2) if total else None,
+            **(work.facts(decisions) or {}),
         },
     }

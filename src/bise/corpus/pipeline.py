@@ -51,7 +51,7 @@ def curate(recipe: CurateRecipe, progress: Progress | None = None) -> Manifest:
     unwritten = [unit for unit in units if work.facts(writer.key(unit)) is None]
     run_tasks(unwritten, partial(UnitWriter, work, writer.decisions), num_workers, meter.writing(unwritten), _size)
     place_outputs(units, writer, run.path)
-    facts = corpus_facts(run.path, recipe) | reading_facts(units, work)
+    facts = corpus_facts(run.path, recipe) | reading_facts(units, work, writer.decisions)
     if not facts["kept"]:
         raise InputError(f"No document was kept. Dropped by reason: {facts['dropped']}. Loosen the recipe's rules.")
     manifest = run.finish(recipe.published(), unit_inputs(units), facts)
@@ -142,9 +142,10 @@ def _decide(units: Sequence[Unit], recipe: CurateRecipe, work: WorkDirectory) ->
     key = hash_of([[unit.key for unit in units], recipe.corpus_steps()])
     if work.facts(key) is None:
         survivors = read_survivors(units, work)
-        decisions = select(survivors, recipe)
+        decisions, measured = select(survivors, recipe)
         starts = survivors.unit_starts
-        with work.writing(key) as (directory, _):
+        with work.writing(key) as (directory, facts):
+            facts.update(measured)
             write_decisions(
                 (decisions.table(survivors.ids, *bounds) for bounds in itertools.pairwise(starts)), directory
             )

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from bise.corpus.clean import Step
 from bise.corpus.html import HtmlEngine
+from bise.corpus.personal import Kind
 from bise.corpus.rules import Rules
 
 Format = Literal["auto", "jsonl", "parquet", "text", "html", "warc"]
@@ -123,6 +124,23 @@ class Duplicates:
     """Which repetitions between documents are taken out; the first in reading order is kept."""
 
     exact: bool = True  # texts that differ only in case and white space
+    near: bool = True  # texts that share most of their word 5-grams (MinHash: Broder 1997; FineWeb, arXiv 2406.17557)
+    min_similarity: float = 0.75  # Jaccard of the 5-grams, 0 to 1, from which on two texts repeat each other
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.min_similarity <= 1:
+            raise ValueError(
+                f"duplicates.min_similarity is {self.min_similarity}, but must be between 0.5, below which copies are "
+                "not found, and 1."
+            )
+
+
+@dataclass(frozen=True)
+class Personal:
+    """Which personal data is replaced by placeholders such as `<EMAIL>`."""
+
+    mask: tuple[Kind, ...] = ()  # what has a checksum must pass it; empty means that texts stay as they are
+    addresses: Literal["public", "all"] = "public"  # which IP addresses
 
 
 @dataclass(frozen=True)
@@ -179,6 +197,7 @@ class CurateRecipe:
     sources: Sources
     licences: Licences = field(default_factory=Licences)
     rules: Rules = field(default_factory=Rules)
+    personal: Personal = field(default_factory=Personal)
     duplicates: Duplicates = field(default_factory=Duplicates)
     mix: Mix = field(default_factory=Mix)
     output: OutputFiles = field(default_factory=OutputFiles)
@@ -199,7 +218,9 @@ class CurateRecipe:
 
     def document_steps(self) -> dict[str, Any]:
         """The sections that decide what becomes of a document by itself."""
-        return {name: asdict(getattr(self, name)) for name in ("rules", "output")}
+        return {name: asdict(getattr(self, name)) for name in ("rules", "personal", "output")} | {
+            "near": self.duplicates.near
+        }
 
     def corpus_steps(self) -> dict[str, Any]:
         """The sections that decide between documents."""

@@ -8,22 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bise.corpus.duplicates import find_near_duplicates, shingles
 from bise.corpus.mix import choose_copies, within_caps
 from bise.corpus.recipe import CurateRecipe
 from bise.corpus.survivors import Decisions, Survivors
+from bise.corpus.texts import pack
 
 
-def select(survivors: Survivors, recipe: CurateRecipe) -> Decisions:
-    """Decide which documents are kept, and how often each is written."""
-    decisions = Decisions(len(survivors))
+def select(survivors: Survivors, recipe: CurateRecipe) -> tuple[Decisions, dict[str, Any]]:
+    """Decide which documents are kept and how often each is written; also tell what that took."""
+    decisions, measured = Decisions(len(survivors)), dict[str, Any]()
     _drop_repeated_ids(survivors, decisions)
     if recipe.duplicates.exact:
         _drop_exact(survivors, decisions)
+    if recipe.duplicates.near:
+        measured |= _drop_near(survivors, decisions, recipe.duplicates.min_similarity)
     for source in recipe.sources.list:
         if source.max_bytes is not None:
             within_caps(survivors, decisions, source, recipe.seed)
     choose_copies(survivors, decisions, recipe.mix, recipe.seed)
-    return decisions
+    return decisions, measured
 
 
 def _drop_repeated_ids(survivors: Survivors, decisions: Decisions) -> None:
@@ -43,6 +47,40 @@ def _drop_exact(survivors: Survivors, decisions: Decisions) -> None:
     decisions.twin[rows] = first
     decisions.similarity[rows] = 1.0
     decisions.cluster[rows] = decisions.cluster[first] = first
+
+
+def _drop_near(survivors: Survivors, decisions: Decisions, min_similarity: float) -> dict[str, Any]:
+    """Drop near copies of an earlier document; candidates alone are read again, to compare them exactly."""
+    kept = np.flatnonzero(decisions.kept)
+
+    def read_shingles(documents: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        hashes, sizes = [np.empty(0, np.uint64)], [np.zeros(1, np.int64)]
+        for texts in survivors.texts(kept[documents]):
+            found, offsets = shingles(*pack(texts))
+            hashes.append(found)
+            sizes.append(np.diff(offsets))
+        return np.concatenate(hashes), np.cumsum(np.concatenate(sizes))
+
+    found = find_near_duplicates(survivors.bands[kept], read_shingles, min_similarity)
+    rows = np.flatnonzero(found.removed)
+    decisions.drop(kept[rows], "near_duplicate", found.similarity[rows], min_similarity)
+    decisions.twin[kept[rows]] = kept[found.keeper[rows]]
+    decisions.similarity[kept[rows]] = found.similarity[rows]
+    members = np.flatnonzero(found.cluster >= 0)
+    decisions.cluster[kept[members]] = kept[found.cluster[members]]
+    # An exact copy of a near copy belongs to the same cluster and has the same kept twin.
+    copies = np.flatnonzero(decisions.is_for("exact_duplicate"))
+    first = decisions.twin[copies]
+    decisions.cluster[copies] = decisions.cluster[first]
+    moved = decisions.twin[first] >= 0
+    decisions.similarity[copies[moved]] = decisions.similarity[first[moved]]
+    decisions.twin[copies[moved]] = decisions.twin[first[moved]]
+    return {
+        "near_duplicate_candidates": found.num_candidates,
+        "near_duplicate_comparisons": found.num_compared,
+        "near_duplicate_peak_mb": round(found.peak_bytes / 1e6, 1),
+        "near_duplicate_mb_per_million_documents": round(found.peak_bytes / max(1, len(kept)), 1),
+    }
 
 
 def _later_ones(codes: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

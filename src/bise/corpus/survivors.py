@@ -1,6 +1,6 @@
 """The documents that passed every step alone, as columns over all of them, and what is decided between them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bise.corpus.stages import DIGESTS_FILE, SEEN_FILE
+from bise.corpus.stages import BANDS_FILE, DIGESTS_FILE, SEEN_FILE, TEXTS_FILE
 from bise.corpus.tables import AMONG
 from bise.corpus.units import Unit
 from bise.corpus.work import WorkDirectory
@@ -27,9 +27,19 @@ class Survivors:
     langs: pa.ChunkedArray
     size_bytes: NDArray[np.int64]  # of the texts, UTF-8
     digests: NDArray[np.uint64]  # [N, 2]
+    bands: NDArray[np.uint64]  # [N, BANDS]; empty when near copies may stay
+    text_files: tuple[Path, ...]  # of each unit
 
     def __len__(self) -> int:
         return len(self.size_bytes)
+
+    def texts(self, rows: NDArray[np.int64]) -> Iterator[list[str]]:
+        """The texts of some documents, by ascending number, a unit's row group at a time."""
+        for unit, path in enumerate(self.text_files):
+            start, stop = self.unit_starts[unit], self.unit_starts[unit + 1]
+            wanted = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
+            if len(wanted):
+                yield from _some_rows(path, wanted)
 
 
 class Decisions:
@@ -49,6 +59,10 @@ class Decisions:
     def kept(self) -> NDArray[np.bool_]:
         """Which documents no step has dropped."""
         return np.equal(self.reason, 0)
+
+    def is_for(self, reason: str) -> NDArray[np.bool_]:
+        """Which documents were dropped for a reason."""
+        return np.equal(self.reason, self.reasons.index(reason) if reason in self.reasons else -1)
 
     def drop(self, rows: NDArray[np.int64], reason: str, value: Any, threshold: Any) -> None:
         """Drop documents that are still kept; value and threshold are one number or one a row."""
@@ -83,14 +97,16 @@ def read_survivors(units: Sequence[Unit], work: WorkDirectory) -> Survivors:
     """Gather what the units kept of each document that passed."""
     tables = [_passed(work.result(unit.key) / SEEN_FILE) for unit in units]
     together = pa.concat_tables(tables)
-    digests = [np.load(work.result(unit.key) / DIGESTS_FILE) for unit in units]
+    directories = [work.result(unit.key) for unit in units]
     return Survivors(
         unit_starts=np.cumsum([0, *(table.num_rows for table in tables)]),
         ids=together.column("id"),
         sources=together.column("source"),
         langs=together.column("lang"),
         size_bytes=together.column("bytes").to_numpy(),
-        digests=np.concatenate(digests),
+        digests=np.concatenate([np.load(directory / DIGESTS_FILE) for directory in directories]),
+        bands=np.concatenate([np.load(directory / BANDS_FILE) for directory in directories]),
+        text_files=tuple(directory / TEXTS_FILE for directory in directories),
     )
 
 
@@ -98,3 +114,14 @@ def _passed(path: Path) -> pa.Table:
     with pq.ParquetFile(path) as file:
         table = file.read(columns=["id", "source", "lang", "bytes", "reason"])
     return table.filter(pc.equal(table.column("reason"), ""))
+
+
+def _some_rows(path: Path, rows: NDArray[np.int64]) -> Iterator[list[str]]:
+    with pq.ParquetFile(path) as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            wanted = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
+            if len(wanted):
+                yield file.read_row_group(group, columns=["text"]).column("text").take(wanted).to_pylist()
+            start = stop

@@ -44,7 +44,7 @@ AMONG = pa.schema(
 SEEN = pa.schema([*ALONE, *(field for field in AMONG if field.name not in ALONE.names)])
 
 
-def metadata_column(entries: Iterable[Mapping[str, str]]) -> list[str]:
+def metadata_column(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     """Metadata as JSON, one spelling for equal content."""
     return [json.dumps(dict(entry), ensure_ascii=False, sort_keys=True) if entry else "{}" for entry in entries]
 

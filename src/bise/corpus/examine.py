@@ -1,0 +1,168 @@
+"""What becomes of each document by itself: a batch goes in; its statistics, decisions and good texts come out.
+
+`examine` is a plain function of its batch: no files, no memory of other batches.
+"""
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bise.corpus.document import Document
+from bise.corpus.duplicates import BANDS, band_keys, signatures, text_digests
+from bise.corpus.personal import PersonalData
+from bise.corpus.recipe import CurateRecipe
+from bise.corpus.rules import REASONS, judge
+from bise.corpus.statistics import NAMES, measure
+from bise.corpus.tables import ALONE, TEXTS, metadata_column
+from bise.corpus.texts import pack
+
+
+@dataclass
+class Batch:
+    """Some documents of one source, and where each came from."""
+
+    documents: list[Document] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)  # below sources.root
+    lines: list[int] = field(default_factory=list)  # from 1
+    size_bytes: int = 0  # UTF-8, of the texts
+
+    def add(self, document: Document, file: str, line: int) -> None:
+        """Take in one document."""
+        self.documents.append(document)
+        self.files.append(file)
+        self.lines.append(line)
+        self.size_bytes += len(document.text.encode("utf-8"))
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A batch with what was decided."""
+
+    seen: pa.Table  # every document, in the schema ALONE
+    texts: pa.Table  # those that passed, in the schema TEXTS
+    digests: NDArray[np.uint64]  # [passed, 2], equal for texts that differ only in case and white space
+    bands: NDArray[np.uint64]  # [passed, BANDS], one of them equal in near copies; empty when those may stay
+
+
+class Verdicts:
+    """What was decided of each document of a batch; the first reason stands."""
+
+    def __init__(self, num_documents: int) -> None:
+        self.reasons = [""] * num_documents
+        self.values = np.full(num_documents, np.nan)
+        self.thresholds = np.full(num_documents, np.nan)
+        self.details: list[dict[str, Any]] = [{} for _ in range(num_documents)]
+
+    @property
+    def is_kept(self) -> list[bool]:
+        """Whether each document is kept so far."""
+        return [not reason for reason in self.reasons]
+
+    @property
+    def kept(self) -> list[int]:
+        """The numbers of those that are."""
+        return [index for index, reason in enumerate(self.reasons) if not reason]
+
+    def drop(self, index: int, reason: str, value: float, threshold: float) -> None:
+        """Drop a document that is still kept."""
+        if not self.reasons[index]:
+            self.reasons[index], self.values[index], self.thresholds[index] = reason, value, threshold
+
+    def columns(self) -> dict[str, Any]:
+        """For the table of documents seen."""
+        return {
+            "reason": self.reasons,
+            "value": pa.array(self.values, mask=np.isnan(self.values)),
+            "threshold": pa.array(self.thresholds, mask=np.isnan(self.thresholds)),
+            "details": metadata_column(self.details),
+        }
+
+
+@dataclass
+class Clock:
+    """Processor seconds by step."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _last: float = field(default_factory=time.process_time)
+
+    def lap(self, step: str) -> None:
+        """Count the time since the last lap for a step."""
+        now = time.process_time()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
+        self._last = now
+
+
+class Steps:
+    """The steps of a recipe with what they need, opened once."""
+
+    def __init__(self, recipe: CurateRecipe) -> None:
+        self.recipe = recipe
+        self.personal = PersonalData(recipe.personal.mask, recipe.personal.addresses)
+
+
+def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
+    """Measure and judge every document of a batch."""
+    langs = [document.lang for document in batch.documents]
+    statistics = measure(*pack([document.text for document in batch.documents]), langs)
+    clock.lap("statistics")
+    verdicts = Verdicts(len(batch.documents))
+    decisions = judge(statistics, langs, steps.recipe.rules)
+    for index in np.flatnonzero(~decisions.kept).tolist():
+        verdicts.drop(index, REASONS[decisions.reason[index]], decisions.value[index], decisions.threshold[index])
+    clock.lap("rules")
+    documents, beginnings = _mask(batch.documents, steps, verdicts)
+    clock.lap("personal data")
+    passed = [documents[index] for index in verdicts.kept]
+    data, offsets = pack([document.text for document in passed])
+    digests = text_digests(data, offsets)
+    bands = band_keys(signatures(data, offsets)) if steps.recipe.duplicates.near else np.empty((0, BANDS), np.uint64)
+    clock.lap("fingerprints")
+    seen = {
+        "id": [document.id for document in documents],
+        "source": [document.source for document in documents],
+        "file": batch.files,
+        "line": batch.lines,
+        "lang": langs,
+        "confidence": [None] * len(documents),
+        "bytes": [len(document.text.encode("utf-8")) for document in documents],
+        **{name: statistics.column(name) for name in NAMES},
+        **verdicts.columns(),
+        "beginning": beginnings,
+    }
+    texts = pa.table(_text_columns(passed), schema=TEXTS)
+    examined = Examined(pa.table(seen, schema=ALONE), texts, digests, bands)
+    clock.lap("tables")
+    return examined
+
+
+def _mask(documents: list[Document], steps: Steps, verdicts: Verdicts) -> tuple[list[Document], list[str]]:
+    """Documents without personal data where they are kept, and the beginning of each without any."""
+    length = steps.recipe.output.beginnings
+    if not steps.personal.kinds:
+        return documents, [document.text[:length] for document in documents]
+    masked = list(documents)
+    for index in verdicts.kept:
+        text, counts = steps.personal.mask(documents[index].text)
+        if counts:
+            masked[index] = replace(documents[index], text=text)
+            verdicts.details[index]["masked"] = counts
+    beginnings = [
+        document.text[:length] if kept else steps.personal.mask(document.text[:length])[0]
+        for document, kept in zip(masked, verdicts.is_kept, strict=True)
+    ]
+    return masked, beginnings
+
+
+def _text_columns(documents: list[Document]) -> dict[str, list[str]]:
+    return {
+        "id": [document.id for document in documents],
+        "text": [document.text for document in documents],
+        "source": [document.source for document in documents],
+        "licence": [document.licence for document in documents],
+        "lang": [document.lang for document in documents],
+        "metadata": metadata_column(document.metadata for document in documents),
+    }

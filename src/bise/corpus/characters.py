@@ -140,3 +140,30 @@ def combining_classes() -> NDArray[np.uint8]:
         table[code] = unicodedata.combining(chr(code))
     table.flags.writeable = False
     return table
+
+
+# What a character says of its text's case and normal form, as bits.
+UPPER = 1  # upper case
+LOWER = 2  # lower or title case
+COMPOSING = 4  # may not be in Unicode's composed normal form (NFC) where it stands
+
+
+@cache
+def forms() -> NDArray[np.uint8]:
+    """The case and normal form of each code point, as bits [CODE_POINTS]."""
+    table = np.zeros(CODE_POINTS, np.uint8)
+    for code in _ASSIGNED:
+        character = chr(code)
+        table[code] |= UPPER * character.isupper() | LOWER * (
+            character.islower() or character.istitle() > character.isupper()
+        )
+        table[code] |= COMPOSING * (
+            unicodedata.combining(character) > 0 or not unicodedata.is_normalized("NFC", character)
+        )
+        parts = unicodedata.decomposition(character).split()
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            table[int(parts[1], 16)] |= COMPOSING
+    table[0x1161:0x1176] |= COMPOSING  # the vowels and last consonants of Hangul, which compose by rule
+    table[0x11A8:0x11C3] |= COMPOSING
+    table.flags.writeable = False
+    return table

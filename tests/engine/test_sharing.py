@@ -1,0 +1,144 @@
+"""On the real model: shared = fresh, in company = alone, in chunks = whole, preempted = undisturbed, bit for bit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bise.engine.cache import bytes_per_block
+from bise.engine.core import Engine, EngineConfig, Request, StepOutput
+from bise.engine.forward import Model
+from bise.engine.kernels.table import choose_kernels
+from bise.engine.sampling import SamplingParams
+from bise.weights.files import open_weights
+from bise.weights.quantise import quantise_directory
+from tests.random_models import TINY, write_model
+
+SPEC = replace(TINY, context_length=200)
+PARAMS = SamplingParams(temperature=1, seed=7, max_tokens=20, logprobs=3)
+
+
+@pytest.fixture(scope="module", params=["float", "int8"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    directory = write_model(tmp_path_factory.mktemp("model") / "float", SPEC)
+    if request.param == "int8":
+        quantise_directory(directory, directory.parent / "int8")
+        directory = directory.parent / "int8"
+    return Model(open_weights(directory), choose_kernels().kernels, num_threads=1)
+
+
+def prompt(length: int, seed: int = 0) -> list[int]:
+    return np.random.default_rng(seed).integers(0, SPEC.vocab_size, length).tolist()
+
+
+def finish(engine: Engine) -> dict[tuple[str, int], list[StepOutput]]:
+    outputs: dict[tuple[str, int], list[StepOutput]] = {}
+    while not engine.is_idle:
+        for output in engine.step():
+            outputs.setdefault((output.request_id, output.index), []).append(output)
+    assert engine.blocks.num_used == 0
+    return outputs
+
+
+def answers(engine: Engine, *requests: Request) -> dict[tuple[str, int], tuple[object, ...]]:
+    """Tokens and log probabilities of every answer, to be compared bit for bit."""
+    for request in requests:
+        engine.add_request(request)
+    return {
+        name: (
+            [token for output in outputs for token in output.token_ids],
+            [logprob for output in outputs for logprob in output.logprobs],
+            outputs[0].prompt_logprobs,
+        )
+        for name, outputs in finish(engine).items()
+    }
+
+
+def alone(model: Model, request: Request) -> tuple[object, ...]:
+    engine = Engine(model, EngineConfig(prefix_sharing=False))
+    return answers(engine, request)[request.request_id, 0]
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 33, 64, 100])
+def test_a_shared_beginning_changes_no_bit(model: Model, length: int) -> None:
+    request = Request("x", prompt(length), PARAMS)
+    engine = Engine(model)
+    first = answers(engine, request)
+    engine.add_request(request)
+    again = finish(engine)["x", 0]
+    assert first["x", 0] == alone(model, request)
+    assert [token for output in again for token in output.token_ids] == first["x", 0][0]
+    assert [logprob for output in again for logprob in output.logprobs] == first["x", 0][1]
+    assert {output.num_cached_tokens for output in again} == {(length - 1) // 16 * 16}
+
+
+def test_the_next_turn_of_a_conversation_computes_only_what_is_new(model: Model) -> None:
+    engine = Engine(model)
+    said = answers(engine, Request("1", prompt(50), PARAMS))["1", 0][0]
+    assert isinstance(said, list)
+    following = Request("2", [*prompt(50), *said, *prompt(9, 1)], PARAMS)
+    engine.add_request(following)
+    outputs = finish(engine)["2", 0]
+    assert outputs[0].num_cached_tokens == 64, "the answer's blocks are shared as the prompt's are"
+    assert [token for output in outputs for token in output.token_ids] == alone(model, following)[0]
+
+
+def test_two_tenants_share_nothing(model: Model) -> None:
+    engine = Engine(model)
+    for tenant in "ab":
+        engine.add_request(Request(tenant, prompt(50), PARAMS, tenant=tenant))
+        engine.step()
+        engine.step()
+    assert engine.stats().num_used_blocks == 8
+    outputs = finish(engine)
+    engine.add_request(Request("c", prompt(50), PARAMS, tenant="c"))
+    assert finish(engine)["c", 0][0].num_cached_tokens == outputs["b", 0][0].num_cached_tokens == 0
+
+
+def test_several_answers_are_those_of_single_requests(model: Model) -> None:
+    params = replace(PARAMS, n=4, prompt_logprobs=2)
+    several = answers(Engine(model), Request("x", prompt(40), params))
+    assert len({tuple(answer[0]) for answer in several.values()}) > 1, "each answer has random numbers of its own"
+    unshared = answers(Engine(model, EngineConfig(prefix_sharing=False)), Request("x", prompt(40), params))
+    assert several == unshared
+    assert several["x", 0] == alone(model, Request("x", prompt(40), replace(params, n=1)))
+
+
+def test_log_probabilities_of_the_prompt_are_those_of_its_tokens_when_drawn(model: Model) -> None:
+    engine = Engine(model, EngineConfig(step_tokens=32))
+    first = answers(engine, Request("x", prompt(40), replace(PARAMS, prompt_logprobs=3)))["x", 0]
+    assert isinstance(first[0], list)
+    assert isinstance(first[1], list)
+    following = Request("y", [*prompt(40), *first[0]], replace(PARAMS, prompt_logprobs=3, max_tokens=1))
+    engine.add_request(following)
+    (output,) = finish(engine)["y", 0]
+    assert output.num_cached_tokens == 0, "its logits are wanted, so it is computed"
+    assert output.prompt_logprobs == (*first[2], *first[1])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_company_chunks_and_preemption_change_no_bit(model: Model, data: st.DataObject) -> None:
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    requests = []
+    for number in range(5):
+        beginning = prompt(90, int(random.integers(2)))[: random.integers(1, 90)]
+        params = replace(
+            PARAMS,
+            seed=number,
+            max_tokens=int(random.choice([3, 30, 60])),
+            prompt_logprobs=[None, None, 2][random.integers(3)],
+        )
+        priority = "batch" if random.random() < 0.4 else "interactive"
+        requests.append(Request(str(number), beginning + prompt(3, number), params, priority=priority))
+    sequences = int(random.integers(1, 6))
+    config = EngineConfig(
+        step_tokens=sequences + int(random.integers(0, 60)),
+        max_sequences=sequences,
+        cache_bytes=int(random.integers(11, 20)) * bytes_per_block(SPEC),
+    )
+    together = answers(Engine(model, config), *requests)
+    for request in requests:
+        assert together[request.request_id, 0] == alone(model, request)

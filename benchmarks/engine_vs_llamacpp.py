@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 from benchmarks.alternating import Side, load_average, machine_facts, spread
 from benchmarks.random_model import ONE_BILLION, SMALL, make_gguf, make_model
 from bise.config import cache_home
+from bise.engine.bench import step_bytes
 from bise.engine.machine import usable_cores
 from bise.weights.spec import ModelSpec, read_spec
 
@@ -41,7 +42,6 @@ WORKLOADS: dict[str, dict[str, int]] = {
     "prefill_512": {"sequences": 1, "context": 0, "prompt": 512, "steps": 1},
     "decode_ctx2000": {"sequences": 1, "context": 2000, "prompt": 0, "steps": 8},
 }
-CACHE_BITS = 16  # of keys and values
 
 
 def main() -> None:
@@ -106,16 +106,6 @@ def compare(name: str, spec: ModelSpec, ours: Side, theirs: Side, rounds: int) -
         report |= {"memory_gb_per_s": delivered, "step_gb": round(needed, 4)}
     print(f"{name}: {ratio} ({found})", file=sys.stderr, flush=True)
     return report
-
-
-def step_bytes(spec: ModelSpec, context: float) -> float:
-    """Bytes that a step for one sequence must read: every matrix once (of the embeddings a row) and the cache."""
-    total = 0.0
-    for name, shape in spec.tensor_shapes().items():
-        bits = spec.matrix_bits(name)
-        if len(shape) == 2 and bits and (name != "tok_embeddings.weight" or spec.tied_embeddings):
-            total += shape[0] * shape[1] * (bits / 8 + 2 / 32)
-    return total + context * 2 * spec.num_layers * spec.num_kv_heads * spec.head_dim * CACHE_BITS / 8
 
 
 def correlation(ours: Side, theirs: Side) -> float:

@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "pull": "bise.cli.pull",
     "serve": "bise.cli.serve",
     "ask": "bise.cli.ask",
+    "bench": "bise.cli.bench",
     "admin": "bise.cli.admin",
     "doctor": "bise.cli.doctor",
 }

@@ -29,6 +29,7 @@ ONE_BILLION = ModelSpec(
     rope_theta=1e6,
 )
 SMALL = replace(ONE_BILLION, hidden_size=512, num_layers=2, num_heads=8, num_kv_heads=2, ffn_size=1024)  # to try things
+NUM_SILENT = len(CONTROL_TOKENS) + 256
 SPREAD = 0.02  # standard deviation of the weights
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -67,15 +68,21 @@ def make_floats(directory: Path, spec: ModelSpec, seed: int = 0) -> Path:
 
 
 def _draw(spec: ModelSpec, seed: int) -> Iterator[NDArray[np.uint16]]:
-    """Every tensor from a random stream of its own: matrices bell-shaped, norms one."""
-    for index, shape in enumerate(spec.tensor_shapes().values()):
+    """Every tensor from a random stream of its own: matrices bell-shaped, norms one.
+
+    The head's rows of control tokens and single bytes are zero, so greedy answers are plain letters and never end by
+    themselves: every engine writes as many tokens as it is asked for, and each of them can be sent at once.
+    """
+    for index, (name, shape) in enumerate(spec.tensor_shapes().items()):
         if len(shape) == 1:
             yield to_bfloat16(np.ones(shape, np.float32))
             continue
         random = np.random.default_rng((seed, index))
         for start in range(0, shape[0], 256):
-            rows = min(256, shape[0] - start)
-            yield to_bfloat16(random.standard_normal((rows, shape[1]), np.float32) * np.float32(SPREAD))
+            part = random.standard_normal((min(256, shape[0] - start), shape[1]), np.float32) * np.float32(SPREAD)
+            if name == "output.weight":
+                part[: max(0, NUM_SILENT - start)] = 0
+            yield to_bfloat16(part)
 
 
 def _vocabulary(size: int) -> list[bytes]:

@@ -148,7 +148,7 @@ async def test_a_model_damaged_while_running_is_told_until_it_is_mended(tmp_path
         kill(engine)
         await until(lambda: not engine.ready)
         for _ in range(3):
-            with pytest.raises(InputError, match="damaged"):
+            with pytest.raises(UnavailableError, match="damaged"):
                 await answer(engine, [1])
         (directory / "spec.json").write_text(spec, encoding="utf-8")
         await until(lambda: engine.ready, 30)
@@ -212,6 +212,35 @@ async def test_a_child_that_does_not_speak_our_language_is_a_sentence(tmp_path: 
         async with scripted(mode, tmp_path / "state", Supervision()):
             pass
     assert words in str(error.value)
+
+
+async def test_several_answers_and_log_probabilities_come_through(tmp_path: Path) -> None:
+    params = SamplingParams(seed=5, n=3, max_tokens=6, logprobs=2, prompt_logprobs=0)
+    async with running(write_model(tmp_path, TINY)) as engine:
+        outputs = [output async for output in engine.generate([1, 2, 3], params)]
+        assert engine.num_requests == 0
+        answers = {index: [o for o in outputs if o.index == index] for index in range(3)}
+        texts = [tuple(token for o in answer for token in o.token_ids) for answer in answers.values()]
+        assert len(set(texts)) == 3
+        for text, answer in zip(texts, answers.values(), strict=True):
+            assert [o.finish_reason for o in answer] == [None] * 5 + ["length"]
+            logprobs = [logprob for o in answer for logprob in o.logprobs]
+            assert [logprob.token_id for logprob in logprobs] == list(text)
+            assert all(len(logprob.top) == 2 and logprob.logprob < 0 for logprob in logprobs)
+        (scored,) = (o.prompt_logprobs for o in outputs if o.prompt_logprobs is not None)
+        assert [logprob and logprob.token_id for logprob in scored] == [None, 2, 3]
+        alone = [output async for output in engine.generate([1, 2, 3], replace(params, n=1))]
+        assert [token for o in alone for token in o.token_ids] == list(texts[0])
+
+
+async def test_a_prompt_is_shared_within_its_tenant_only(tmp_path: Path) -> None:
+    async with running(write_model(tmp_path, TINY)) as engine:
+
+        async def num_cached(tenant: str) -> int:
+            stream = engine.generate([5] * 40, GREEDY, tenant=tenant, priority="batch")
+            return max([output.num_cached_tokens async for output in stream])
+
+        assert [await num_cached(tenant) for tenant in ("ada", "bob", "ada", "bob")] == [0, 0, 32, 32]
 
 
 async def test_figures_come_without_being_asked_for(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from bise.engine.scheduler import (
     divide_step,
     num_pairs,
 )
+from bise.engine.waiting import Service
 
 
 def sequence(number: int, **changes: Any) -> Running:
@@ -191,3 +192,28 @@ def test_what_is_admitted_fits(
         assert used + len(changes.admitted) <= num_available + sum(one.num_alone for one in preempted)
     if arrivals and not running:
         assert changes.admitted, "somebody always runs"
+
+
+def test_a_tenant_that_comes_late_has_saved_nothing_up_and_one_that_comes_back_still_owes() -> None:
+    service = Service()
+    service.begin("a")
+    service.charge("a", 100)
+    service.begin("b")
+    assert service["b"] == 100
+    service.charge("b", 50)
+    service.end("b")
+    service.charge("a", 20)
+    service.begin("b")
+    assert (service["a"], service["b"]) == (120, 150)
+
+
+def test_what_idle_tenants_were_served_is_forgotten_when_it_no_longer_counts() -> None:
+    service = Service()
+    service.begin("a")
+    for number in range(100):
+        service.begin(f"tenant {number}")
+        service.charge("a", 1)
+        service.end(f"tenant {number}")
+    assert len(service) <= 2
+    service.end("a")
+    assert len(service) == 0

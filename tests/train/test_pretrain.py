@@ -50,7 +50,7 @@ def run_of(recipe: TrainRecipe) -> Path:
 def metrics(recipe: TrainRecipe) -> list[dict[str, object]]:
     """The metrics of a run but for its times."""
     lines = (run_of(recipe) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    timed = ("seconds", "tokens_per_s")
+    timed = ("seconds", "tokens_per_s", "mfu")
     return [{key: value for key, value in json.loads(line).items() if key not in timed} for line in lines]
 
 
@@ -73,6 +73,7 @@ def test_a_run_learns_and_ends_as_a_model(recipe: TrainRecipe) -> None:
         "model/model.safetensors",
         "model/spec.json",
         "model/tekken.json",
+        "speed.json",
     }
 
 

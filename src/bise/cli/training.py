@@ -43,6 +43,8 @@ def summary(facts: Mapping[str, Any]) -> str:
         f"steps      {facts['steps']:>14,}",
         f"seconds    {facts['training_seconds']:>14,.0f}",
         f"loss       {facts['loss']:>14.3f} nats per token",
+        f"of peak    {100 * facts['mfu']:>14.1f} % of {facts['peak_flops_per_s'] / 1e9:,.0f} GFLOP/s",
+        *(f"{name:<11}{facts[key]:>14}" for name, key in (("kWh", "energy_kwh"), ("cost", "cost")) if key in facts),
     ]
     for name, after in facts["held_out"].items():
         before = facts["held_out_before"][name]

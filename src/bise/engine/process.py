@@ -183,16 +183,18 @@ class EngineProcess:
             num_failures = 1 if ready_s >= supervision.stable_s else num_failures + 1
             pause_s = min(supervision.first_pause_s * 2 ** min(num_failures - 1, 30), supervision.longest_pause_s)
             log.error("%s; starting it again in %.1f s", str(ending).rstrip("."), pause_s)
-            self._end_requests(UnavailableError(f"{ending} while it was answering. It is being restarted: ask again."))
-            if isinstance(ending, _ChildEndedError):
+            if not isinstance(ending, _ChildEndedError):
+                trouble = UnavailableError(str(ending))  # whatever it is, it is no fault of a request
+                self._end_requests(trouble)
+                self._give_up(trouble)  # it was said what is wrong: waiting does not mend it
+            else:
+                self._end_requests(_interrupted(ending))
                 if num_failures >= supervision.patience:
                     self._give_up(_hopeless(ending, num_failures, supervision))
-            else:
-                self._give_up(ending)  # it said what is wrong: waiting does not mend it
             await asyncio.sleep(pause_s)
             self.num_restarts += 1
 
-    def _give_up(self, trouble: BiseError) -> None:
+    def _give_up(self, trouble: UnavailableError) -> None:
         """Refuse requests until a child is ready again."""
         self._trouble = trouble
         self._settled.set()
@@ -230,6 +232,8 @@ class EngineProcess:
     def _describe_end(self, status: int | None) -> str:
         if self._silence_s >= self._supervision.hang_s:
             return f"made no step for {self._silence_s:.0f} s and was killed"
+        if status == -signal.SIGKILL:
+            return "was ended by SIGKILL (as the system does when memory runs out)"
         if status is not None and status < 0:
             return f"was ended by {signal.Signals(-status).name}"
         return f"ended with exit code {status}"
@@ -302,6 +306,10 @@ def _before_ready(ending: BiseError) -> BiseError:
     if not isinstance(ending, _ChildEndedError):
         return ending
     return UnavailableError(f"{ending} before it was ready. What it printed says why.")
+
+
+def _interrupted(ending: BiseError) -> UnavailableError:
+    return UnavailableError(f"{ending} while it was answering. It is being restarted: ask again.")
 
 
 def _hopeless(ending: BiseError, num_failures: int, supervision: Supervision) -> UnavailableError:

@@ -230,11 +230,10 @@ def largest(values_N: Floats, count: int) -> Ids:
 
 def keep_nucleus(weights_N: Floats, top_p: float) -> None:
     """Set to 0, in place, all but the fewest weights, largest first, whose sum is at least `top_p` of all."""
-    wanted = top_p * weights_N.sum(dtype=np.float64)
     falling = -weights_N
     falling.sort()
     np.negative(falling, out=falling)
-    place = min(_reaching(falling, wanted, "left"), len(falling) - 1)  # rounding may leave the sum just short
+    place = min(_reaching(falling, top_p, "left"), len(falling) - 1)  # rounding may leave the sum just short
     least = falling[place]
     num_equal = int(np.count_nonzero(falling[: place + 1] == least))
     weights_N *= weights_N >= least
@@ -243,7 +242,7 @@ def keep_nucleus(weights_N: Floats, top_p: float) -> None:
 
 def place_at(weights_N: Floats, uniform: float) -> int:
     """The place where the running sum of the weights passes `uniform` (0 up to 1) of their total; its weight is not 0."""
-    place = _reaching(weights_N, uniform * weights_N.sum(dtype=np.float64), "right")
+    place = _reaching(weights_N, uniform, "right")
     return place if place < len(weights_N) else int(np.flatnonzero(weights_N)[-1])  # a `uniform` that rounds to 1
 
 
@@ -260,8 +259,8 @@ def token_logprob(logits_V: Floats, token_id: int, num_alternatives: int) -> Tok
     )
 
 
-def _reaching(weights_N: Floats, wanted: float, side: Literal["left", "right"]) -> int:
-    """The first place whose running sum reaches `wanted` ("left") or passes it ("right"); N when none does.
+def _reaching(weights_N: Floats, share: float, side: Literal["left", "right"]) -> int:
+    """The first place whose running sum reaches a share of the total ("left") or passes it ("right"); N when none does.
 
     Sums over runs of 256 lead to the right run: a running sum over a vocabulary costs more than all the rest.
     """
@@ -269,6 +268,7 @@ def _reaching(weights_N: Floats, wanted: float, side: Literal["left", "right"]) 
     whole = len(weights_N) // run * run
     sums = weights_N[:whole].reshape(-1, run).sum(axis=1, dtype=np.float64)
     held = np.cumsum(np.append(sums, weights_N[whole:].sum(dtype=np.float64)))
+    wanted = share * float(held[-1])
     row = int(np.searchsorted(held, wanted, side))
     if row == len(held):
         return len(weights_N)

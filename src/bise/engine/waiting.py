@@ -39,6 +39,10 @@ class Service:
         """Note what was done for a tenant."""
         self._served[tenant] += num_tokens
 
+    def __len__(self) -> int:
+        """Tenants that are remembered."""
+        return len(self._served)
+
     def __getitem__(self, tenant: str) -> float:
         """What a tenant with live sequences was served."""
         return self._served[tenant]

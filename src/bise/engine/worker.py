@@ -4,6 +4,7 @@ It ends as soon as its parent does, because then nobody is left to answer.
 """
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -73,6 +74,7 @@ class Reporter:
 
 def main() -> None:
     """Load the model that the parent names, say so, and answer until the parent goes."""
+    faulthandler.enable()  # a crash in compiled code says where on stderr
     channel = Channel(_take_stdout())
     inbox: SimpleQueue[ToEngine] = SimpleQueue()
     Thread(target=_read_messages, args=(inbox,), daemon=True).start()

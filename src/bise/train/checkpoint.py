@@ -33,6 +33,7 @@ class Progress:
     step: int = 0  # steps done
     num_targets: int = 0  # tokens learned from
     seconds: float = 0.0  # spent in steps, over all sittings
+    num_places: int = 0  # tokens computed, padding and those without loss included
 
 
 def begin_or_continue(

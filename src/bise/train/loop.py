@@ -22,7 +22,7 @@ from bise.train.interrupt import stop_requests
 from bise.train.memory import keep_freed_memory
 from bise.train.optimizer import Optimizer, schedule
 from bise.train.packing import Batch
-from bise.train.recipe import LoopRecipe, OptimizerRecipe
+from bise.train.recipe import CostRecipe, LoopRecipe, OptimizerRecipe
 from bise.train.report import Reporter
 from bise.train.step import Precision, faster_precision, optimisation_step
 
@@ -43,6 +43,9 @@ class Job:
     held_out: HeldOut
     optimizer: OptimizerRecipe
     loop: LoopRecipe
+    flops_per_token: float
+    peak_flops: float  # of this machine, a second
+    cost: CostRecipe
 
 
 @dataclass(frozen=True)
@@ -107,20 +110,34 @@ def _step(job: Job, optimizer: Optimizer, precision: Precision, progress: Progre
             "Lower optimizer.matrix_learning_rate and optimizer.embedding_learning_rate, under another name."
         )
     seconds = time.monotonic() - started
-    done = Progress(progress.step + 1, progress.num_targets + batch.num_targets, progress.seconds + seconds)
-    tokens_per_s = batch.inputs_BT.numel() / seconds
+    num_places = batch.inputs_BT.numel()
+    done = Progress(
+        progress.step + 1,
+        progress.num_targets + batch.num_targets,
+        progress.seconds + seconds,
+        progress.num_places + num_places,
+    )
+    tokens_per_s = num_places / seconds
+    mfu = tokens_per_s * job.flops_per_token / job.peak_flops
     job.run.log_metrics(
         {
             "step": done.step,
             "loss": loss,
             "tokens": done.num_targets,
             "tokens_per_s": round(tokens_per_s, 1),
+            "mfu": round(mfu, 4),
             "learning_rate_factor": round(factor, 5),
             "seconds": round(done.seconds, 2),
         }
     )
-    reporter.advance("Training", done.step, job.num_steps, f"loss {loss:.3f}, {tokens_per_s:,.0f} tokens/s")
+    note = f"loss {loss:.3f}, {tokens_per_s:,.0f} tokens/s, {100 * mfu:.0f} % of the peak{_cost_left(job, done)}"
+    reporter.advance("Training", done.step, job.num_steps, note)
     return done
+
+
+def _cost_left(job: Job, done: Progress) -> str:
+    price = job.cost.price(done.seconds / done.step * (job.num_steps - done.step))
+    return f", {price:.2f} {job.cost.currency} to go" if price else ""
 
 
 def _evaluate(job: Job, precision: Precision, step: int) -> None:

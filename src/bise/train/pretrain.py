@@ -12,7 +12,9 @@ from bise.model.files import save_model
 from bise.model.transformer import Transformer
 from bise.runs import Manifest, RunDirectory, read_manifest, run_input
 from bise.tokenizer.chat import ChatTokenizer
-from bise.train.checkpoint import remove_checkpoint
+from bise.train.budget import resolve, words
+from bise.train.checkpoint import Progress, remove_checkpoint
+from bise.train.compute import flops_per_token, measured_speed
 from bise.train.evaluation import held_out_text
 from bise.train.loader import shard_rows
 from bise.train.loop import Job, Outcome, run_job
@@ -32,8 +34,15 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
     _require_stage(recipe.corpus, "curate")
     _require_stage(recipe.tokenizer, "tokenizer")
     tokenizer = ChatTokenizer.load(recipe.tokenizer)
-    spec = ModelSpec(vocab_size=tokenizer.vocab_size, **dataclasses.asdict(recipe.shape))
     run = RunDirectory(recipe.root, "train", recipe.name)
+    speed = measured_speed(run, recipe.loop)
+    dial = recipe.budget or recipe.parameters
+    recipe = resolve(recipe, tokenizer.vocab_size, speed.peak_flops)
+    assert recipe.shape is not None
+    assert recipe.tokens is not None
+    spec = ModelSpec(vocab_size=tokenizer.vocab_size, **dataclasses.asdict(recipe.shape))
+    if dial:
+        reporter.say(f"{dial}: {words(recipe, spec)}")
     shards, held_out = prepare_shards(
         recipe.corpus, tokenizer, Split(recipe.held_out_fraction, recipe.repeats), recipe.root, reporter
     )
@@ -50,11 +59,16 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
         batch=lambda step: loader.batch(step, rows),
         held_out=held_out_text(held_out, tokenizer, row_length, recipe.held_out_rows, recipe.loop.microbatch_rows),
         optimizer=recipe.optimizer,
-        loop=recipe.loop,
+        loop=dataclasses.replace(recipe.loop, precision=speed.precision),
+        flops_per_token=flops_per_token(spec, row_length),
+        peak_flops=speed.peak_flops,
+        cost=recipe.cost,
     )
     outcome = run_job(job, reporter)
     write_outputs(job, tokenizer)
     facts = run_facts(job, outcome) | {"epochs": round(job.num_steps * rows / loader.num_rows, 3)}
+    if dial:
+        facts["dial"] = dial
     return run.finish(job.config, job.inputs, facts)
 
 
@@ -77,9 +91,27 @@ def run_facts(job: Job, outcome: Outcome) -> dict[str, object]:
         "held_out_before": outcome.before,
         "held_out": outcome.after,
         "training_seconds": round(outcome.progress.seconds, 1),
+        **work_done(job, outcome.progress),
         "precision": outcome.precision,
         "threads": torch.get_num_threads(),
     }
+
+
+def work_done(job: Job, progress: Progress) -> dict[str, object]:
+    """Operations, how well the machine was used, and what that took; what the recipe states no watts or price for is left out."""
+    operations = progress.num_places * job.flops_per_token
+    facts: dict[str, object] = {
+        "flops": operations,
+        "flops_formula": "tokens * (6 * matrix weights, 4 if frozen, + 6 * layers * window * heads * head_dim)",
+        "peak_flops_per_s": job.peak_flops,
+        "mfu": round(operations / max(progress.seconds, 1e-9) / job.peak_flops, 4),
+    }
+    if job.cost.watts:
+        facts["energy_kwh"] = round(job.cost.kwh(progress.seconds), 4)
+        facts["energy_method"] = f"{job.cost.watts:g} W, stated in the recipe, times the seconds of the steps"
+    if price := job.cost.price(progress.seconds):
+        facts["cost"] = f"{price:.2f} {job.cost.currency}"
+    return facts
 
 
 def _require_stage(directory: Path, stage: str) -> None:

@@ -68,14 +68,42 @@ class LoopRecipe:
 
 
 @dataclass(frozen=True)
+class CostRecipe:
+    """What the machine takes and what that costs, for the record; nothing is said about what is left at 0."""
+
+    watts: float = 0.0  # of the whole machine while it trains, as a meter shows it
+    price_per_kwh: float = 0.0
+    price_per_hour: float = 0.0  # of a rented machine
+    currency: str = "EUR"
+
+    def __post_init__(self) -> None:
+        """Refuse negative figures."""
+        for name in ("watts", "price_per_kwh", "price_per_hour"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must not be negative.")
+
+    def kwh(self, seconds: float) -> float:
+        """Energy of so many seconds."""
+        return self.watts * seconds / 3.6e6
+
+    def price(self, seconds: float) -> float:
+        """Cost of so many seconds, in the currency."""
+        return self.kwh(seconds) * self.price_per_kwh + self.price_per_hour * seconds / 3600
+
+
+@dataclass(frozen=True)
 class TrainRecipe:
     """Train base weights from a curated corpus."""
 
     name: str  # the run is <root>/train/<name>
     corpus: Path  # a finished curation run
     tokenizer: Path  # a finished tokenizer run
-    tokens: int  # to train on; beyond the corpus's own number it is read again in another order
-    shape: Shape
+    # The dial, one of three: time on this machine; a number of parameters; or shape and tokens. Of the first two, shape,
+    # batch and learning rates follow (`budget.py`), the optimizer's being those for a width of 256.
+    budget: str = ""  # such as "25m" or "2h"
+    parameters: int | None = None  # of the nearest shape; `tokens` may be given too
+    shape: Shape | None = None
+    tokens: int | None = None  # to train on; beyond the corpus's own number it is read again in another order
     description: str = ""  # what the model is and is not, for its card
     licence: str = ""  # of the weights, for the card
     root: Path = Path("runs")
@@ -86,12 +114,12 @@ class TrainRecipe:
     held_out_rows: int = 24  # windows of each language in every evaluation, at most
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     loop: LoopRecipe = field(default_factory=LoopRecipe)
+    cost: CostRecipe = field(default_factory=CostRecipe)
 
     def __post_init__(self) -> None:
         """Refuse what cannot run."""
-        if self.tokens < 1:
-            raise ValueError(f"tokens is {self.tokens}, but must be at least 1.")
-        if not 0 <= self.row_length <= self.shape.context_length:
+        self._check_dial()
+        if self.shape and not 0 <= self.row_length <= self.shape.context_length:
             raise ValueError(f"row_length is {self.row_length}, but must be 0..{self.shape.context_length}.")
         if any(times < 0 for times in self.repeats.values()):
             raise ValueError("repeats must not be negative. Write 0 to leave a source out.")
@@ -99,3 +127,17 @@ class TrainRecipe:
             raise ValueError(f"held_out_fraction is {self.held_out_fraction}, but must lie between 0 and 1.")
         if self.held_out_rows < 1:
             raise ValueError(f"held_out_rows is {self.held_out_rows}, but must be at least 1.")
+
+    def _check_dial(self) -> None:
+        given = [name for name in ("budget", "parameters", "shape") if getattr(self, name)]
+        if self.tokens is not None and self.tokens < 1:
+            raise ValueError(f"tokens is {self.tokens}, but must be at least 1.")
+        is_one = given in (["budget"], ["parameters"], ["shape"])
+        if not is_one or (self.budget and self.tokens) or (self.shape and not self.tokens):
+            given += ["tokens"] if self.tokens else []
+            raise ValueError(
+                f"it gives {' and '.join(given) or 'no size'}. Give one: budget (a time), parameters with or without "
+                "tokens, or shape with tokens."
+            )
+        if self.parameters is not None and self.parameters < 1:
+            raise ValueError(f"parameters is {self.parameters}, but must be at least 1.")

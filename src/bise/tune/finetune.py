@@ -11,6 +11,7 @@ from bise.model.files import load_model
 from bise.model.lora import add_adapter, merge_adapter, save_adapter
 from bise.runs import Manifest, RunDirectory, read_manifest, run_input
 from bise.tokenizer.chat import ChatTokenizer
+from bise.train.compute import flops_per_token, measured_speed
 from bise.train.evaluation import HeldOut, token_sizes
 from bise.train.loop import Job, run_job
 from bise.train.pretrain import run_facts, write_outputs
@@ -32,6 +33,7 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
     model = load_model(recipe.base / "model")
     tokenizer = ChatTokenizer.load(recipe.base / "model")
     run = RunDirectory(recipe.root, "tune", recipe.name)
+    speed = measured_speed(run, recipe.loop)
     adapter = recipe.adapter.spec(recipe.base.name) if recipe.adapter else None
     if adapter:
         torch.manual_seed(recipe.seed)
@@ -48,7 +50,10 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
         batch=lambda step: learned.batch(step, recipe.loop.batch_rows),
         held_out=_held_out(data, tokenizer, row_length, recipe),
         optimizer=recipe.optimizer,
-        loop=recipe.loop,
+        loop=dataclasses.replace(recipe.loop, precision=speed.precision),
+        flops_per_token=flops_per_token(model.spec, row_length, only_adapter=adapter is not None),
+        peak_flops=speed.peak_flops,
+        cost=recipe.cost,
     )
     outcome = run_job(job, reporter)
     if adapter:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bise.corpus.recipe import SourceFile
-from bise.train.recipe import LoopRecipe, OptimizerRecipe
+from bise.train.recipe import CostRecipe, LoopRecipe, OptimizerRecipe
 from bise.weights.adapter import TARGETS, AdapterSpec
 
 
@@ -89,6 +89,7 @@ class TuneRecipe:
         default_factory=lambda: OptimizerRecipe(0.002, 0.001, warm_up_fraction=0.05, decay_fraction=0.9)
     )
     loop: LoopRecipe = field(default_factory=LoopRecipe)
+    cost: CostRecipe = field(default_factory=CostRecipe)
 
     def __post_init__(self) -> None:
         """Refuse what cannot run."""

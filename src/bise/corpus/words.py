@@ -1,0 +1,93 @@
+"""The words of a batch of texts as hashes: made once, used by decontamination, word lists and the quality classifier.
+
+A word is a run of letters, digits and marks in lower case; an ideograph or a symbol such as an emoji is one by itself.
+Punctuation and spaces only part words, so that a passage is known again whatever was done to its commas and line ends.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bise.corpus.characters import IDEOGRAPH, WORD, kinds
+from bise.corpus.kernels.sequences import ALONE, fill_table, find_grams, hash_grams, hash_words
+from bise.corpus.kernels.text import Hashes, Longs
+from bise.corpus.texts import Data, Offsets, read_only
+
+_MIN_SLOTS = 64
+_BITS_PER_GRAM = 16
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of some texts, one text after another."""
+
+    hashes: Hashes  # [words]
+    starts: Longs  # first byte of each, in the batch's data [words]
+    stops: Longs  # byte after the last [words]
+    firsts: Longs  # each text's first word, and the number of words [texts + 1]
+
+    def counts(self) -> Longs:
+        """Words of each text."""
+        return np.diff(self.firsts)
+
+
+def split_words(data: Data, offsets: Offsets) -> Words:
+    """Hash every word of a batch of texts."""
+    capacity = (
+        int(data.size) // 2 + len(offsets) + 1
+    )  # the shortest word is one byte and parted from the next by another
+    hashes, starts, stops = np.empty(capacity, np.uint64), np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+    firsts = np.empty(len(offsets), np.int64)
+    count = hash_words(read_only(data), read_only(offsets), character_classes(), hashes, starts, stops, firsts)
+    return Words(hashes[:count], starts[:count], stops[:count], firsts)
+
+
+@cache
+def character_classes() -> NDArray[np.uint32]:
+    """For each code point: 0 if it parts words, else its lower case, with ALONE if it is a word by itself."""
+    table = np.zeros(len(kinds()), np.uint32)
+    for code in np.flatnonzero(kinds() & WORD):
+        table[code] = ord(chr(code).lower()[0])
+    table[(kinds() & IDEOGRAPH) != 0] |= np.uint32(ALONE)
+    for code in (*range(0xA1, 0x3000), *range(0x1F000, 0x1FB00)):
+        if unicodedata.category(chr(code)) == "So":
+            table[code] = code | ALONE
+    table[ord("_")] = 0
+    table.flags.writeable = False
+    return table
+
+
+def grams(words: Words, starts: Longs, lengths: Longs) -> Hashes:
+    """Hashes of the sequences of `lengths` words that begin at words `starts`."""
+    hashes = np.empty(starts.size, np.uint64)
+    hash_grams(read_only(words.hashes), read_only(starts), read_only(lengths), hashes)
+    return hashes
+
+
+@dataclass(frozen=True)
+class GramTable:
+    """Distinct hashes for quick look-up; `values` is 1 + the place in the array that the table was made of."""
+
+    keys: Hashes
+    values: NDArray[np.int32]
+    bits: Hashes  # a Bloom filter of one function
+
+    @classmethod
+    def build(cls, hashes: Hashes) -> "GramTable":
+        """Make the table of some distinct hashes."""
+        slots = max(_MIN_SLOTS, 1 << (2 * hashes.size).bit_length())
+        keys, values = np.zeros(slots, np.uint64), np.zeros(slots, np.int32)
+        bits = np.zeros(max(_MIN_SLOTS, 1 << (_BITS_PER_GRAM * hashes.size // 64).bit_length()), np.uint64)
+        fill_table(read_only(hashes), keys, values, bits)
+        return cls(read_only(keys), read_only(values), read_only(bits))
+
+    def find(self, words: Words, length: int) -> tuple[Longs, NDArray[np.int32]]:
+        """Words at which `length` words begin that the table holds, and the places of these in its array."""
+        found, places = np.empty(words.hashes.size, np.int64), np.empty(words.hashes.size, np.int32)
+        count = find_grams(
+            read_only(words.hashes), read_only(words.firsts), length, self.keys, self.values, self.bits, found, places
+        )
+        return found[:count], places[:count]

@@ -1,0 +1,70 @@
+"""How much arithmetic training takes, and how much of what the machine can do was used.
+
+A matrix product of N weights costs 2 N operations a token forward and 4 N backward; a token attends to half of its
+window on average, which costs 6 * layers * window * heads * head_dim in all. Norms, softmax and the optimiser are left
+out, as is customary (arXiv 2204.02311, appendix B, halved for causal attention).
+"""
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+
+import torch
+
+from bise.errors import InputError
+from bise.runs import RunDirectory, write_atomically
+from bise.train.recipe import LoopRecipe
+from bise.train.step import Precision, faster_precision
+from bise.weights.spec import ModelSpec
+
+_PROBE_SIZE = 1024
+_PROBE_SECONDS = 0.25
+
+
+def num_matrix_weights(spec: ModelSpec) -> int:
+    """Weights that are multiplied by every token: the blocks' matrices and the output."""
+    shapes = spec.tensor_shapes()
+    blocks = sum(rows[0] * rows[1] for name, rows in shapes.items() if name.startswith("layers.") and len(rows) == 2)
+    return blocks + spec.vocab_size * spec.hidden_size
+
+
+def flops_per_token(spec: ModelSpec, row_length: int, *, only_adapter: bool = False) -> float:
+    """Floating-point operations to learn from one token of windows of `row_length` tokens.
+
+    Frozen weights need no gradient of their own: 2 N operations backward. An adapter's own are too few to count.
+    """
+    attention = 6 * spec.num_layers * row_length * spec.num_heads * spec.head_dim
+    return (4 if only_adapter else 6) * num_matrix_weights(spec) + attention
+
+
+def peak_flops(precision: Precision) -> float:
+    """What a large matrix product reaches here, in operations a second: the best of a quarter of a second."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    left = right = torch.ones(_PROBE_SIZE, _PROBE_SIZE, dtype=dtype)
+    best, until = float("inf"), time.perf_counter() + _PROBE_SECONDS
+    while (started := time.perf_counter()) < until or best == float("inf"):
+        left @ right
+        best = min(best, time.perf_counter() - started)
+    return float(2 * _PROBE_SIZE**3 / best)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What the machine does, measured once for each run, so that a run that goes on is the same run."""
+
+    precision: Precision
+    peak_flops: float  # operations a second of a large matrix product in that precision
+
+
+def measured_speed(run: RunDirectory, loop: LoopRecipe) -> Speed:
+    """Measure the machine at a run's first start; read what was measured then at later ones."""
+    path = run.path / "speed.json"
+    torch.set_num_threads(loop.threads or os.cpu_count() or 1)
+    if not path.exists():
+        precision = faster_precision() if loop.precision == "auto" else loop.precision
+        write_atomically(path, json.dumps(asdict(Speed(precision, peak_flops(precision)))) + "\n")
+    try:
+        return Speed(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {error}. Delete {run.path} and begin again.") from None

@@ -1,0 +1,105 @@
+"""Parts that several documents share: whole paragraphs (CCNet, arXiv 1911.00359) and windows of 50 words (as in Lee et
+al., arXiv 2107.06499, who cut 50 tokens), found by hash, marked but for the first time they stand, and cut out.
+
+For a corpus: hash every batch, lay the hashes one after another in the order of the documents, mark the repeats among
+all of them, and cut each batch with its part of the marks. Only hashes, 8 bytes a word, need to be kept between. Words
+are compared without case, accents, punctuation and the values of numbers. Texts stay valid and readable: a paragraph
+goes as a whole, and of a shared window only the sentences that lie in it entirely.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bise.corpus import characters
+from bise.corpus.duplicates import word_scratch
+from bise.corpus.texts import Data, Offsets, read_only
+
+MIN_PARAGRAPH_WORDS = 10  # shorter lines, such as headings and exclamations, may be the same in many documents
+WINDOW_WORDS = 50
+_MARKED_AT_ONCE = 1 << 24  # hashes that are sorted together
+
+Hashes = NDArray[np.uint64]
+Marks = NDArray[np.bool_]
+Spans = NDArray[np.int64]  # text, first byte and byte after the last, both in the batch's data [spans, 3]
+
+
+def paragraph_hashes(data: Data, offsets: Offsets, min_words: int = MIN_PARAGRAPH_WORDS) -> tuple[Hashes, Offsets]:
+    """A hash for each line of at least `min_words` words, and where each text's begin [n + 1]."""
+    from bise.corpus.kernels.repeats import paragraph_batch
+
+    return _hashes(paragraph_batch, data, offsets, min_words)
+
+
+def window_hashes(data: Data, offsets: Offsets, width: int = WINDOW_WORDS) -> tuple[Hashes, Offsets]:
+    """A hash for every `width` words in a row, and where each text's begin [n + 1]."""
+    from bise.corpus.kernels.repeats import window_batch
+
+    return _hashes(window_batch, data, offsets, width)
+
+
+def mark_repeats(hashes: Hashes, marked_at_once: int = _MARKED_AT_ONCE) -> Marks:
+    """Which hashes stand further left already; memory is bounded by what is sorted at once, but for the marks."""
+    marks = np.zeros(len(hashes), np.bool_)
+    num_parts = 1
+    while len(hashes) > num_parts * marked_at_once:
+        num_parts *= 2
+    for part in range(num_parts):
+        indices = np.flatnonzero((hashes & np.uint64(num_parts - 1)) == part)
+        values = hashes[indices]
+        order = np.argsort(values)
+        values, indices = values[order], indices[order]
+        is_first = np.ones(len(values), np.bool_)
+        is_first[1:] = values[1:] != values[:-1]
+        starts = np.flatnonzero(is_first)
+        marks[indices] = True
+        if len(starts):
+            marks[np.minimum.reduceat(indices, starts)] = False
+    return marks
+
+
+def paragraph_spans(data: Data, offsets: Offsets, marks: Marks, min_words: int = MIN_PARAGRAPH_WORDS) -> Spans:
+    """Where the marked paragraphs stand; `marks` as `paragraph_hashes` counts them."""
+    from bise.corpus.kernels.repeats import cut_paragraphs
+
+    return _spans(cut_paragraphs, data, offsets, marks, min_words)
+
+
+def window_spans(data: Data, offsets: Offsets, marks: Marks, width: int = WINDOW_WORDS) -> Spans:
+    """Where sentences stand that lie in marked windows entirely; `marks` as `window_hashes` counts them."""
+    from bise.corpus.kernels.repeats import cut_windows
+
+    return _spans(cut_windows, data, offsets, marks, width)
+
+
+def cut(data: Data, offsets: Offsets, spans: Spans) -> tuple[Data, Offsets]:
+    """The texts without the spans, as a batch."""
+    from bise.corpus.kernels.repeats import copy_rest
+
+    rest = np.empty(len(data) - int((spans[:, 2] - spans[:, 1]).sum()), np.uint8)
+    rest_offsets = np.empty_like(offsets)
+    copy_rest(read_only(data), read_only(offsets), spans, rest, rest_offsets)
+    return rest[: rest_offsets[-1]], rest_offsets
+
+
+def _hashes(kernel: Callable[..., None], data: Data, offsets: Offsets, size: int) -> tuple[Hashes, Offsets]:
+    hashes = np.empty(len(data) // 2 + len(offsets), np.uint64)
+    starts = np.empty(len(offsets), np.int64)
+    kernel(read_only(data), read_only(offsets), *_tables(), size, word_scratch(offsets), hashes, starts)
+    return hashes[: starts[-1]].copy(), starts
+
+
+def _spans(kernel: Callable[..., int], data: Data, offsets: Offsets, marks: Marks, size: int) -> Spans:
+    # A sentence needs a marked window to be cut, and a window may cover many: at most one span a word of the text.
+    spans = np.empty((len(data) // 2 + len(offsets) if marks.any() else 0, 3), np.int64)
+    if not len(spans):
+        return spans
+    scratch = word_scratch(offsets)
+    count = kernel(read_only(data), read_only(offsets), *_tables(), size, scratch, read_only(marks), spans)
+    return spans[:count].copy()
+
+
+def _tables() -> tuple[NDArray[Any], NDArray[Any]]:
+    return characters.kinds(), characters.letters()

@@ -152,3 +152,24 @@ def test_repeats_lengthen_the_epoch(recipe: TrainRecipe) -> None:
 def test_a_loop_that_cannot_run_is_refused(changes: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         LoopRecipe(**changes)  # type: ignore[arg-type]
+
+
+def test_a_run_goes_on_from_the_weights_of_another(recipe: TrainRecipe) -> None:
+    first = train(recipe, Silent()).facts
+    further = replace(recipe, name="further", tokenizer=None, shape=None, base=run_of(recipe))
+    manifest = train(further, Silent())
+    before, after = manifest.facts["held_out_before"], first["held_out"]
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert before["en"]["loss"] == pytest.approx(after["en"]["loss"], abs=0.02)  # saved in bfloat16
+    assert manifest.inputs == (run_input(recipe.corpus), run_input(run_of(recipe)))
+    assert (run_of(further) / "model" / "tekken.json").read_bytes() == (
+        run_of(recipe) / "model" / "tekken.json"
+    ).read_bytes()
+
+
+def test_a_base_keeps_its_shape_and_tokenizer(recipe: TrainRecipe) -> None:
+    with pytest.raises(ValueError, match="either tokenizer"):
+        replace(recipe, base=recipe.root)
+    with pytest.raises(ValueError, match="with a base, give its budget"):
+        replace(recipe, base=recipe.root, tokenizer=None, shape=None, tokens=None)

@@ -43,7 +43,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tekken(train_vocabulary(text, 400), run.path / "model" / FILE_NAME)
     vocab_size = ChatTokenizer.load(run.path / "model").vocab_size
     torch.manual_seed(0)
-    save_model(run.path / "model", Transformer(ModelSpec(vocab_size, 32, 2, 2, 1, 16, 48, 64, tied_embeddings=True)))
+    save_model(run.path / "model", Transformer(ModelSpec(vocab_size, 32, 2, 2, 1, 16, 64, 64, tied_embeddings=True)))
     run.finish({}, [], {})
     return run.path
 

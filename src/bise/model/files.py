@@ -1,5 +1,7 @@
 """Model directories to and from PyTorch: `spec.json` and `model.safetensors` under canonical names."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,9 +17,14 @@ WEIGHTS_FILE = "model.safetensors"
 
 def save_model(directory: Path, model: Transformer, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write the spec and the weights, the latter in `dtype`."""
+    save_weights(directory, model.spec, {name: tensor.to(dtype) for name, tensor in model.state_dict().items()})
+
+
+def save_weights(directory: Path, spec: ModelSpec, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write the spec, and weights under canonical names as floats."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_spec(directory, model.spec)
-    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in model.state_dict().items()}
+    write_spec(directory, replace(spec, quantisation=None))
+    tensors = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
     save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
@@ -30,8 +37,8 @@ def load_model(directory: Path) -> Transformer:
     spec = read_spec(directory)
     if spec.quantisation is not None:
         raise InputError(
-            f"{directory} is quantised to {spec.quantisation.bits} bits and cannot be tuned. "
-            "Give the model it was quantised from, for example runs/train/<name>/model."
+            f"{directory} is quantised to {spec.quantisation.bits} bits, so its weights cannot be trained. Tune an "
+            "adapter beside them with an [adapter] section, or give the model it was quantised from."
         )
     tensors = _read_tensors(directory / WEIGHTS_FILE)
     _check_tensors(tensors, spec, directory / WEIGHTS_FILE)

@@ -6,6 +6,7 @@ model begins as the base.
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bise.errors import InputError
+from bise.model.frozen import FrozenMatrix
 from bise.model.transformer import Transformer
 from bise.weights.adapter import ADAPTER_FILE, AdapterSpec, check_tensors, read_config, tensor_name, write_config
 
@@ -21,7 +23,7 @@ from bise.weights.adapter import ADAPTER_FILE, AdapterSpec, check_tensors, read_
 class AdaptedLinear(nn.Module):
     """A frozen linear layer with an adapter that is trained."""
 
-    def __init__(self, base: nn.Linear, rank: int, scale: float) -> None:
+    def __init__(self, base: nn.Linear | FrozenMatrix, rank: int, scale: float) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
         self.scale = scale
@@ -36,6 +38,10 @@ class AdaptedLinear(nn.Module):
         out: Tensor = self.base(x) + self.scale * low
         return out
 
+    def merged(self) -> Tensor:
+        """The weight of one matrix that does the same."""
+        return self.base.weight + self.scale * self.lora_B @ self.lora_A
+
 
 def add_adapter(model: Transformer, spec: AdapterSpec) -> None:
     """Freeze a model and give its matrices adapters that begin without effect, in place."""
@@ -43,19 +49,22 @@ def add_adapter(model: Transformer, spec: AdapterSpec) -> None:
     for matrix in spec.matrices(model.spec.num_layers):
         parent, name = _place(model, matrix)
         base = getattr(parent, name)
-        assert isinstance(base, nn.Linear), f"{matrix} has an adapter already"
+        assert isinstance(base, nn.Linear | FrozenMatrix), f"{matrix} has an adapter already"
         setattr(parent, name, AdaptedLinear(base, spec.rank, spec.scale))
 
 
 @torch.no_grad()
-def merge_adapter(model: Transformer, spec: AdapterSpec) -> None:
-    """Add every adapter to its matrix and take it away, in place: the same function in the base's shape."""
-    for matrix in spec.matrices(model.spec.num_layers):
-        parent, name = _place(model, matrix)
-        adapted = getattr(parent, name)
-        adapted.base.weight += spec.scale * adapted.lora_B @ adapted.lora_A
-        setattr(parent, name, adapted.base)
-    model.requires_grad_(True)
+def merged_weights(model: Transformer) -> dict[str, Tensor]:
+    """The weights of the same function without an adapter, by canonical name, in bfloat16.
+
+    A quantised base becomes float: its integers have no room for what the adapter adds.
+    """
+    weights = {}
+    for name in model.spec.tensor_shapes():
+        module: Any = model.get_submodule(name.removesuffix(".weight"))
+        weight: Tensor = module.merged() if isinstance(module, AdaptedLinear) else module.weight
+        weights[name] = weight.to(torch.bfloat16)
+    return weights
 
 
 def save_adapter(directory: Path, model: Transformer, spec: AdapterSpec) -> None:

@@ -41,8 +41,10 @@ _LADDER = (
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def resolve(recipe: TrainRecipe, vocab_size: int, peak_flops: float) -> TrainRecipe:
+def resolve(recipe: TrainRecipe, vocab_size: int, peak_flops: float, base: Shape | None = None) -> TrainRecipe:
     """Replace the dial by what follows from it on a machine of that speed; a recipe with a shape stays as it is.
+
+    A base has its shape already, and is trained on at the recipe's own learning rates.
 
     The result names a shape, tokens, batch and learning rates as a recipe without a dial would.
 
@@ -53,8 +55,10 @@ def resolve(recipe: TrainRecipe, vocab_size: int, peak_flops: float) -> TrainRec
         return recipe
     if recipe.budget:
         operations = budget_seconds(recipe.budget) * peak_flops * UTILISATION
-        shape = _shape_for(operations, vocab_size, recipe.budget)
+        shape = base or _shape_for(operations, vocab_size, recipe.budget)
         tokens = int(operations / flops_per_token(_spec(shape, vocab_size), shape.context_length))
+    elif base:
+        shape, tokens = base, recipe.tokens or 0
     else:
         assert recipe.parameters is not None
         shape = _nearest_shape(recipe.parameters, vocab_size)
@@ -62,7 +66,7 @@ def resolve(recipe: TrainRecipe, vocab_size: int, peak_flops: float) -> TrainRec
     row_length = recipe.row_length or shape.context_length
     batch_rows = max(1, 2 ** round(math.log2(max(_LEAST_BATCH, tokens / STEPS) / row_length)))
     microbatch_rows = math.gcd(batch_rows, recipe.loop.microbatch_rows)
-    rate = math.sqrt(_WIDTH_OF_RATES / shape.hidden_size)
+    rate = 1.0 if base else math.sqrt(_WIDTH_OF_RATES / shape.hidden_size)
     optimizer = replace(
         recipe.optimizer,
         matrix_learning_rate=round(recipe.optimizer.matrix_learning_rate * rate, 6),

@@ -8,36 +8,37 @@ from pathlib import Path
 import torch
 
 from bise.errors import InputError
-from bise.model.files import save_model
+from bise.model.files import load_model, save_model
 from bise.model.transformer import Transformer
-from bise.runs import Manifest, RunDirectory, read_manifest, run_input
+from bise.runs import Input, Manifest, RunDirectory, read_manifest, run_input
 from bise.tokenizer.chat import ChatTokenizer
+from bise.train.base import find_base
 from bise.train.budget import resolve, words
 from bise.train.checkpoint import Progress, remove_checkpoint
 from bise.train.compute import flops_per_token, measured_speed
 from bise.train.evaluation import held_out_text
 from bise.train.loader import shard_rows
 from bise.train.loop import Job, Outcome, run_job
-from bise.train.recipe import TrainRecipe
+from bise.train.recipe import Shape, TrainRecipe
 from bise.train.report import Reporter
 from bise.train.shards import Split, prepare_shards
-from bise.weights.spec import ModelSpec
+from bise.weights.spec import ModelSpec, read_spec
 
 
 def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
-    """Train base weights, or continue where the same recipe was stopped.
+    """Train base weights from nothing or from a base's, or go on where the same recipe was stopped.
 
     Raises:
         InputError: the run is finished already, was begun with another recipe, or its inputs cannot be used.
         NotFoundError: the corpus or the tokenizer is not a finished run.
     """
     _require_stage(recipe.corpus, "curate")
-    _require_stage(recipe.tokenizer, "tokenizer")
-    tokenizer = ChatTokenizer.load(recipe.tokenizer)
+    start = _start(recipe)
+    tokenizer = ChatTokenizer.load(start.tokenizer)
     run = RunDirectory(recipe.root, "train", recipe.name)
     speed = measured_speed(run, recipe.loop)
     dial = recipe.budget or recipe.parameters
-    recipe = resolve(recipe, tokenizer.vocab_size, speed.peak_flops)
+    recipe = resolve(recipe, tokenizer.vocab_size, speed.peak_flops, start.shape)
     assert recipe.shape is not None
     assert recipe.tokens is not None
     spec = ModelSpec(vocab_size=tokenizer.vocab_size, **dataclasses.asdict(recipe.shape))
@@ -53,8 +54,8 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
     job = Job(
         run=run,
         config=dataclasses.asdict(recipe),
-        inputs=(run_input(recipe.corpus), run_input(recipe.tokenizer)),
-        model=Transformer(spec),
+        inputs=(run_input(recipe.corpus), start.origin),
+        model=load_model(start.weights) if start.weights else Transformer(spec),
         num_steps=math.ceil(recipe.tokens / (rows * row_length)),
         batch=lambda step: loader.batch(step, rows),
         held_out=held_out_text(held_out, tokenizer, row_length, recipe.held_out_rows, recipe.loop.microbatch_rows),
@@ -65,18 +66,38 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
         cost=recipe.cost,
     )
     outcome = run_job(job, reporter)
-    write_outputs(job, tokenizer)
+    save_model(run.path / "model", job.model)
+    complete_outputs(job, tokenizer)
     facts = run_facts(job, outcome) | {"epochs": round(job.num_steps * rows / loader.num_rows, 3)}
     if dial:
         facts["dial"] = dial
     return run.finish(job.config, job.inputs, facts)
 
 
-def write_outputs(job: Job, tokenizer: ChatTokenizer) -> None:
-    """Put the model with its tokenizer into the run directory and drop what only an unfinished run needs."""
-    directory = job.run.path / "model"
-    save_model(directory, job.model)
-    shutil.copyfile(tokenizer.path, directory / tokenizer.path.name)
+@dataclasses.dataclass(frozen=True)
+class _Start:
+    """What a run begins with: a tokenizer alone, or a model with its own."""
+
+    origin: Input
+    tokenizer: Path  # the directory that holds it
+    weights: Path | None = None
+    shape: Shape | None = None
+
+
+def _start(recipe: TrainRecipe) -> _Start:
+    if recipe.base is None:
+        assert recipe.tokenizer is not None
+        _require_stage(recipe.tokenizer, "tokenizer")
+        return _Start(run_input(recipe.tokenizer), recipe.tokenizer)
+    directory, origin = find_base(recipe.base)
+    spec = dataclasses.asdict(read_spec(directory))
+    shape = Shape(**{field.name: spec[field.name] for field in dataclasses.fields(Shape)})
+    return _Start(origin, directory, directory, shape)
+
+
+def complete_outputs(job: Job, tokenizer: ChatTokenizer) -> None:
+    """Put the tokenizer beside the weights and drop what only an unfinished run needs."""
+    shutil.copyfile(tokenizer.path, job.run.path / "model" / tokenizer.path.name)
     remove_checkpoint(job.run)
 
 

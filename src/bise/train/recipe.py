@@ -97,7 +97,8 @@ class TrainRecipe:
 
     name: str  # the run is <root>/train/<name>
     corpus: Path  # a finished curation run
-    tokenizer: Path  # a finished tokenizer run
+    tokenizer: Path | None = None  # a finished tokenizer run; none with a base, which keeps its own
+    base: Path | None = None  # train on from it: a training or tuning run, or the name of a model in the store
     # The dial, one of three: time on this machine; a number of parameters; or shape and tokens. Of the first two, shape,
     # batch and learning rates follow (`budget.py`), the optimizer's being those for a width of 256.
     budget: str = ""  # such as "25m" or "2h"
@@ -129,7 +130,13 @@ class TrainRecipe:
             raise ValueError(f"held_out_rows is {self.held_out_rows}, but must be at least 1.")
 
     def _check_dial(self) -> None:
+        if (self.base is None) == (self.tokenizer is None):
+            raise ValueError("it must give either tokenizer, to begin from nothing, or base, to train on from a model.")
         given = [name for name in ("budget", "parameters", "shape") if getattr(self, name)]
+        if self.base and (given == ["budget"]) == bool(self.tokens):
+            raise ValueError("with a base, give its budget (a time) or tokens; its shape stays.")
+        if self.base:
+            return
         if self.tokens is not None and self.tokens < 1:
             raise ValueError(f"tokens is {self.tokens}, but must be at least 1.")
         is_one = given in (["budget"], ["parameters"], ["shape"])

@@ -2,22 +2,23 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import torch
 
-from bise.errors import InputError
-from bise.model.files import load_model
-from bise.model.lora import add_adapter, merge_adapter, save_adapter
-from bise.runs import Manifest, RunDirectory, read_manifest, run_input
+from bise.model.files import load_model, save_model, save_weights
+from bise.model.frozen import load_frozen
+from bise.model.lora import add_adapter, merged_weights, save_adapter
+from bise.runs import Manifest, RunDirectory
 from bise.tokenizer.chat import ChatTokenizer
+from bise.train.base import find_base
 from bise.train.compute import flops_per_token, measured_speed
 from bise.train.evaluation import HeldOut, token_sizes
 from bise.train.loop import Job, run_job
-from bise.train.pretrain import run_facts, write_outputs
+from bise.train.pretrain import complete_outputs, run_facts
 from bise.train.report import Reporter
 from bise.tune.data import TuneData, prepare, rows
 from bise.tune.recipe import TuneRecipe
+from bise.weights.spec import read_spec
 
 
 def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
@@ -29,9 +30,10 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
         InputError: the run is finished already, was begun with another recipe, or a conversation breaks the rules.
         NotFoundError: the base is not a finished run, or a file of conversations is not there.
     """
-    _require_model(recipe.base)
-    model = load_model(recipe.base / "model")
-    tokenizer = ChatTokenizer.load(recipe.base / "model")
+    directory, origin = find_base(recipe.base)
+    is_frozen = recipe.adapter is not None and read_spec(directory).quantisation is not None
+    model = load_frozen(directory) if is_frozen else load_model(directory)
+    tokenizer = ChatTokenizer.load(directory)
     run = RunDirectory(recipe.root, "tune", recipe.name)
     speed = measured_speed(run, recipe.loop)
     adapter = recipe.adapter.spec(recipe.base.name) if recipe.adapter else None
@@ -44,7 +46,7 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
     job = Job(
         run=run,
         config=dataclasses.asdict(recipe),
-        inputs=(run_input(recipe.base), *data.inputs),
+        inputs=(origin, *data.inputs),
         model=model,
         num_steps=max(1, math.ceil(recipe.epochs * learned.num_rows / recipe.loop.batch_rows)),
         batch=lambda step: learned.batch(step, recipe.loop.batch_rows),
@@ -58,8 +60,10 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
     outcome = run_job(job, reporter)
     if adapter:
         save_adapter(run.path / "adapter", model, adapter)
-        merge_adapter(model, adapter)
-    write_outputs(job, tokenizer)
+        save_weights(run.path / "model", model.spec, merged_weights(model))
+    else:
+        save_model(run.path / "model", model)
+    complete_outputs(job, tokenizer)
     return run.finish(job.config, job.inputs, run_facts(job, outcome) | {"sources": data.facts})
 
 
@@ -69,9 +73,3 @@ def _held_out(data: TuneData, tokenizer: ChatTokenizer, row_length: int, recipe:
         packed = rows(samples, row_length, seed=0)
         batches[lang] = packed.batch(0, min(recipe.held_out_rows, packed.num_rows))
     return HeldOut(batches, token_sizes(tokenizer), recipe.loop.microbatch_rows)
-
-
-def _require_model(base: Path) -> None:
-    stage = read_manifest(base).stage
-    if stage not in ("train", "tune"):
-        raise InputError(f"{base} holds a {stage} run, but base must be a training or tuning run.")

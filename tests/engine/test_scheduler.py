@@ -28,7 +28,9 @@ def sequence(number: int, **changes: Any) -> Running:
             "num_left": 1,
             "num_wanted": 0,
             "num_alone": 1,
+            "tenant": "",
             "is_batch": False,
+            "is_promoted": False,
             **changes,
         }
     )
@@ -54,6 +56,8 @@ runnings = st.lists(
         num_wanted=st.integers(0, 1),
         num_alone=st.integers(0, 9),
         is_batch=st.booleans(),
+        tenant=st.sampled_from("ab"),
+        is_promoted=st.booleans(),
     ),
     max_size=12,
     unique_by=lambda running: running.number,
@@ -146,7 +150,7 @@ def test_turns_go_to_interactive_requests_of_who_was_served_least() -> None:
 
 def test_whose_turn_it_is_waits_until_it_fits_and_none_passes() -> None:
     lanes = (lane(1, num_blocks=20), lane(2, tenant="b", num_served=1))
-    running = (sequence(0),)
+    running = (sequence(0, tenant="c"),)
     assert choose_running(View(running, lanes, 10, 9)).admitted == ()
     assert choose_running(View(running, lanes, 22, 9)).admitted == (1,)
     assert choose_running(View(running, lanes, 27, 9)).admitted == (1, 2)
@@ -160,6 +164,16 @@ def test_an_interactive_request_takes_the_place_of_the_youngest_batch_ones_if_th
     assert choose_running(View((sequence(0), *running), (lane(9, num_blocks=40),), 2, 9)) == ((), ())
     assert choose_running(View(running, (lane(9, is_batch=True),), 99, 3)) == ((), ())
     assert choose_running(View(running, (lane(9, is_batch=True, is_promoted=True),), 99, 3)) == ((3,), (9,))
+
+
+def test_a_tenant_with_many_running_gives_way_to_one_with_few_but_not_in_return() -> None:
+    running = tuple(sequence(n, tenant="many", num_alone=3) for n in (1, 2, 3))
+    assert choose_running(View(running, (lane(8, 9, tenant="few"),), 99, 3)) == ((3,), (8,))
+    mixed = (*running[:2], sequence(8, tenant="few"))
+    assert choose_running(View(mixed, (lane(9, tenant="few"), lane(3, tenant="many")), 99, 3)) == ((), ())
+    assert choose_running(View(running, (lane(8, is_batch=True, tenant="few"),), 99, 3)) == ((), ())
+    protected = tuple(one._replace(is_promoted=True) for one in running)
+    assert choose_running(View(protected, (lane(8, tenant="few"),), 99, 3)) == ((), ())
 
 
 @given(
@@ -185,6 +199,8 @@ def test_what_is_admitted_fits(
     changes = choose_running(view)
     assert choose_running(view) == changes
     preempted = [one for one in running if one.number in changes.preempted]
+    if sum(one.num_wanted for one in running) <= num_available:
+        assert not any(one.is_promoted for one in preempted), "but for others' growth a promoted one is safe"
     kept = [one for one in running if one.number not in changes.preempted]
     assert len(kept) + len(changes.admitted) <= view.max_sequences
     used = sum(num_blocks[number] for number in changes.admitted) + sum(one.num_wanted for one in kept)

@@ -241,6 +241,19 @@ def test_a_tenant_that_floods_does_not_keep_another_waiting() -> None:
     assert sum(first[client.request.request_id] < first["99"] for client in flood) <= 3
 
 
+def test_a_tenant_whose_answers_fill_all_places_gives_some_up() -> None:
+    engine = Engine(PretendedModel(), EngineConfig(max_sequences=4))
+    clients = [answer(n, tenant="many") for n in range(8)] + [answer(9, tenant="one")]
+    for client in clients[:8]:
+        client.request = replace(client.request, params=replace(client.request.params, max_tokens=90))
+    clients[8].arrives = 10
+    simulate(engine, clients)
+    assert engine.stats().num_preemptions == 1
+    for client in clients:
+        tokens = [token for output in client.outputs[0] for token in output.token_ids]
+        assert tokens == expected(client.request, 0, engine.max_length)[0]
+
+
 def test_tenants_are_compared_by_tokens_not_by_requests() -> None:
     clients = [answer(n, tenant="long" if n % 2 else "short") for n in range(60)]
     for client in clients[1::2]:

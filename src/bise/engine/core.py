@@ -175,12 +175,15 @@ class Engine:
             self._waiting.overtake([sequence for sequence in admitted if self._admit(sequence)])
 
     def _view(self) -> View:
-        num_batch = sum(sequence.is_batch for sequence in self._running)
-        num_places = self.config.max_sequences - len(self._running) + num_batch
-        may_preempt = self.blocks.num_available < len(self._running) or (num_batch > 0 and bool(self._waiting))
+        num_running = len(self._running)
+        num_places = self.config.max_sequences - sum(not sequence.is_batch for sequence in self._running)
+        lanes = self._waiting.view(num_places + 1, self._service, self._num_to_take)
+        most_wanted = max((waiting.num_blocks for lane in lanes for waiting in lane.waiting), default=0)
+        # Only then does it matter what preempting a sequence would free, which takes as long as it has blocks.
+        is_tight = self.blocks.num_available < num_running + most_wanted + RESERVE * (num_running + 1)
         return View(
-            running=tuple(self._view_running(sequence, counts_alone=may_preempt) for sequence in self._running),
-            lanes=self._waiting.view(num_places, self._service, self._num_to_take) if num_places else (),
+            running=tuple(self._view_running(sequence, counts_alone=is_tight) for sequence in self._running),
+            lanes=lanes,
             num_available=self.blocks.num_available,
             max_sequences=self.config.max_sequences,
         )
@@ -192,7 +195,9 @@ class Engine:
             num_left=sequence.num_left,
             num_wanted=blocks_for(len(sequence.token_ids)) - len(sequence.blocks),
             num_alone=self.blocks.num_held_alone(sequence.blocks) if counts_alone else 0,
+            tenant=sequence.request.tenant,
             is_batch=sequence.is_batch,
+            is_promoted=sequence.is_promoted,
         )
 
     def _num_to_take(self, sequence: SequenceState, is_first: bool) -> int:

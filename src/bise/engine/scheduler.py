@@ -11,6 +11,8 @@ or both are the same and it came first. The rules:
 - Each tenant has two lanes of waiting sequences, interactive and batch. Interactive ones go first, among them those of
   the tenant that was served least (arXiv 2401.00588). Who has been overtaken or preempted too often is promoted: it
   counts as interactive and goes before all others. The one whose turn it is waits until it fits; none passes it then.
+  Running batch sequences give way to an interactive one, and those of a tenant with many to one of a tenant with few,
+  but never one that was promoted.
 
 Every request ends. The most senior running sequence is never preempted, gets tokens in every step, and fits into the
 cache alone, so it ends; then there is a next. So running sequences end while none is admitted, and the one whose turn it
@@ -19,6 +21,7 @@ the most senior of all; when it has ended, another is the earliest.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,7 +40,9 @@ class Running(NamedTuple):
     num_left: int  # tokens to compute before the next can be drawn: the rest of the prompt, then always 1
     num_wanted: int  # blocks that it lacks for the next token, 0 or 1
     num_alone: int  # blocks that nobody else holds
+    tenant: str
     is_batch: bool  # and not promoted
+    is_promoted: bool
 
 
 class Waiting(NamedTuple):
@@ -113,16 +118,21 @@ def choose_running(view: View) -> Changes:
     """Decide who is preempted so that all others can grow, and who is admitted."""
     kept = sorted(view.running, key=lambda running: (running.is_batch, running.number))
     preempted, num_available = _make_room(kept, view.num_available)
+    num_running = Counter(running.tenant for running in kept)
     admitted: list[int] = []
-    for candidate, is_batch in _by_turn(view.lanes):
+    for candidate, lane in _by_turn(view.lanes):
         victims: list[Running] = []
-        while not _fits(candidate, len(kept) + len(admitted), num_available, view.max_sequences):
-            if is_batch or not kept or not kept[-1].is_batch:
+        while not _fits(candidate, num_running.total(), num_available, view.max_sequences):
+            victim = _who_gives_way(kept, num_running, lane.tenant, lane.is_batch and not candidate.is_promoted)
+            if victim is None:
                 return Changes(tuple(preempted), tuple(admitted))
-            victims.append(kept.pop())
-            num_available += victims[-1].num_alone + victims[-1].num_wanted
+            kept.remove(victim)
+            num_running[victim.tenant] -= 1
+            num_available += victim.num_alone + victim.num_wanted
+            victims.append(victim)
         preempted += [victim.number for victim in victims]
         admitted.append(candidate.number)
+        num_running[lane.tenant] += 1
         num_available -= candidate.num_blocks
     return Changes(tuple(preempted), tuple(admitted))
 
@@ -171,8 +181,21 @@ def _make_room(kept: list[Running], num_available: int) -> tuple[list[int], int]
     return preempted, num_available - num_wanted
 
 
-def _by_turn(lanes: Sequence[Lane]) -> Iterator[tuple[Waiting, bool]]:
-    """Who is to be admitted next, if those before have been, and whether it counts as batch."""
+def _who_gives_way(kept: list[Running], num_running: Counter[str], tenant: str, is_batch: bool) -> Running | None:
+    """The most junior running sequence that is preempted for one of `tenant`, if there is any.
+
+    Batch gives way to interactive, and of equals a tenant with more running sequences gives way as long as it still has
+    as many as the other after that: so none is preempted in return.
+    """
+    for running in reversed(kept):
+        has_more = num_running[running.tenant] - num_running[tenant] >= 2
+        if not running.is_promoted and (running.is_batch > is_batch or (has_more and running.is_batch == is_batch)):
+            return running
+    return None
+
+
+def _by_turn(lanes: Sequence[Lane]) -> Iterator[tuple[Waiting, Lane]]:
+    """Who is to be admitted next, if those before have been."""
     num_served = {lane.tenant: lane.num_served for lane in lanes}
     places = [0] * len(lanes)
 
@@ -183,7 +206,7 @@ def _by_turn(lanes: Sequence[Lane]) -> Iterator[tuple[Waiting, bool]]:
     while heads := [index for index, lane in enumerate(lanes) if places[index] < len(lane.waiting)]:
         index = min(heads, key=turn)
         lane, head = lanes[index], lanes[index].waiting[places[index]]
-        yield head, lane.is_batch and not head.is_promoted
+        yield head, lane
         num_served[lane.tenant] += head.num_tokens
         places[index] += 1
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from bise.engine.kernels.cells import PRECISIONS, Cells, KVPrecision, cell_bytes, read_cells, write_cells
 from bise.engine.kernels.reference import NUMPY_KERNELS
 from bise.engine.kernels.table import BLOCK, TILE, Floats, Kernels, choose_kernels, pack_tiles
 
@@ -88,50 +89,87 @@ def test_a_range_of_tiles_leaves_the_others_alone(compiled: Kernels) -> None:
             assert np.isnan(out[:, last * TILE :]).all()
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("window", [0, 1, 20])
 @pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [(1, 1, 2), (4, 2, 16), (6, 2, 10), (8, 1, 48)])
-@pytest.mark.parametrize("positions", [[0], [0, 1, 2], [15, 16, 17], [70, 3, 31, 32]])
+@pytest.mark.parametrize("positions", [[0], [0, 1, 2], [15, 16, 17], [200, 3, 31, 32]])
 def test_rotation_and_attention(
-    compiled: Kernels, heads: int, kv_heads: int, head_dim: int, positions: list[int]
+    compiled: Kernels,
+    precision: KVPrecision,
+    window: int,
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    positions: list[int],
 ) -> None:
-    tokens = len(positions)
+    tokens, number = len(positions), PRECISIONS.index(precision)
     random = np.random.default_rng(0)
-    blocks = random.permutation(tokens * 5).astype(np.int32).reshape(tokens, 5)  # each token is a sequence
+    blocks = random.permutation(tokens * 13).astype(np.int32).reshape(tokens, 13)  # each token is a sequence
     position = np.array(positions, np.int32)
     sequence = np.arange(tokens, dtype=np.int32)
     slots = (blocks[sequence, position // BLOCK] * BLOCK + position % BLOCK).astype(np.int32)
-    angles = normal(80, head_dim // 2)
+    angles = normal(208, head_dim // 2)
     width = (heads + 2 * kv_heads) * head_dim + 3  # the products before are padded
+    filled = filled_cells(precision, tokens * 13, kv_heads, head_dim)
 
     def call(kernels: Kernels) -> tuple[Floats, ...]:
-        qkv = normal(tokens, width)
-        keys, values = normal(tokens * 5, kv_heads, BLOCK, head_dim), normal(tokens * 5, kv_heads, BLOCK, head_dim)
+        qkv, cells = normal(tokens, width), filled.copy()
         out = np.empty((tokens, heads * head_dim), np.float32)
-        kernels.rotate_and_store(qkv, position, slots, np.cos(angles), np.sin(angles), heads, keys, values)
-        kernels.attention(qkv, position, sequence, blocks, keys, values, out)
-        return qkv[:, : heads * head_dim], keys, values, out
+        kernels.rotate_and_store(qkv, position, slots, np.cos(angles), np.sin(angles), heads, cells, number)
+        kernels.attention(qkv, position, sequence, blocks, cells, number, heads, window, out)
+        return qkv[:, : heads * head_dim], *read_cells(cells, precision, np.sort(blocks.ravel()), head_dim), out
 
-    both(compiled, call)
+    for ours, reference in zip(call(compiled), call(NUMPY_KERNELS), strict=True):
+        np.testing.assert_allclose(ours, reference, atol=1e-5 if precision == "fp32" else 0.05)  # a rounding may tip
 
 
-def test_attention_does_not_look_ahead_or_at_others(compiled: Kernels) -> None:
-    keys, values = normal(4, 1, BLOCK, 8), normal(4, 1, BLOCK, 8)
+def filled_cells(precision: KVPrecision, num_blocks: int, kv_heads: int, head_dim: int) -> Cells:
+    cells = np.zeros((num_blocks, kv_heads, cell_bytes(head_dim, precision)), np.uint8)
+    slots = np.arange(num_blocks * BLOCK, dtype=np.int32)
+    keys, values = normal(len(slots), kv_heads, head_dim), normal(len(slots), kv_heads, head_dim)
+    write_cells(cells, precision, slots, keys, values[::-1])
+    return cells
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_cell_holds_what_was_put_into_it(precision: KVPrecision) -> None:
+    keys = normal(5, 3, 40) * np.float32([[[3]], [[1]], [[1e-3]], [[0]], [[1e-9]]])
+    slots = np.array([3, 17, 40, 16, 47], np.int32)
+    cells = np.zeros((3, 3, cell_bytes(40, precision)), np.uint8)
+    write_cells(cells, precision, slots, keys, -keys)
+    stored_keys, stored_values = read_cells(cells, precision, np.arange(3), 40)
+    error = {"fp32": 0, "fp16": 2**-11, "int8": 0.5 / 127 * 1.01}[precision]
+    largest = np.abs(keys).max(axis=2, keepdims=True)
+    assert (np.abs(stored_keys[:, slots].transpose(1, 0, 2) - keys) <= error * largest + 1e-7).all()
+    np.testing.assert_array_equal(stored_values, -stored_keys)
+    others = np.setdiff1d(np.arange(48), slots)
+    assert not stored_keys[:, others].any()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_attention_does_not_look_ahead_or_at_others(compiled: Kernels, precision: KVPrecision) -> None:
+    number = PRECISIONS.index(precision)
+    cells = filled_cells(precision, 4, 1, 8)
     qkv, position, sequence = normal(1, 24), np.array([18], np.int32), np.array([0], np.int32)
     blocks = np.array([[2, 0]], np.int32)
     before, after = np.empty((1, 8), np.float32), np.empty((1, 8), np.float32)
-    compiled.attention(qkv, position, sequence, blocks, keys, values, before)
-    for cache in (keys, values):
-        cache[[1, 3]] = np.nan  # other sequences
-        cache[0, :, 3:] = np.nan  # later places of this one
-    compiled.attention(qkv, position, sequence, blocks, keys, values, after)
+    compiled.attention(qkv, position, sequence, blocks, cells, number, 1, 0, before)
+    unseen = np.array([*range(16, 32), *range(48, 64), *range(3, 16)], np.int32)  # other sequences, later places
+    nothing = np.full((len(unseen), 1, 8), np.nan, np.float32)
+    with np.errstate(invalid="ignore"):
+        write_cells(cells, precision, unseen, nothing, nothing)
+    compiled.attention(qkv, position, sequence, blocks, cells, number, 1, 0, after)
     np.testing.assert_array_equal(before, after)
 
 
 def test_attention_survives_large_scores(compiled: Kernels) -> None:
     qkv = np.full((1, 24), 1e4, np.float32)
-    keys, values = np.full((1, 1, BLOCK, 8), 1e4, np.float32), np.ones((1, 1, BLOCK, 8), np.float32)
+    cells = np.zeros((1, 1, cell_bytes(8, "fp16")), np.uint8)
+    large, one = np.full((16, 1, 8), 1e4, np.float32), np.ones((16, 1, 8), np.float32)
+    write_cells(cells, "fp16", np.arange(16, dtype=np.int32), large, one)
     out = np.empty((1, 8), np.float32)
     zero = np.zeros(1, np.int32)
-    compiled.attention(qkv, np.array([9], np.int32), zero, np.zeros((1, 1), np.int32), keys, values, out)
+    compiled.attention(qkv, np.array([9], np.int32), zero, np.zeros((1, 1), np.int32), cells, 1, 1, 0, out)
     np.testing.assert_allclose(out, 1, rtol=1e-6)
 
 

@@ -15,7 +15,7 @@ from bise.engine.warm import warm, warmth
 before = warmth().is_warm
 seen = []
 warm(lambda *progress: seen.append(progress))
-print(before, warmth().is_warm, seen[0][1:], len(seen))
+print(before, warmth().is_warm, [done for _, done, _ in seen] == list(range(seen[0][2])))
 """
 
 
@@ -28,8 +28,8 @@ def test_the_second_start_compiles_nothing(tmp_path: Path) -> None:
 
     first, compiled = start()
     second, after = start()
-    assert (first, second) == ("False True (0, 6) 6", "True True (0, 6) 6")
-    assert len(compiled) == 6
+    assert (first, second) == ("False True True", "True True True")
+    assert compiled
     assert after == compiled
 
 

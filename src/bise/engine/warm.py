@@ -29,10 +29,9 @@ def warmth() -> Warmth:
     problem = compiler_problem()
     if problem is not None:
         return Warmth("numpy", problem, is_warm=True, cache=None)
-    from bise.engine.kernels.cache import cache_directory, is_writable
-    from bise.engine.kernels.compiled import KERNEL_NAMES
+    from bise.engine.kernels.cache import cache_directory, is_complete, is_writable
 
     directory = cache_directory()
     if not is_writable(directory):
         return Warmth("numba", None, is_warm=False, cache=None)
-    return Warmth("numba", None, len(list(directory.rglob("*.nbi"))) >= len(KERNEL_NAMES), directory)
+    return Warmth("numba", None, is_complete(), directory)

@@ -56,6 +56,7 @@ class ModelSpec:
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-5
     tied_embeddings: bool = False
+    sliding_window: int | None = None  # tokens that a token attends to, itself included; None: all before it
     quantisation: Quantisation | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +66,8 @@ class ModelSpec:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1.")
         if self.context_length < 1:
             raise ValueError(f"context_length is {self.context_length}, but must be at least 1.")
+        if self.sliding_window is not None and self.sliding_window < 1:
+            raise ValueError(f"sliding_window is {self.sliding_window}, but must be at least 1, or be left out.")
         if self.num_heads % self.num_kv_heads:
             raise ValueError(f"num_heads ({self.num_heads}) must be a multiple of num_kv_heads ({self.num_kv_heads}).")
         if self.head_dim % 2:

@@ -21,6 +21,7 @@ import numba
 from bise.config import cache_home
 
 UNUSED_S = 30 * 24 * 3600
+_COMPLETE = "complete"
 # Not "nnan": a NaN must stay one, to be found.
 _FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 
@@ -82,3 +83,14 @@ def is_writable(directory: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def mark_complete() -> None:
+    """Note that every kernel of these sources has been compiled."""
+    if is_writable(cache_directory()):
+        (cache_directory() / _COMPLETE).touch()
+
+
+def is_complete() -> bool:
+    """Whether a start would find every kernel compiled."""
+    return (cache_directory() / _COMPLETE).is_file()

@@ -2,15 +2,25 @@
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.engine.kernels.cache import compile_kernel
+from bise.engine.kernels.attention import MAX_ROWS, call_attend, load_attend, scratch_floats
+from bise.engine.kernels.cache import compile_kernel, mark_complete
+from bise.engine.kernels.cells import PRECISIONS, Cells
+from bise.engine.kernels.control import load_announce
+from bise.engine.kernels.instructions import InstructionSet, available, choose_instruction_set
+from bise.engine.kernels.packing import load_packing
+from bise.engine.kernels.prepare import load_prepare
 from bise.engine.kernels.simd import make_dot
+from bise.engine.kernels.step import load_step
+from bise.engine.kernels.store import store_row
 from bise.engine.kernels.table import BLOCK, Floats, Ints, Kernels, Progress
+from bise.engine.kernels.tiles import load_product
+from bise.engine.kernels.vectors import address
 
 float_4x1, float_1x2, float_1x1 = (make_dot(*shape, integers=False) for shape in ((4, 1), (1, 2), (1, 1)))
 int8_4x1, int8_1x2, int8_1x1 = (make_dot(*shape, integers=True) for shape in ((4, 1), (1, 2), (1, 1)))
@@ -63,13 +73,15 @@ def rotate_and_store(
     cosines: Floats,
     sines: Floats,
     num_heads: int,
-    keys: Floats,
-    values: Floats,
+    cells: Cells,
+    precision: int,
 ) -> None:
     """RoPE in place, then keys and values to their slots."""
-    num_kv_heads, head_dim = keys.shape[1], keys.shape[3]
-    half = head_dim // 2
-    rotated = num_heads + num_kv_heads
+    num_kv_heads, half = cells.shape[1], cosines.shape[1]
+    rotated, head_dim = num_heads + num_kv_heads, 2 * half
+    padded = (head_dim + 15) // 16 * 16
+    row, scratch = np.zeros(padded, np.float32), np.empty(padded + 64, np.float32)
+    row_at, scratch_at = address(row), address(scratch)
     for t in range(qkv.shape[0]):
         block, place, position = slots[t] // BLOCK, slots[t] % BLOCK, positions[t]
         for head in range(rotated):
@@ -79,10 +91,10 @@ def rotate_and_store(
                 cosine, sine = cosines[position, i], sines[position, i]
                 qkv[t, start + i] = first * cosine - second * sine
                 qkv[t, start + half + i] = second * cosine + first * sine
-        for head in range(num_kv_heads):
-            for i in range(head_dim):
-                keys[block, head, place, i] = qkv[t, (num_heads + head) * head_dim + i]
-                values[block, head, place, i] = qkv[t, (rotated + head) * head_dim + i]
+        for head in range(num_heads, rotated + num_kv_heads):
+            row[:head_dim] = qkv[t, head * head_dim : (head + 1) * head_dim]
+            cell = address(cells) + (block * num_kv_heads + (head - num_heads) % num_kv_heads) * cells.shape[2]
+            store_row(precision, head < rotated, row_at, cell, np.int64(place), padded, scratch_at)
 
 
 def attention(
@@ -90,39 +102,45 @@ def attention(
     positions: Ints,
     sequences: Ints,
     blocks: Ints,
-    keys: Floats,
-    values: Floats,
+    cells: Cells,
+    attend: int,
+    num_heads: int,
+    window: int,
     out: Floats,
 ) -> None:
-    """Scores, softmax and weighted sum, one head of one token at a time."""
-    num_kv_heads, head_dim = keys.shape[1], keys.shape[3]
-    num_heads = out.shape[1] // head_dim
-    group = num_heads // num_kv_heads
+    """Each token's heads of one group together; `attend` is the address of the precision's function."""
+    num_kv_heads, cell_size = cells.shape[1], cells.shape[2]
+    head_dim, group = out.shape[1] // num_heads, num_heads // num_kv_heads
+    padded = (head_dim + 15) // 16 * 16
     scale = np.float32(1.0 / math.sqrt(head_dim))
-    scores = np.empty(blocks.shape[1] * BLOCK, np.float32)
+    scratch = np.empty(scratch_floats(padded), np.float32)
+    queries, results = np.zeros((MAX_ROWS, padded), np.float32), np.empty((MAX_ROWS, padded), np.float32)
     for t in range(out.shape[0]):
-        length = positions[t] + 1
-        table = blocks[sequences[t]]
-        for head in range(num_heads):
-            kv_head, start = head // group, head * head_dim
-            largest = np.float32(-np.inf)
-            for j in range(length):
-                block, place = table[j // BLOCK], j % BLOCK
-                score = np.float32(0)
-                for i in range(head_dim):
-                    score += qkv[t, start + i] * keys[block, kv_head, place, i]
-                scores[j] = score * scale
-                largest = max(largest, scores[j])
-            total = np.float32(0)
-            for j in range(length):
-                scores[j] = np.exp(scores[j] - largest)
-                total += scores[j]
-            for i in range(head_dim):
-                out[t, start + i] = np.float32(0)
-            for j in range(length):
-                block, place, weight = table[j // BLOCK], j % BLOCK, scores[j] / total
-                for i in range(head_dim):
-                    out[t, start + i] += weight * values[block, kv_head, place, i]
+        for kv_head in range(num_kv_heads):
+            cell = address(cells) + kv_head * cell_size
+            table = address(blocks) + 4 * blocks.shape[1] * np.int64(sequences[t])
+            for first in range(0, group, MAX_ROWS):
+                heads = min(MAX_ROWS, group - first)
+                start = (kv_head * group + first) * head_dim
+                queries[:heads, :head_dim] = qkv[t, start : start + heads * head_dim].reshape(heads, head_dim)
+                call_attend(
+                    attend,
+                    address(queries),
+                    0,
+                    address(results),
+                    0,
+                    1,
+                    heads,
+                    np.int64(positions[t]),
+                    window,
+                    padded,
+                    scale,
+                    table,
+                    cell,
+                    num_kv_heads * cell_size,
+                    address(scratch),
+                )
+                out[t, start : start + heads * head_dim] = results[:heads, :head_dim].copy().reshape(-1)
 
 
 def silu_gate(gate_up: Floats, out: Floats) -> None:
@@ -140,27 +158,56 @@ _SIGNATURES: dict[str, tuple[Callable[..., None], str]] = {
     "matmul_int8": (matmul_int8, "void(f4[:,::1], i1[:,:,::1], f4[:,:,::1], i8, i8, f4[:,::1])"),
     "rotate_and_store": (
         rotate_and_store,
-        "void(f4[:,::1], i4[::1], i4[::1], f4[:,::1], f4[:,::1], i8, f4[:,:,:,::1], f4[:,:,:,::1])",
+        "void(f4[:,::1], i4[::1], i4[::1], f4[:,::1], f4[:,::1], i8, u1[:,:,::1], i8)",
     ),
     "attention": (
         attention,
-        "void(f4[:,::1], i4[::1], i4[::1], i4[:,::1], f4[:,:,:,::1], f4[:,:,:,::1], f4[:,::1])",
+        "void(f4[:,::1], i4[::1], i4[::1], i4[:,::1], u1[:,:,::1], i8, i8, i8, f4[:,::1])",
     ),
     "silu_gate": (silu_gate, "void(f4[:,::1], f4[:,::1])"),
 }
 
 
-KERNEL_NAMES = tuple(_SIGNATURES)
-
-
 def load_kernels(progress: Progress | None = None) -> Kernels:
     """Compile every kernel, or load it from the cache."""
-    compiled: dict[str, Any] = {}
-    for done, (name, (function, signature)) in enumerate(_SIGNATURES.items()):
+    instruction_set = choose_instruction_set()
+    loaders: dict[str, Callable[[], Any]] = {n: partial(_compile, *kernel) for n, kernel in _SIGNATURES.items()}
+    if instruction_set is not None:
+        loaders |= fused_loaders(instruction_set)
+    loaded: dict[str, Any] = {}
+    for done, (name, load) in enumerate(loaders.items()):
         if progress is not None:
-            progress(name, done, len(_SIGNATURES))
-        compiled[name] = _compile(function, signature)
-    return Kernels("numba", **compiled)
+            progress(name, done, len(loaders))
+        loaded[name] = load()
+    mark_complete()
+    compiled = {name: loaded[name] for name in _SIGNATURES}
+    return Kernels("numba", instruction_set, **compiled | {"attention": _attention_of(compiled["attention"])})
+
+
+def fused_loaders(instruction_set: InstructionSet) -> dict[str, Callable[[], Any]]:
+    """What the fused path needs, by the names that progress shows."""
+    name, wide = instruction_set.name, instruction_set.name == "avx512"
+    return {
+        "products with 4 bits": partial(load_product, name, 4),
+        "products with 8 bits": partial(load_product, name, 8),
+        "packing": load_packing,
+        "attention over fp16": partial(load_attend, "fp16", wide),
+        "attention over int8": partial(load_attend, "int8", wide),
+        "step": partial(load_step, name),
+        "batch": load_prepare,
+        "threads": load_announce,
+    }
+
+
+def _attention_of(compiled: Callable[..., None]) -> Callable[..., None]:
+    """`attention` with the number of a precision instead of the address of its function."""
+    wide = "avx512" in available()
+
+    def attention_of(*arguments: Any) -> None:
+        *before, precision, num_heads, window, out = arguments
+        compiled(*before, load_attend(PRECISIONS[precision], wide), num_heads, window, out)
+
+    return attention_of
 
 
 @cache

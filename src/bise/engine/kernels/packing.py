@@ -11,9 +11,11 @@ with 64 bytes a vector: four neighbouring columns of a row are what one lane of 
 offsets make the weights unsigned, as those instructions want one operand; `linear.py` takes them out again.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from bise.engine.kernels.cache import compile_kernel
@@ -141,5 +143,13 @@ def _pack8(values: Any, scales: Any, halves: Any, packed: Any) -> None:
                             )
 
 
+def load_packing() -> dict[int, Any]:
+    """The packing functions by bits."""
+    return {bits: _compiled(bits) for bits in (4, 8)}
+
+
+@cache
 def _compiled(bits: int) -> Any:
-    return compile_kernel(_pack4 if bits == 4 else _pack8, "void(i1[:,::1], u2[:,::1], u2[:,::1], u1[:,::1])")
+    stored = (types.Array(kind, 2, "C", readonly=True) for kind in (types.int8, types.uint16))  # a mapped file is
+    signature = types.void(*stored, types.uint16[:, ::1], types.uint8[:, ::1])
+    return compile_kernel(_pack4 if bits == 4 else _pack8, signature)

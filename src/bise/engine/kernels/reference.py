@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from bise.engine.kernels.cells import PRECISIONS, Cells, read_cells, write_cells
 from bise.engine.kernels.table import BLOCK, TILE, Floats, Ints, Kernels
 
 
@@ -32,26 +33,24 @@ def rotate_and_store(
     cosines: Floats,
     sines: Floats,
     num_heads: int,
-    keys: Floats,
-    values: Floats,
+    cells: Cells,
+    precision: int,
 ) -> None:
     """Rotate queries and keys to their positions (RoPE, arXiv 2104.09864, half-split) and put keys and values away.
 
-    A row of `qkv_TN` is the H query, G key and G value heads. `cosines` and `sines` are [context, D / 2]. `keys` and
-    `values` are one layer's cache [blocks, G, 16, D]; slot s is place s % 16 of block s // 16. Queries stay in place.
+    A row of `qkv_TN` is the H query, G key and G value heads. `cosines` and `sines` are [context, D / 2]. `cells` is one
+    layer's cache, `precision` its place in PRECISIONS; slot s is place s % 16 of block s // 16. Queries stay in place.
     """
-    num_kv_heads, head_dim = keys.shape[1], keys.shape[3]
-    half = head_dim // 2
+    num_kv_heads, half = cells.shape[1], cosines.shape[1]
     rotated = num_heads + num_kv_heads
-    tokens = len(qkv_TN)
-    heads = qkv_TN[:, : (rotated + num_kv_heads) * head_dim].reshape(tokens, -1, head_dim)
+    tokens, width = len(qkv_TN), (rotated + num_kv_heads) * 2 * half
+    heads = qkv_TN[:, :width].reshape(tokens, -1, 2 * half)
     cosine, sine = cosines[positions_T][:, None], sines[positions_T][:, None]
     first, second = heads[:, :rotated, :half].copy(), heads[:, :rotated, half:].copy()
     heads[:, :rotated, :half] = first * cosine - second * sine
     heads[:, :rotated, half:] = second * cosine + first * sine
-    qkv_TN[:, : heads.shape[1] * head_dim] = heads.reshape(tokens, -1)
-    keys[slots_T // BLOCK, :, slots_T % BLOCK] = heads[:, num_heads:rotated]
-    values[slots_T // BLOCK, :, slots_T % BLOCK] = heads[:, rotated:]
+    qkv_TN[:, :width] = heads.reshape(tokens, -1)
+    write_cells(cells, PRECISIONS[precision], slots_T, heads[:, num_heads:rotated], heads[:, rotated:])
 
 
 def attention(
@@ -59,20 +58,24 @@ def attention(
     positions_T: Ints,
     sequences_T: Ints,
     blocks: Ints,
-    keys: Floats,
-    values: Floats,
+    cells: Cells,
+    precision: int,
+    num_heads: int,
+    window: int,
     out_TK: Floats,
 ) -> None:
     """Causal grouped-query attention of each token over its own sequence's cache, itself included.
 
-    `blocks` [S, most blocks] lists each sequence's blocks in order. `out_TK` is [T, H * D].
+    `blocks` [S, most blocks] lists each sequence's blocks in order. A token sees the last `window` tokens, or all when
+    that is zero. `out_TK` is [T, H * D].
     """
-    num_kv_heads, head_dim = keys.shape[1], keys.shape[3]
-    num_heads = out_TK.shape[1] // head_dim
+    num_kv_heads, head_dim = cells.shape[1], out_TK.shape[1] // num_heads
     for token, (position, sequence) in enumerate(zip(positions_T, sequences_T, strict=True)):
-        table = blocks[sequence, : position // BLOCK + 1]
-        k_GJD = keys[table].transpose(1, 0, 2, 3).reshape(num_kv_heads, -1, head_dim)[:, : position + 1]
-        v_GJD = values[table].transpose(1, 0, 2, 3).reshape(num_kv_heads, -1, head_dim)[:, : position + 1]
+        start = max(0, position - window + 1) if window else 0
+        first = start // BLOCK
+        table = blocks[sequence, first : position // BLOCK + 1]
+        seen = slice(start - first * BLOCK, position + 1 - first * BLOCK)
+        k_GJD, v_GJD = (x[:, seen] for x in read_cells(cells, PRECISIONS[precision], table, head_dim))
         q_GQD = qkv_TN[token, : num_heads * head_dim].reshape(num_kv_heads, -1, head_dim)
         scores_GQJ = q_GQD @ k_GJD.transpose(0, 2, 1) / np.float32(np.sqrt(head_dim))
         scores_GQJ = np.exp(scores_GQJ - scores_GQJ.max(axis=2, keepdims=True))
@@ -88,4 +91,4 @@ def silu_gate(gate_up_TN: Floats, out_TK: Floats) -> None:
         out_TK[:] = gate_TK / (1 + np.exp(-gate_TK)) * up_TK
 
 
-NUMPY_KERNELS = Kernels("numpy", rms_norm, matmul_float, matmul_int8, rotate_and_store, attention, silu_gate)
+NUMPY_KERNELS = Kernels("numpy", None, rms_norm, matmul_float, matmul_int8, rotate_and_store, attention, silu_gate)

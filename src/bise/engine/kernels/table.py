@@ -5,10 +5,14 @@ Shapes: T tokens in the step, S sequences, N output rows, K input columns, H que
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from bise.engine.kernels.cells import Cells
+    from bise.engine.kernels.instructions import InstructionSet
 
 TILE = 16  # output rows that one vector holds
 BLOCK = 16  # tokens in one block of the KV cache
@@ -23,11 +27,12 @@ class Kernels:
     """The functions of one implementation; `reference.py` documents each."""
 
     name: str  # "numba" or "numpy"
+    instruction_set: "InstructionSet | None"  # of the fused path; None where there is none
     rms_norm: Callable[[Floats, Floats, float, Floats], None]
     matmul_float: Callable[[Floats, Floats, int, int, Floats], None]
     matmul_int8: Callable[[Floats, NDArray[np.int8], Floats, int, int, Floats], None]
-    rotate_and_store: Callable[[Floats, Ints, Ints, Floats, Floats, int, Floats, Floats], None]
-    attention: Callable[[Floats, Ints, Ints, Ints, Floats, Floats, Floats], None]
+    rotate_and_store: Callable[[Floats, Ints, Ints, Floats, Floats, int, "Cells", int], None]
+    attention: Callable[[Floats, Ints, Ints, Ints, "Cells", int, int, int, Floats], None]
     silu_gate: Callable[[Floats, Floats], None]
 
 

@@ -1,0 +1,175 @@
+"""The fused path: models with integer weights, int8 activations, and a whole step in one compiled call per thread."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bise.engine.batch import Batch, RotaryTables
+from bise.engine.cache import KVCache
+from bise.engine.kernels.attention import load_attend
+from bise.engine.kernels.cells import PRECISIONS
+from bise.engine.kernels.control import ARRIVALS
+from bise.engine.kernels.instructions import InstructionSet
+from bise.engine.kernels.packing import Bytes, empty_matrix, num_tiles, pack_matrix, pack_rows, padded_columns
+from bise.engine.kernels.prepare import PROBLEMS, load_prepare
+from bise.engine.kernels.step import LAYER, NUM_PHASES, TASK, load_step, thread_scratch_bytes
+from bise.engine.kernels.table import TILE, Floats
+from bise.engine.pool import Pool
+from bise.weights.files import Weights
+
+_PRODUCT_FLOATS = 1 << 16  # of a thread's products at once, so that they stay in its second cache
+_ALIGNMENT = 64
+
+
+class FusedModel:
+    """Packed weights, the threads, and the memory that a step works in."""
+
+    def __init__(self, weights: Weights, instruction_set: InstructionSet, num_threads: int) -> None:
+        spec = self.spec = weights.spec
+        self._wide = instruction_set.name == "avx512"
+        self._packed: list[NDArray[Any]] = []  # keeps alive what the records below point to
+        self._layers = np.zeros(spec.num_layers, LAYER)
+        for index in range(spec.num_layers):
+            self._load_layer(weights, index)
+        self._tasks = np.zeros(1, TASK)
+        self._task = self._tasks[0]
+        self._memory: dict[str, NDArray[Any]] = {}
+        self._capacity = 0  # tokens
+        self._rotary = RotaryTables(spec)
+        run, isa, tasks, layers = load_step(instruction_set.name), instruction_set, self._tasks, self._layers
+        self._pool = Pool(num_threads, lambda thread, control: int(run(isa, thread, control, tasks, layers)))
+        self._prepare = load_prepare()
+        self._set_model(weights, num_threads)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.close()
+
+    def forward(self, hidden_TK: Floats, batch: Batch, cache: KVCache) -> Floats:
+        """Run the layers on embedded tokens; returns logits [len(logit_rows), vocab_size]."""
+        task = self._task
+        tokens = len(hidden_TK)
+        self._reserve(tokens)
+        self._set_cache(cache)
+        self._memory["hidden"][: hidden_TK.size] = hidden_TK.reshape(-1)
+        logits = np.empty((len(batch.logit_rows), int(task["num_head_tiles"]) * TILE), np.float32)
+        rows = np.ascontiguousarray(batch.logit_rows, np.int64)
+        fields = (batch.positions_T, batch.sequences_T, batch.slots_T, batch.blocks)
+        problem = self._prepare(self._tasks, *fields, cache.num_blocks, rows, logits)
+        assert problem == 0, f"The batch cannot run: {PROBLEMS[problem - 1]}."
+        cosines, sines = self._rotary.up_to(int(batch.positions_T.max()))
+        task["cosines"], task["sines"] = _address(cosines), _address(sines)
+        self._pool.run()
+        return logits[:, : self.spec.vocab_size]
+
+    def _load_layer(self, weights: Weights, index: int) -> None:
+        prefix = f"layers.{index}."
+        attention, ffn, layer = prefix + "attention.", prefix + "feed_forward.", self._layers[index]
+        layer["attention_norm"] = self._keep(_vector(weights, prefix + "attention_norm.weight"))
+        layer["ffn_norm"] = self._keep(_vector(weights, prefix + "ffn_norm.weight"))
+        joined = [attention + name for name in ("wq.weight", "wk.weight", "wv.weight")]
+        layer["query_key_value"], layer["query_key_value_bits"] = self._keep_matrix(pack_joined(weights, joined))
+        layer["output"], layer["output_bits"] = self._keep_matrix(pack_joined(weights, [attention + "wo.weight"]))
+        gate_up = pack_in_turn(weights, ffn + "w1.weight", ffn + "w3.weight")
+        layer["gate_up"], layer["gate_up_bits"] = self._keep_matrix(gate_up)
+        layer["down"], layer["down_bits"] = self._keep_matrix(pack_joined(weights, [ffn + "w2.weight"]))
+
+    def _set_model(self, weights: Weights, num_threads: int) -> None:
+        spec, task = self.spec, self._task
+        for name in ("num_layers", "hidden_size", "num_heads", "num_kv_heads", "head_dim", "ffn_size"):
+            task[name] = getattr(spec, name)
+        task["norm_epsilon"], task["attention_scale"] = spec.norm_eps, spec.head_dim**-0.5
+        task["window"] = spec.sliding_window or 0
+        task["final_norm"] = self._keep(_vector(weights, "norm.weight"))
+        name = "tok_embeddings.weight" if spec.tied_embeddings else "output.weight"
+        task["head"], task["head_bits"] = self._keep_matrix(pack_joined(weights, [name]))
+        task["num_head_tiles"] = num_tiles(spec.vocab_size)
+        task["num_threads"] = num_threads
+        task["arrivals"] = self._pool.address + ARRIVALS
+        task["counters"] = self._allocate("counters", 8 * (NUM_PHASES * spec.num_layers + 1))
+
+    def _set_cache(self, cache: KVCache) -> None:
+        cells, task = cache.cells, self._task
+        task["precision"] = PRECISIONS.index(cache.precision)
+        task["attend"] = load_attend(cache.precision, self._wide)
+        task["cells"] = _address(cells)
+        task["layer_bytes"], task["block_bytes"], task["cell_bytes"] = cells.strides[:3]
+
+    def _reserve(self, tokens: int) -> None:
+        """Have memory for a step of so many tokens."""
+        if tokens <= self._capacity:
+            return
+        spec, task, attended = self.spec, self._task, self.spec.num_heads * self.spec.head_dim
+        self._capacity = tokens = max(tokens, 2 * self._capacity)
+        floats = {"hidden": spec.hidden_size, "queries": attended, "attended": attended, "query_tiles": 4}
+        for name, columns in floats.items():
+            task[name] = self._allocate(name, 4 * tokens * columns)
+        for name, columns in (("normed", spec.hidden_size), ("mixed", attended), ("gated", spec.ffn_size)):
+            padded = padded_columns(columns)
+            task[name] = self._allocate(name, (tokens + 1) * padded)
+            task[name + "_scales"] = self._allocate(name + "_scales", (tokens + 1) * padded // 8)
+            task[name + "_offsets"] = self._allocate(name + "_offsets", (tokens + 1) * padded // 8)
+        product_floats = max(_PRODUCT_FLOATS, tokens * max(64, 2 * spec.head_dim))
+        scratch_bytes = -(-thread_scratch_bytes(product_floats, spec.head_dim) // 4096) * 4096 + _ALIGNMENT
+        task["product_floats"], task["scratch_bytes"] = product_floats, scratch_bytes
+        task["scratch"] = self._allocate("scratch", scratch_bytes * int(task["num_threads"]))
+
+    def _allocate(self, name: str, size_bytes: int) -> int:
+        """Zeroed floats that begin at a cache line; returns their address."""
+        memory = np.zeros(size_bytes + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        self._memory[name] = memory[start : start + size_bytes].view(np.float32)
+        return _address(self._memory[name])
+
+    def _keep(self, array: NDArray[Any]) -> int:
+        self._packed.append(array)
+        return _address(array)
+
+    def _keep_matrix(self, matrix: "PackedMatrix") -> tuple[int, int]:
+        return self._keep(matrix.data), matrix.bits
+
+
+@dataclass(frozen=True)
+class PackedMatrix:
+    """A matrix in the layout of `kernels/packing.py`."""
+
+    data: Bytes
+    bits: int
+
+
+def pack_joined(weights: Weights, names: list[str]) -> PackedMatrix:
+    """Pack matrices with whole tiles of rows one below the other."""
+    shapes = weights.spec.tensor_shapes()
+    rows = [shapes[name][0] for name in names]
+    bits = weights.spec.matrix_bits(names[0])
+    assert bits is not None
+    packed = empty_matrix(sum(rows), shapes[names[0]][1], bits)
+    tile = 0
+    for name, count in zip(names, rows, strict=True):
+        last = len(packed) if name == names[-1] else tile + count // TILE
+        part = weights.quantised(name)
+        pack_rows(part.values, part.scales, bits, packed[tile:last])
+        tile = last
+    return PackedMatrix(packed, bits)
+
+
+def pack_in_turn(weights: Weights, *names: str) -> PackedMatrix:
+    """Pack matrices of the same shape with their tiles in turn: the first of each, the second of each, and so on."""
+    rows, columns = weights.spec.tensor_shapes()[names[0]]
+    bits = weights.spec.matrix_bits(names[0])
+    assert bits is not None
+    packed = empty_matrix(len(names) * rows, columns, bits)
+    for index, name in enumerate(names):
+        part = weights.quantised(name)
+        packed[index :: len(names)] = pack_matrix(part.values, part.scales, bits)
+    return PackedMatrix(packed, bits)
+
+
+def _vector(weights: Weights, name: str) -> Floats:
+    return np.array(weights.tensor(name))  # aligned and in memory, which the mapped file is not
+
+
+def _address(array: NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])

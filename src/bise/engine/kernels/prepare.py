@@ -1,0 +1,97 @@
+"""What is done for a whole batch before its step: every number in it is checked, since kernels check nothing."""
+
+from functools import cache
+from typing import Any
+
+from numba import from_dtype, njit, types
+
+from bise.engine.kernels import vectors as v
+from bise.engine.kernels.attention import MAX_ROWS
+from bise.engine.kernels.cache import compile_kernel
+from bise.engine.kernels.linear import DEVICE
+from bise.engine.kernels.memory import store_int64
+from bise.engine.kernels.step import NUM_PHASES, TASK
+from bise.engine.kernels.table import BLOCK
+
+# What can be wrong with a batch, by the number that `prepare` returns less one.
+PROBLEMS = (
+    "a position is negative or beyond its sequence's blocks",
+    "a sequence has no row of blocks",
+    "a slot is not the one that its position and blocks name",
+    "a block is outside the cache",
+    "a row of logits is not in the batch",
+    "tokens of a sequence are not together and in order",
+)
+
+
+@njit(**DEVICE)
+def find_problem(positions, sequences, slots, blocks, num_blocks, logit_rows):
+    """The number of what is wrong in PROBLEMS, counted from one, or zero."""
+    for t in range(len(positions)):
+        position, sequence = positions[t], sequences[t]
+        if position < 0 or position // BLOCK >= blocks.shape[1]:
+            return 1
+        if sequence < 0 or sequence >= blocks.shape[0]:
+            return 2
+        if slots[t] != blocks[sequence, position // BLOCK] * BLOCK + position % BLOCK:
+            return 3
+        if t > 0 and sequences[t - 1] == sequence and positions[t - 1] + 1 != position:
+            return 6
+        if t == 0 or sequences[t - 1] != sequence:
+            for earlier in range(t - 1):
+                if sequences[earlier] == sequence:
+                    return 6
+    for row in range(blocks.shape[0]):
+        for i in range(blocks.shape[1]):
+            if blocks[row, i] < 0 or blocks[row, i] >= num_blocks:
+                return 4
+    for i in range(len(logit_rows)):
+        if logit_rows[i] < 0 or logit_rows[i] >= len(positions):
+            return 5
+    return 0
+
+
+@njit(**DEVICE)
+def make_query_tiles(tiles, sequences, most):
+    """Cut the batch into runs of at most `most` tokens of one sequence: [first, count] of each; returns how many."""
+    runs, token = 0, 0
+    while token < len(sequences):
+        count = 1
+        while count < most and token + count < len(sequences) and sequences[token + count] == sequences[token]:
+            count += 1
+        store_int64(tiles, 16 * runs, token)
+        store_int64(tiles, 16 * runs + 8, count)
+        token += count
+        runs += 1
+    return runs
+
+
+def prepare(tasks, positions, sequences, slots, blocks, num_blocks, logit_rows, logits):
+    """Check a batch and enter it into the task; returns the number of what is wrong, or zero."""
+    problem = find_problem(positions, sequences, slots, blocks, num_blocks, logit_rows)
+    if problem != 0:
+        return problem
+    task = tasks[0]
+    group = task.num_heads // task.num_kv_heads
+    task.num_tokens = len(positions)
+    # A power of two as stride would put a token's groups in few of the cache's sets.
+    task.stride = len(positions) + (1 if len(positions) >= 64 and len(positions) % 2 == 0 else 0)
+    task.num_logits = len(logit_rows)
+    task.num_queries = make_query_tiles(task.query_tiles, sequences, max(1, MAX_ROWS // 2 // group))
+    task.positions, task.sequences = v.address(positions), v.address(sequences)
+    task.slots, task.blocks = v.address(slots), v.address(blocks)
+    task.blocks_bytes = 4 * blocks.shape[1]
+    task.logit_rows, task.logits = v.address(logit_rows), v.address(logits)
+    for counter in range(NUM_PHASES * task.num_layers + 1):
+        store_int64(task.counters, 8 * counter, 0)
+    task.arrivals_before = v.atomic_load(task.arrivals)
+    return 0
+
+
+@cache
+def load_prepare() -> Any:
+    """`prepare` compiled."""
+    ints, rows = types.int32[::1], types.int64[::1]
+    tasks = types.Array(from_dtype(TASK), 1, "C")
+    signature = types.int64(tasks, ints, ints, ints, types.int32[:, ::1], types.int64, rows, types.float32[:, ::1])
+    return compile_kernel(prepare, signature)

@@ -1,0 +1,415 @@
+"""One step of a whole model with integer weights, as one call for each thread.
+
+A layer has seven phases with a barrier after each:
+
+    normalise   RMS norm (arXiv 1910.07467) of the hidden states, quantised to int8
+    project     queries, keys and values of some heads; rotation (RoPE, arXiv 2104.09864); keys and values to the cache
+    attend      one key/value head for a few neighbouring tokens; the result quantised
+    output      the attention's output matrix, added to the hidden states
+    normalise
+    gate        some gate and up rows, which lie in turn by 16; silu(gate) * up, quantised
+    down        the feed-forward's output matrix, added to the hidden states
+
+The work of a phase is cut into units, and a thread takes the next few whenever it is free, so that a slow or interrupted
+core holds nobody up. What a unit computes depends on neither the thread nor the cut.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import from_dtype, njit, types
+
+from bise.engine.kernels import vectors as v
+from bise.engine.kernels.attention import MAX_ROWS, call_attend, scratch_floats
+from bise.engine.kernels.cache import compile_kernel
+from bise.engine.kernels.control import CONTINUE, await_turn
+from bise.engine.kernels.instructions import InstructionSetType
+from bise.engine.kernels.linear import DEVICE, linear, quantise_group
+from bise.engine.kernels.memory import load_int32, load_int64
+from bise.engine.kernels.store import store_row
+from bise.engine.kernels.table import BLOCK, TILE
+
+NUM_PHASES = 5  # of a layer whose units threads take from a counter
+_SPINS = 2000  # looks at a barrier before the processor is offered to others
+
+
+def _record(integers: str, floats: str = "") -> np.dtype[Any]:
+    return np.dtype(
+        [(name, np.int64) for name in integers.split()] + [(name, np.float32) for name in floats.split()], align=True
+    )
+
+
+# What a step is about, in one record; fields that are not counts are addresses.
+TASK = _record(
+    # the model
+    "num_layers hidden_size num_heads num_kv_heads head_dim ffn_size num_head_tiles head_bits final_norm head"
+    # the threads, and the memory that each has for itself
+    " num_threads arrivals arrivals_before counters scratch scratch_bytes product_floats"
+    # the cache
+    " precision attend window cells layer_bytes block_bytes cell_bytes"
+    # the batch
+    " num_tokens stride num_logits num_queries positions sequences slots blocks blocks_bytes logit_rows cosines sines"
+    # memory that all threads share: floats of each token, then int8 activations with scales and offsets
+    " hidden queries attended logits query_tiles"
+    " normed normed_scales normed_offsets mixed mixed_scales mixed_offsets gated gated_scales gated_offsets",
+    "norm_epsilon attention_scale",
+)
+LAYER = _record(
+    "attention_norm ffn_norm query_key_value query_key_value_bits output output_bits gate_up gate_up_bits down down_bits"
+)
+
+
+@njit(**DEVICE)
+def wait_for_all(task, target):
+    """Wait until every thread is here; returns how often threads will have arrived at the next such place."""
+    if task.num_threads > 1:
+        v.atomic_add(task.arrivals, 1)
+        looks = 0
+        while v.atomic_load(task.arrivals) < target:
+            looks += 1
+            if looks > _SPINS:
+                v.yield_processor()
+            else:
+                v.pause()
+    return target + task.num_threads
+
+
+@njit(**DEVICE)
+def take(task, phase, most):
+    """The first of the next `most` units of a phase."""
+    return v.atomic_add(task.counters + 8 * phase, most)
+
+
+@njit(**DEVICE)
+def units_at_once(task, num_units, columns):
+    """How many units of so many output columns a thread takes: an eighth of its share, if their product fits."""
+    share = (num_units + 8 * task.num_threads - 1) // (8 * task.num_threads)
+    if task.num_threads == 1:
+        share = num_units
+    return max(1, min(share, task.product_floats // (columns * task.num_tokens)))
+
+
+@njit(**DEVICE)
+def normalise_row(row, weight, columns, epsilon, activations, scales, offsets, stride, token, group0, group1):
+    """Quantise groups [group0, group1) of a normalised row."""
+    low, high = v.zeros(), v.zeros()
+    for i in range(0, columns, 32):
+        x, y = v.load_floats(row, 4 * i), v.load_floats(row, 4 * i + 64)
+        low, high = v.fma(x, x, low), v.fma(y, y, high)
+    mean = v.total(v.add(low, high)) / np.float32(columns)
+    factor = v.splat(np.float32(1) / np.sqrt(mean + epsilon))
+    for group in range(group0, group1):
+        at = 128 * group
+        x = v.multiply(v.multiply(v.load_floats(row, at), factor), v.load_floats(weight, at))
+        y = v.multiply(v.multiply(v.load_floats(row, at + 64), factor), v.load_floats(weight, at + 64))
+        quantise_group(x, y, activations, scales, offsets, stride, group, token)
+
+
+@njit(**DEVICE)
+def normalise(task, thread, weight, rows, num_rows):
+    """Norm and quantisation of the hidden states of all tokens, or of those that `rows` lists."""
+    threads, groups = task.num_threads, task.hidden_size // 32
+    token0, token1, group0, group1 = 0, num_rows, groups * thread // threads, groups * (thread + 1) // threads
+    if num_rows >= threads:
+        token0, token1, group0, group1 = num_rows * thread // threads, num_rows * (thread + 1) // threads, 0, groups
+    for token in range(token0, token1):
+        row = token if rows == 0 else load_int64(rows, 8 * token)
+        normalise_row(
+            task.hidden + 4 * row * task.hidden_size,
+            weight,
+            task.hidden_size,
+            task.norm_epsilon,
+            task.normed,
+            task.normed_scales,
+            task.normed_offsets,
+            task.stride,
+            token,
+            group0,
+            group1,
+        )
+
+
+@njit(**DEVICE)
+def multiply(isa, task, bits, weights, tile0, tile1, columns, activations, scales, offsets, y):
+    """Rows of tiles [tile0, tile1) for all tokens; y [tokens, rows of these tiles]."""
+    width = (tile1 - tile0) * TILE
+    padded = (columns + 63) // 64 * 64
+    linear(
+        isa,
+        bits,
+        weights,
+        tile0,
+        tile1,
+        padded,
+        activations,
+        scales,
+        offsets,
+        task.stride,
+        task.num_tokens,
+        y - 4 * tile0 * TILE,
+        width,
+    )
+
+
+@njit(**DEVICE)
+def rotate(row, cosines, sines, head_dim, out):
+    """Rotate a query or key [D] by its position's angles, the first half of its dimensions against the second."""
+    half = head_dim // 2
+    i = 0
+    while i + 16 <= half:
+        x, y = v.load_floats(row, 4 * i), v.load_floats(row, 4 * (half + i))
+        c, s = v.load_floats(cosines, 4 * i), v.load_floats(sines, 4 * i)
+        v.store_floats(out, 4 * i, v.subtract(v.multiply(x, c), v.multiply(y, s)))
+        v.store_floats(out, 4 * (half + i), v.add(v.multiply(y, c), v.multiply(x, s)))
+        i += 16
+    while i < half:
+        a, b = v.load_float(row, 4 * i), v.load_float(row, 4 * (half + i))
+        e, f = v.load_float(cosines, 4 * i), v.load_float(sines, 4 * i)
+        v.store_float(out, 4 * i, a * e - b * f)
+        v.store_float(out, 4 * (half + i), b * e + a * f)
+        i += 1
+
+
+@njit(**DEVICE)
+def add_product(task, tile0, tile1, y):
+    """Add what `multiply` wrote to the hidden states; rows beyond the model's width are padding."""
+    width = (tile1 - tile0) * TILE
+    used = min(width, task.hidden_size - tile0 * TILE)
+    for token in range(task.num_tokens):
+        x, row = task.hidden + 4 * (token * task.hidden_size + tile0 * TILE), y + 4 * token * width
+        for i in range(0, used, 16):
+            v.store_floats(x, 4 * i, v.add(v.load_floats(x, 4 * i), v.load_floats(row, 4 * i)))
+
+
+@njit(**DEVICE)
+def add_output(isa, task, phase, bits, weights, columns, activations, scales, offsets, scratch):
+    """The phases `output` and `down`; a unit is two tiles."""
+    units = (task.hidden_size + 31) // 32
+    some = units_at_once(task, units, 32)
+    unit = take(task, phase, some)
+    while unit < units:
+        tile0, tile1 = 2 * unit, 2 * min(unit + some, units)
+        multiply(isa, task, bits, weights, tile0, tile1, columns, activations, scales, offsets, scratch)
+        add_product(task, tile0, tile1, scratch)
+        unit = take(task, phase, some)
+
+
+@njit(**DEVICE, inline="always")
+def gate(isa, task, phase, bits, weights, scratch):
+    """The phase `gate`; a unit is 32 gate and 32 up rows, whose result is one group of activations."""
+    units = task.ffn_size // 32
+    some = units_at_once(task, units, 64)
+    unit = take(task, phase, some)
+    while unit < units:
+        end = min(unit + some, units)
+        x, scales, offsets = task.normed, task.normed_scales, task.normed_offsets
+        multiply(isa, task, bits, weights, 4 * unit, 4 * end, task.hidden_size, x, scales, offsets, scratch)
+        for token in range(task.num_tokens):
+            for group in range(unit, end):
+                row = scratch + 256 * (token * (end - unit) + group - unit)
+                low = v.silu_gate(v.load_floats(row, 0), v.load_floats(row, 64))
+                high = v.silu_gate(v.load_floats(row, 128), v.load_floats(row, 192))
+                quantise_group(low, high, task.gated, task.gated_scales, task.gated_offsets, task.stride, group, token)
+        unit = take(task, phase, some)
+
+
+@njit(**DEVICE)
+def clear_padding(task, columns, activations, scales, offsets):
+    """Zero the group that fills up a matrix's columns to a multiple of 64, if there is one."""
+    group = columns // 32
+    if group % 2:
+        for token in range(task.num_tokens):
+            quantise_group(v.zeros(), v.zeros(), activations, scales, offsets, task.stride, group, token)
+
+
+@njit(**DEVICE)
+def place_heads(task, cells, head0, head1, y, scratch):
+    """Rotate and store the heads [head0, head1) of a product y [tokens, their columns and padding]."""
+    heads, kv_heads, head_dim = task.num_heads, task.num_kv_heads, task.head_dim
+    width = (head1 - head0) * head_dim
+    width = (width + 31) // 32 * 32
+    for head in range(head0, head1):
+        for token in range(task.num_tokens):
+            row = y + 4 * (token * width + (head - head0) * head_dim)
+            position = load_int32(task.positions, 4 * token)
+            at = 2 * position * head_dim
+            if head < heads:
+                query = task.queries + 4 * (token * heads + head) * head_dim
+                rotate(row, task.cosines + at, task.sines + at, head_dim, query)
+                continue
+            slot = load_int32(task.slots, 4 * token)
+            cell = cells + slot // BLOCK * task.block_bytes + (head - heads) % kv_heads * task.cell_bytes
+            is_key = head < heads + kv_heads
+            if is_key:
+                rotate(row, task.cosines + at, task.sines + at, head_dim, scratch)
+                row = scratch
+            store_row(task.precision, is_key, row, cell, slot % BLOCK, head_dim, scratch + 4 * head_dim)
+
+
+@njit(**DEVICE)
+def quantise_attended(task, first, count, column0, column1):
+    """Columns, whole groups, of what attention gave some tokens."""
+    width = task.num_heads * task.head_dim
+    for token in range(first, first + count):
+        for group in range(column0 // 32, column1 // 32):
+            at = task.attended + 4 * (token * width + 32 * group)
+            low, high = v.load_floats(at, 0), v.load_floats(at, 64)
+            quantise_group(low, high, task.mixed, task.mixed_scales, task.mixed_offsets, task.stride, group, token)
+
+
+@njit(**DEVICE, inline="always")
+def head(isa, task, phase):
+    """Logits of the tokens that were normalised last; a unit is two tiles."""
+    units = task.num_head_tiles // 2
+    some = max(1, units // (8 * task.num_threads))
+    unit = take(task, phase, some)
+    while unit < units:
+        linear(
+            isa,
+            task.head_bits,
+            task.head,
+            2 * unit,
+            2 * min(unit + some, units),
+            (task.hidden_size + 63) // 64 * 64,
+            task.normed,
+            task.normed_scales,
+            task.normed_offsets,
+            task.stride,
+            task.num_logits,
+            task.logits,
+            task.num_head_tiles * TILE,
+        )
+        unit = take(task, phase, some)
+
+
+@njit(**DEVICE, inline="always")
+def project(isa, task, phase, layer, cells, scratch):
+    """The phase `project`; a unit is a head, or two where only two fill a pair of tiles."""
+    heads = task.num_heads + 2 * task.num_kv_heads
+    in_unit = 1 if task.head_dim % 32 == 0 else 2
+    units = (heads + in_unit - 1) // in_unit
+    some = units_at_once(task, units, in_unit * task.head_dim)
+    unit = take(task, phase, some)
+    rest = scratch + 4 * task.product_floats
+    while unit < units:
+        head0, head1 = unit * in_unit, min((unit + some) * in_unit, heads)
+        tile0, tile1 = head0 * task.head_dim // TILE, (head1 * task.head_dim + 31) // 32 * 2
+        x, scales, offsets = task.normed, task.normed_scales, task.normed_offsets
+        bits, weights = layer.query_key_value_bits, layer.query_key_value
+        multiply(isa, task, bits, weights, tile0, tile1, task.hidden_size, x, scales, offsets, scratch)
+        place_heads(task, cells, head0, head1, scratch, rest)
+        unit = take(task, phase, some)
+
+
+@njit(**DEVICE, inline="always")
+def attend_all(task, phase, cells, scratch):
+    """The phase `attend`; a unit is a run of tokens and a key/value head, or a part of its group of heads."""
+    group, head_dim = task.num_heads // task.num_kv_heads, task.head_dim
+    runs = task.num_queries * task.num_kv_heads
+    parts = min(group, (task.num_threads + runs - 1) // runs)
+    parts = max(parts, (group + MAX_ROWS - 1) // MAX_ROWS)
+    in_part = (group + parts - 1) // parts
+    whole = in_part * head_dim % 32 == 0 and group * head_dim % 32 == 0
+    units = runs * parts
+    rest = scratch + 4 * task.product_floats
+    unit = take(task, phase, 1)
+    while unit < units:
+        run = task.query_tiles + 16 * ((units - 1 - unit) // (task.num_kv_heads * parts))  # long contexts first
+        kv_head, part = unit // parts % task.num_kv_heads, unit % parts
+        first, count = load_int64(run, 0), load_int64(run, 8)
+        head0 = kv_head * group + part * in_part
+        heads = min(in_part, (kv_head + 1) * group - head0)
+        if heads > 0:
+            at, token_bytes = 4 * (first * task.num_heads + head0) * head_dim, 4 * task.num_heads * head_dim
+            call_attend(
+                task.attend,
+                task.queries + at,
+                token_bytes,
+                task.attended + at,
+                token_bytes,
+                count,
+                heads,
+                load_int32(task.positions, 4 * first),
+                task.window,
+                head_dim,
+                task.attention_scale,
+                task.blocks + load_int32(task.sequences, 4 * first) * task.blocks_bytes,
+                cells + kv_head * task.cell_bytes,
+                task.block_bytes,
+                rest,
+            )
+            if whole:
+                quantise_attended(task, first, count, head0 * head_dim, (head0 + heads) * head_dim)
+        unit = take(task, phase, 1)
+    return whole
+
+
+@njit(**DEVICE, inline="always")
+def step(isa, thread, task, layers):
+    """This thread's part of a step."""
+    scratch = task.scratch + thread * task.scratch_bytes
+    mixed_columns = task.num_heads * task.head_dim
+    if thread == 0:
+        clear_padding(task, task.hidden_size, task.normed, task.normed_scales, task.normed_offsets)
+        clear_padding(task, mixed_columns, task.mixed, task.mixed_scales, task.mixed_offsets)
+        clear_padding(task, task.ffn_size, task.gated, task.gated_scales, task.gated_offsets)
+    arrived = task.arrivals_before + task.num_threads
+    for index in range(task.num_layers):
+        layer, phase, cells = layers[index], NUM_PHASES * index, task.cells + index * task.layer_bytes
+        normalise(task, thread, layer.attention_norm, 0, task.num_tokens)
+        arrived = wait_for_all(task, arrived)
+        project(isa, task, phase, layer, cells, scratch)
+        arrived = wait_for_all(task, arrived)
+        if not attend_all(task, phase + 1, cells, scratch):
+            arrived = wait_for_all(task, arrived)
+            first = task.num_tokens * thread // task.num_threads
+            count = task.num_tokens * (thread + 1) // task.num_threads - first
+            quantise_attended(task, first, count, 0, mixed_columns)
+        arrived = wait_for_all(task, arrived)
+        x, scales, offsets = task.mixed, task.mixed_scales, task.mixed_offsets
+        bits, weights = layer.output_bits, layer.output
+        add_output(isa, task, phase + 2, bits, weights, mixed_columns, x, scales, offsets, scratch)
+        arrived = wait_for_all(task, arrived)
+        normalise(task, thread, layer.ffn_norm, 0, task.num_tokens)
+        arrived = wait_for_all(task, arrived)
+        gate(isa, task, phase + 3, layer.gate_up_bits, layer.gate_up, scratch)
+        arrived = wait_for_all(task, arrived)
+        x, scales, offsets = task.gated, task.gated_scales, task.gated_offsets
+        add_output(isa, task, phase + 4, layer.down_bits, layer.down, task.ffn_size, x, scales, offsets, scratch)
+        arrived = wait_for_all(task, arrived)
+    normalise(task, thread, task.final_norm, task.logit_rows, task.num_logits)
+    arrived = wait_for_all(task, arrived)
+    head(isa, task, NUM_PHASES * task.num_layers)
+    wait_for_all(task, arrived)
+
+
+def thread_scratch_bytes(product_floats: int, head_dim: int) -> int:
+    """Memory that each thread needs for itself: products, then what attention or the cache's writing takes."""
+    rest: int = max(scratch_floats(head_dim), 4 * head_dim + 64)
+    return 4 * (product_floats + rest) + 256
+
+
+def take_turns(isa, thread, control, tasks, layers):
+    """Thread 0 runs one step; the others run one whenever it is their turn, until they are to sleep or to end."""
+    if thread == 0:
+        step(isa, thread, tasks[0], layers)
+        return CONTINUE
+    while True:
+        state = await_turn(control, thread)
+        if state != CONTINUE:
+            return state
+        step(isa, thread, tasks[0], layers)
+
+
+@cache
+def load_step(instruction_set: str) -> Any:
+    """`take_turns` compiled for one instruction set."""
+    signature = types.int64(
+        InstructionSetType(instruction_set),
+        types.int64,
+        types.int64,
+        types.Array(from_dtype(TASK), 1, "C"),
+        types.Array(from_dtype(LAYER), 1, "C"),
+    )
+    return compile_kernel(take_turns, signature, exact=True)

@@ -10,7 +10,7 @@ import pytest
 from bise.corpus.explain import explain, in_words
 from bise.corpus.pipeline import curate
 from bise.corpus.readers import read_curated
-from bise.corpus.recipe import CurateRecipe, Duplicates, Personal
+from bise.corpus.recipe import CurateRecipe, Duplicates, EvaluationData, Language, Personal
 from bise.corpus.seen import Run
 
 Maker = Callable[..., Any]
@@ -70,3 +70,42 @@ def test_personal_data_is_masked_in_texts_and_in_beginnings(
     assert explain(run, "a/1").row["beginning"] == "Or to <EMAIL>."
     for path in (tmp_path / "runs").rglob("*"):
         assert path.is_dir() or b"bauer" not in path.read_bytes()
+
+
+def test_documents_that_hold_test_questions_are_dropped_and_the_passage_is_shown(
+    write_lines: Maker, make_records: Maker, make_recipe: Maker
+) -> None:
+    records = make_records("a", 5)
+    question = " ".join(records[3]["text"].split()[10:30])
+    write_lines("a.jsonl", records)
+    write_lines("tests.jsonl", [{"id": 1, "question": {"text": question.upper()}, "answer": "Yes."}])
+    recipe = replace(make_recipe("a.jsonl"), contamination=EvaluationData(files=("tests*.jsonl",)))
+    texts, run = curated(recipe)
+    assert sorted(texts) == ["a/0", "a/1", "a/2", "a/4"]
+    row = explain(run, "a/3").row
+    assert (row["reason"], row["value"], row["threshold"]) == ("contamination", 20.0, 0.0)
+    assert question in row["details"]["passages"][0]
+    assert "tests.jsonl, line 1, question.text" in row["details"]["passages"][0]
+    assert "tests.jsonl" in [entry.name for entry in run.manifest.inputs]
+    texts, _ = curated(replace(recipe, name="lax", contamination=replace(recipe.contamination, max_words=20)))
+    assert "a/3" in texts
+
+
+def test_who_says_the_language(write_lines: Maker, make_records: Maker, make_recipe: Maker) -> None:
+    stated, unstated, wrong = make_records("a", 3)
+    write_lines("a.jsonl", [stated, {**unstated, "lang": ""}, {**wrong, "lang": "fi"}])
+    recipe = make_recipe("a.jsonl")
+
+    def langs(identify: str) -> list[str]:
+        told: Any = Language(identify=identify)  # type: ignore[arg-type]
+        _, run = curated(replace(recipe, name=identify, language=told))
+        return list(run.words("lang"))
+
+    assert langs("never") == ["en", "", "fi"]
+    assert langs("missing") == ["en", "en", "fi"]
+    assert langs("always") == ["en", "en", "en"]
+    assert langs("check") == ["en", "en", "fi"]
+    row = explain(Run(recipe.root / "curate" / "check"), "a/2").row
+    assert row["reason"] == "min_contradiction"
+    assert row["value"] >= row["threshold"] == 0.9
+    assert row["details"]["identified"] == "en"

@@ -4,6 +4,7 @@
 """
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,14 +12,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bise.corpus.contamination import Contamination
 from bise.corpus.document import Document
 from bise.corpus.duplicates import BANDS, band_keys, signatures, text_digests
+from bise.corpus.language import identify_languages
 from bise.corpus.personal import PersonalData
-from bise.corpus.recipe import CurateRecipe
+from bise.corpus.recipe import CurateRecipe, Language
 from bise.corpus.rules import REASONS, judge
 from bise.corpus.statistics import NAMES, measure
 from bise.corpus.tables import ALONE, TEXTS, metadata_column
-from bise.corpus.texts import pack
+from bise.corpus.texts import Data, Offsets, pack
+from bise.corpus.units import step_files
+
+_PASSAGE_SHOWN = 200  # characters of a passage that is also in evaluation data
 
 
 @dataclass
@@ -96,30 +102,54 @@ class Clock:
         self._last = now
 
 
+@dataclass(frozen=True)
 class Steps:
-    """The steps of a recipe with what they need, opened once."""
+    """The steps of a recipe with what they need; made once, and sent to every worker."""
 
-    def __init__(self, recipe: CurateRecipe) -> None:
-        self.recipe = recipe
-        self.personal = PersonalData(recipe.personal.mask, recipe.personal.addresses)
+    recipe: CurateRecipe
+    personal: PersonalData
+    contamination: Contamination | None
+
+
+def open_steps(recipe: CurateRecipe) -> Steps:
+    """Read the files that the steps need.
+
+    Raises:
+        InputError, NotFoundError: one of them cannot be used.
+    """
+    personal, wanted = PersonalData(recipe.personal.mask, recipe.personal.addresses), recipe.contamination
+    contamination = (
+        Contamination.build(
+            step_files(recipe),
+            recipe.sources.root,
+            gram_words=wanted.gram_words,
+            min_words=wanted.min_words,
+            fields=wanted.fields,
+        )
+        if wanted.files
+        else None
+    )
+    return Steps(recipe, personal, contamination)
 
 
 def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
     """Measure and judge every document of a batch."""
-    langs = [document.lang for document in batch.documents]
-    statistics = measure(*pack([document.text for document in batch.documents]), langs)
-    clock.lap("statistics")
+    data, offsets = pack([document.text for document in batch.documents])
     verdicts = Verdicts(len(batch.documents))
-    decisions = judge(statistics, langs, steps.recipe.rules)
+    langs, confidences = _languages(batch.documents, data, offsets, steps.recipe.language, verdicts)
+    clock.lap("language")
+    statistics = measure(data, offsets, langs)
+    clock.lap("statistics")
+    decisions = judge(statistics, langs, steps.recipe.rules, confidences)
     for index in np.flatnonzero(~decisions.kept).tolist():
         verdicts.drop(index, REASONS[decisions.reason[index]], decisions.value[index], decisions.threshold[index])
     clock.lap("rules")
+    _find_contamination(data, offsets, steps, verdicts)
+    clock.lap("contamination")
     documents, beginnings = _mask(batch.documents, steps, verdicts)
     clock.lap("personal data")
-    passed = [documents[index] for index in verdicts.kept]
-    data, offsets = pack([document.text for document in passed])
-    digests = text_digests(data, offsets)
-    bands = band_keys(signatures(data, offsets)) if steps.recipe.duplicates.near else np.empty((0, BANDS), np.uint64)
+    passed = [replace(documents[index], lang=langs[index]) for index in verdicts.kept]
+    digests, bands = _fingerprints([document.text for document in passed], steps.recipe.duplicates.near)
     clock.lap("fingerprints")
     seen = {
         "id": [document.id for document in documents],
@@ -127,7 +157,7 @@ def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
         "file": batch.files,
         "line": batch.lines,
         "lang": langs,
-        "confidence": [None] * len(documents),
+        "confidence": pa.array(confidences, mask=np.isnan(confidences)),
         "bytes": [len(document.text.encode("utf-8")) for document in documents],
         **{name: statistics.column(name) for name in NAMES},
         **verdicts.columns(),
@@ -137,6 +167,49 @@ def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
     examined = Examined(pa.table(seen, schema=ALONE), texts, digests, bands)
     clock.lap("tables")
     return examined
+
+
+def _languages(
+    documents: list[Document], data: Data, offsets: Offsets, wanted: Language, verdicts: Verdicts
+) -> tuple[list[str], NDArray[np.float64]]:
+    """The language of each document, and how sure it is where the model was asked; NaN elsewhere."""
+    stated = [document.lang for document in documents]
+    asked = wanted.identify in ("always", "check") or (wanted.identify == "missing" and not all(stated))
+    if not asked:
+        return stated, np.full(len(stated), np.nan)
+    found, sure = identify_languages(data, offsets, wanted.candidates)
+    confidences = sure.astype(np.float64)
+    if wanted.identify == "always":
+        return found, confidences
+    langs = [said or guessed for said, guessed in zip(stated, found, strict=True)]
+    if wanted.identify == "missing":
+        return langs, np.where([bool(said) for said in stated], np.nan, confidences)
+    for index, (said, guessed) in enumerate(zip(stated, found, strict=True)):
+        if said and said != guessed and confidences[index] >= wanted.min_contradiction:
+            verdicts.drop(index, "min_contradiction", confidences[index], wanted.min_contradiction)
+            verdicts.details[index]["identified"] = guessed
+    return langs, confidences
+
+
+def _find_contamination(data: Data, offsets: Offsets, steps: Steps, verdicts: Verdicts) -> None:
+    """Drop what shares passages with evaluation data, and tell which."""
+    if steps.contamination is None:
+        return
+    words = Counter[int]()
+    for match in steps.contamination.find(data, offsets):
+        words[match.text] += match.num_words
+        passage = data[match.start : match.stop].tobytes().decode("utf-8", "replace")
+        told = f"{passage[:_PASSAGE_SHOWN]!r} stands in {match.item.file}, line {match.item.record}, {match.item.field}"
+        verdicts.details[match.text].setdefault("passages", []).append(told)
+    for index, num_words in words.items():
+        if num_words > steps.recipe.contamination.max_words:
+            verdicts.drop(index, "contamination", num_words, steps.recipe.contamination.max_words)
+
+
+def _fingerprints(texts: list[str], near: bool) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    data, offsets = pack(texts)
+    bands = band_keys(signatures(data, offsets)) if near else np.empty((0, BANDS), np.uint64)
+    return text_digests(data, offsets), bands
 
 
 def _mask(documents: list[Document], steps: Steps, verdicts: Verdicts) -> tuple[list[Document], list[str]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from bise.corpus.examine import open_steps
 from bise.corpus.facts import corpus_facts, reading_facts
 from bise.corpus.output import DOCUMENTS_FOLDER, STATISTICS_FOLDER, UnitWriter, place_outputs, write_decisions
 from bise.corpus.pool import run_tasks
@@ -19,7 +20,7 @@ from bise.corpus.recipe import CurateRecipe
 from bise.corpus.selection import select
 from bise.corpus.stages import UnitExaminer
 from bise.corpus.survivors import read_survivors
-from bise.corpus.units import Unit, hash_of, plan_units, unit_inputs
+from bise.corpus.units import Unit, hash_of, plan_units, step_inputs, unit_inputs
 from bise.corpus.work import WorkDirectory
 from bise.errors import InputError
 from bise.runs import MANIFEST, Manifest, RunDirectory, read_manifest
@@ -45,7 +46,9 @@ def curate(recipe: CurateRecipe, progress: Progress | None = None) -> Manifest:
     meter = _Meter(units, progress)
     num_workers = _num_workers(units, recipe)
     unfinished = [unit for unit in units if work.facts(unit.key) is None]
-    run_tasks(unfinished, partial(UnitExaminer, recipe, work), num_workers, meter.examining(unfinished), _size)
+    if unfinished:
+        steps = open_steps(recipe)
+        run_tasks(unfinished, partial(UnitExaminer, steps, work), num_workers, meter.examining(unfinished), _size)
     _check_yield(units, recipe, work)
     writer = UnitWriter(work, _decide(units, recipe, work))
     unwritten = [unit for unit in units if work.facts(writer.key(unit)) is None]
@@ -54,7 +57,7 @@ def curate(recipe: CurateRecipe, progress: Progress | None = None) -> Manifest:
     facts = corpus_facts(run.path, recipe) | reading_facts(units, work, writer.decisions)
     if not facts["kept"]:
         raise InputError(f"No document was kept. Dropped by reason: {facts['dropped']}. Loosen the recipe's rules.")
-    manifest = run.finish(recipe.published(), unit_inputs(units), facts)
+    manifest = run.finish(recipe.published(), unit_inputs(units) + step_inputs(recipe), facts)
     work.remove()
     return manifest
 

@@ -120,6 +120,39 @@ class Licences:
 
 
 @dataclass(frozen=True)
+class Language:
+    """Who says which language a document is in: its record, or py3langid's model, read in this process."""
+
+    identify: Literal["never", "missing", "always", "check"] = "missing"  # "check": drop where record and model differ
+    candidates: tuple[str, ...] = ()  # ISO 639-1 codes to choose from; empty means all that the model knows
+    min_contradiction: float = 0.9  # confidence of the model, 0 to 1, from which on "check" drops
+
+    def __post_init__(self) -> None:
+        _check_share("language.min_contradiction", self.min_contradiction)
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """Texts that models are tested with; a document that shares a passage with them is dropped.
+
+    A passage is 13 words in a row, as in GPT-3 (arXiv 2005.14165, appendix C); shorter texts are looked for as a whole.
+    """
+
+    files: tuple[str, ...] = ()  # JSON lines below sources.root, names or globs; empty means that nothing is looked for
+    fields: tuple[str, ...] = ()  # of a record; empty means every text in it
+    gram_words: int = 13  # words in a row that make a passage
+    min_words: int = 8  # of a text that is looked for as a whole
+    max_words: int = 0  # words in such passages that a document may have
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_words <= self.gram_words:
+            raise ValueError(
+                f"contamination.min_words is {self.min_words} and gram_words {self.gram_words}, but must satisfy "
+                "1 <= min_words <= gram_words."
+            )
+
+
+@dataclass(frozen=True)
 class Duplicates:
     """Which repetitions between documents are taken out; the first in reading order is kept."""
 
@@ -196,7 +229,9 @@ class CurateRecipe:
     name: str
     sources: Sources
     licences: Licences = field(default_factory=Licences)
+    language: Language = field(default_factory=Language)
     rules: Rules = field(default_factory=Rules)
+    contamination: EvaluationData = field(default_factory=EvaluationData)
     personal: Personal = field(default_factory=Personal)
     duplicates: Duplicates = field(default_factory=Duplicates)
     mix: Mix = field(default_factory=Mix)
@@ -218,9 +253,8 @@ class CurateRecipe:
 
     def document_steps(self) -> dict[str, Any]:
         """The sections that decide what becomes of a document by itself."""
-        return {name: asdict(getattr(self, name)) for name in ("rules", "personal", "output")} | {
-            "near": self.duplicates.near
-        }
+        names = ("language", "rules", "contamination", "personal", "output")
+        return {name: asdict(getattr(self, name)) for name in names} | {"near": self.duplicates.near}
 
     def corpus_steps(self) -> dict[str, Any]:
         """The sections that decide between documents."""

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +11,6 @@ from bise.corpus.duplicates import BANDS
 from bise.corpus.examine import Batch, Clock, Steps, examine
 from bise.corpus.pool import Tell
 from bise.corpus.readers import Reading, read_part
-from bise.corpus.recipe import CurateRecipe
 from bise.corpus.tables import ALONE, TEXTS
 from bise.corpus.units import Unit
 from bise.corpus.work import WorkDirectory
@@ -27,12 +25,8 @@ DIGESTS_FILE, BANDS_FILE = "digests.npy", "bands.npy"
 class UnitExaminer:
     """Does the work of one unit; made once in each worker."""
 
-    recipe: CurateRecipe
+    steps: Steps
     work: WorkDirectory
-
-    @cached_property
-    def _steps(self) -> Steps:
-        return Steps(self.recipe)
 
     def __call__(self, unit: Unit, tell: Tell) -> None:
         """Examine a unit and keep the result under its key."""
@@ -45,7 +39,7 @@ class UnitExaminer:
         ):
             for batch in self._batches(unit, reading, tell):
                 clock.lap("reading")
-                examined = examine(batch, self._steps, clock)
+                examined = examine(batch, self.steps, clock)
                 seen.write_table(examined.seen)
                 texts.write_table(examined.texts)
                 digests.append(examined.digests)

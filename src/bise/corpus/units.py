@@ -14,7 +14,7 @@ from typing import Any
 
 from bise.corpus.readers import find_files, split_file
 from bise.corpus.recipe import CurateRecipe, Source
-from bise.errors import InputError
+from bise.errors import InputError, NotFoundError
 from bise.runs import Input, sha256_file
 
 _UNIT_BYTES = 4 << 20  # stored bytes that small files are gathered to
@@ -57,13 +57,35 @@ def plan_units(recipe: CurateRecipe) -> list[Unit]:
         NotFoundError: a file is absent.
         InputError: a file has another hash than the recipe says.
     """
-    base = [code_sha256(), recipe.document_steps()]
+    read_by_steps = [(entry.name, entry.sha256) for entry in step_inputs(recipe)]
+    base = [code_sha256(), recipe.document_steps(), read_by_steps]
     units: list[Unit] = []
     for source in recipe.sources.list:
         for files in _gather(_verified(source, recipe.sources.root)):
             key = [*base, asdict(source), [(file.name, file.sha256, file.part) for file in files]]
             units.append(Unit(len(units), source, files, hash_of(key)))
     return units
+
+
+def step_files(recipe: CurateRecipe) -> list[Path]:
+    """The files that the steps read, such as evaluation data.
+
+    Raises:
+        NotFoundError: one is absent.
+    """
+    root, found = recipe.sources.root, list[Path]()
+    for name in recipe.contamination.files:
+        paths = sorted(path for path in root.glob(name) if path.is_file())
+        if not paths:
+            raise NotFoundError(f"contamination.files names {name}, but there is nothing at {root / name}.")
+        found += paths
+    return found
+
+
+def step_inputs(recipe: CurateRecipe) -> list[Input]:
+    """These files, as a manifest names them."""
+    root = recipe.sources.root
+    return [Input("file", path.relative_to(root).as_posix(), sha256_file(path)) for path in step_files(recipe)]
 
 
 def unit_inputs(units: Iterable[Unit]) -> list[Input]:

@@ -27,7 +27,7 @@ def main(mode: str, state: Path) -> None:
         sys.exit(3)
     if not seen:
         state.write_text("dying")
-    say(Ready(100, "scripted", None, 0.0))
+    say(Ready(100, "scripted", None))
     for line in sys.stdin.buffer:
         message = read_to_engine(line)
         if isinstance(message, Add):

@@ -168,6 +168,7 @@ async def test_requests_in_flight_hear_of_a_death_within_a_second(tmp_path: Path
                     async for _ in stream:
                         pass
         assert engine.num_requests == 0
+        assert engine.stats is None
         await answer(engine, [1])
         assert engine.num_restarts == 1
 

@@ -71,7 +71,7 @@ TO_ENGINE = st.one_of(
 TO_SERVER = st.one_of(
     st.builds(Hello, st.integers()),
     st.builds(Progress, st.text(), st.integers(), st.integers()),
-    st.builds(Ready, st.integers(), st.text(), st.none() | st.text(), FLOATS),
+    st.builds(Ready, st.integers(), st.text(), st.none() | st.text()),
     st.builds(Failed, KINDS, st.text()),
     st.builds(Outputs, st.lists(OUTPUTS).map(tuple)),
     st.builds(Refused, st.text(), KINDS, st.text()),

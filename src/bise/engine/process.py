@@ -60,7 +60,7 @@ class EngineProcess:
         self.kernels = ""  # which ones run, once ready
         self.max_length = 0  # tokens of a prompt and its answer, once ready
         self.num_restarts = 0
-        self.stats: EngineStats | None = None  # the engine's own figures, a second old at most while it works
+        self.stats: EngineStats | None = None  # the child's own figures, a second old at most while it works
         self._config = config
         self._progress = progress
         self._supervision = supervision
@@ -223,7 +223,7 @@ class EngineProcess:
             failure = error
         finally:
             ready_s = loop.time() - ready_at if self._is_ready else 0.0
-            self._child, self._is_ready = None, False
+            self._child, self._is_ready, self.stats = None, False, None
             if self._trouble is None:
                 self._settled.clear()
             await _end(child)

@@ -71,7 +71,6 @@ class Ready:
     max_length: int  # tokens of a prompt and its answer
     kernels: str
     reason: str | None  # why the kernels are the slow ones
-    seconds: float  # that it took
 
 
 @dataclass(frozen=True)

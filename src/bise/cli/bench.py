@@ -30,14 +30,14 @@ def _in_words(figures: dict[str, Any]) -> str:
     rates, costs, machine = figures["tokens_per_s"], figures["per_million_tokens"], figures["machine"]
     lines = [
         f"{figures['model']['name']}: {figures['model']['parameters'] / 1e6:,.1f} million parameters on "
-        f"{machine['processor']}, {machine['threads']} threads, instruction set {machine['instruction_set']}",
+        f"{machine['processor']}, {machine['threads']} threads, instruction set {machine['instruction_set']}, {machine['path']}",
         "",
-        f"{'':12}{'tokens/s':>10}{'10 % to 90 %':>20}{'kWh a million':>16}{'cost':>10}",
+        f"{'':12}{'tokens/s':>10}{'10 % to 90 %':>24}{'kWh a million':>16}{'cost':>10}",
     ]
     for name, rate in rates.items():
         spread = f"{rate['p10']:,.1f} to {rate['p90']:,.1f}"
         cost = costs[name]
-        lines.append(f"{name:12}{rate['median']:>10,.1f}{spread:>20}{cost['kwh']:>16.3f}{cost['cost']:>10.3f}")
+        lines.append(f"{name:12}{rate['median']:>10,.1f}{spread:>24}{cost['kwh']:>16.3f}{cost['cost']:>10.3f}")
     lines += [
         "",
         f"A token reads {figures['bytes_per_token'] / 1e6:,.1f} MB; the memory delivers "

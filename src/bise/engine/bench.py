@@ -20,7 +20,6 @@ from bise import __version__
 from bise.engine.core import Engine, EngineConfig
 from bise.engine.energy import Meter, Price
 from bise.engine.forward import Model
-from bise.engine.kernels.instructions import choose_instruction_set
 from bise.engine.kernels.table import Progress, choose_kernels
 from bise.engine.machine import describe_machine
 from bise.engine.peaks import integer_peak, read_bandwidth
@@ -90,10 +89,10 @@ def bench(
     return {
         "model": _about(directory, weights),
         "tokens_per_s": {name: asdict(rate) for name, rate in rates.items()},
-        **_limits(weights.spec, model.num_threads, rates, measured["decode_1"]),
+        **_limits(model, rates, measured["decode_1"]),
         "per_million_tokens": {name: price.of(each.meter, each.tokens) for name, each in measured.items()},
         "energy_method": price.method,
-        "machine": _machine(choice.kernels.name, model.num_threads),
+        "machine": _machine(model),
     }
 
 
@@ -162,9 +161,9 @@ def _timed_step(engine: Engine) -> tuple[int, float]:
     return sum(len(output.token_ids) for output in outputs), time.perf_counter() - began
 
 
-def _limits(spec: ModelSpec, num_threads: int, rates: dict[str, Rate], decode: Measured) -> dict[str, Any]:
+def _limits(model: Model, rates: dict[str, Rate], decode: Measured) -> dict[str, Any]:
     """The machine's limits, and the share of each that the engine reaches."""
-    isa = choose_instruction_set()
+    spec, num_threads, isa = model.spec, model.num_threads, model.kernels.instruction_set
     needed = step_bytes(spec, CONTEXT + len(decode.steps) / 2)
     delivered = statistics.median(read_bandwidth(num_threads))
     found: dict[str, Any] = {
@@ -190,13 +189,14 @@ def _about(directory: Path, weights: Weights) -> dict[str, Any]:
     }
 
 
-def _machine(kernels: str, num_threads: int) -> dict[str, Any]:
-    machine, isa = describe_machine(), choose_instruction_set()
+def _machine(model: Model) -> dict[str, Any]:
+    machine, isa = describe_machine(), model.kernels.instruction_set
     return {
         "processor": machine.processor,
         "instruction_set": isa.name if isa else None,
-        "kernels": kernels,
-        "threads": num_threads,
+        "kernels": model.kernels.name,
+        "path": "fused, int8 activations" if model.is_fused else "by operation, float activations",
+        "threads": model.num_threads,
         "system": platform.platform(),
         "load": round(os.getloadavg()[0], 2),
         "versions": {"bise": __version__, "python": platform.python_version()}

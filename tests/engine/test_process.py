@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -171,6 +172,45 @@ async def test_requests_in_flight_hear_of_a_death_within_a_second(tmp_path: Path
         assert engine.stats is None
         await answer(engine, [1])
         assert engine.num_restarts == 1
+
+
+async def test_whenever_it_is_killed_each_request_is_answered_right_or_told(tmp_path: Path) -> None:
+    dice = random.Random(3)
+    directory = write_model(tmp_path, replace(TINY, context_length=512))
+    prompts = [[1 + number, 2, 3] for number in range(8)]
+    params = SamplingParams(temperature=1, seed=4, max_tokens=150)
+    engine = await EngineProcess.start(directory, supervision=Supervision(first_pause_s=0.01, longest_pause_s=0.05))
+    told: list[str] = []
+    num_right = 0
+
+    async def ask(index: int) -> None:
+        nonlocal num_right
+        while num_kills < 6:
+            try:
+                assert await answer(engine, prompts[index], params) == expected[index]
+                num_right += 1
+            except UnavailableError as error:
+                told.append(str(error))
+                await asyncio.sleep(0.05)
+
+    try:
+        expected = [await answer(engine, prompt, params) for prompt in prompts]
+        num_kills = 0
+        clients = [asyncio.create_task(ask(index)) for index in range(len(prompts))]
+        while num_kills < 6:
+            await asyncio.sleep(dice.uniform(0, 2))  # while it starts, loads, waits or computes
+            if engine.process_id is not None:
+                kill(engine)
+                num_kills += 1
+        await asyncio.gather(*clients)
+        assert told
+        assert all("SIGKILL" in words for words in told)
+        assert num_right > 0
+        await until(lambda: engine.ready, 30)
+        assert await answer(engine, prompts[0], params) == expected[0]
+        assert engine.num_requests == 0
+    finally:
+        await engine.close()
 
 
 async def test_an_engine_that_dies_again_and_again_refuses_at_once_and_is_tried_on(

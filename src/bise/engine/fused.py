@@ -10,11 +10,10 @@ from bise.engine.batch import Batch, RotaryTables
 from bise.engine.cache import KVCache
 from bise.engine.kernels.attention import load_attend
 from bise.engine.kernels.cells import PRECISIONS
-from bise.engine.kernels.control import ARRIVALS
 from bise.engine.kernels.instructions import InstructionSet
 from bise.engine.kernels.packing import Bytes, empty_matrix, num_tiles, pack_matrix, pack_rows, padded_columns
 from bise.engine.kernels.prepare import PROBLEMS, load_prepare
-from bise.engine.kernels.step import LAYER, NUM_PHASES, TASK, load_step, thread_scratch_bytes
+from bise.engine.kernels.step import COUNTERS_BYTES, LAYER, NUM_PHASES, TASK, load_step, thread_scratch_bytes
 from bise.engine.kernels.table import TILE, Floats
 from bise.engine.pool import Pool
 from bise.weights.files import Weights
@@ -87,8 +86,8 @@ class FusedModel:
         task["head"], task["head_bits"] = self._keep_matrix(pack_joined(weights, [name]))
         task["num_head_tiles"] = num_tiles(spec.vocab_size)
         task["num_threads"] = num_threads
-        task["arrivals"] = self._pool.address + ARRIVALS
-        task["counters"] = self._allocate("counters", 8 * (NUM_PHASES * spec.num_layers + 1))
+        task["control"] = self._pool.address
+        task["counters"] = self._allocate("counters", COUNTERS_BYTES * (NUM_PHASES * spec.num_layers + 2))
 
     def _set_cache(self, cache: KVCache) -> None:
         cells, task = cache.cells, self._task

@@ -1,10 +1,11 @@
 """How the threads of a step begin together and sleep between steps.
 
 One array of int64, `control`, is all they share, each number in a cache line of its own: the turn (how many steps have
-been announced), whether the pool is closing, and for each thread whether it has gone to sleep and how many turns it has
-done. A thread that has done its turn looks out for the next one for a moment, since in a busy engine the next step comes
-soon; then it says that it sleeps, looks once more, and leaves compiled code to wait on a lock. Whoever announces a turn
-takes back the words of those who said so and wakes them.
+been announced), how many threads are in a step, whether the pool is closing, the turn that has ended, and for each
+thread whether it has gone to sleep and which turn it has seen. A thread looks out for the next turn for a moment, since
+in a busy engine the next step comes soon; then it says that it sleeps, looks once more, and leaves compiled code to wait
+on a lock. Whoever announces a turn takes back the words of those who said so and wakes them. Nobody waits for a thread
+that comes late: it finds that the turn has ended.
 """
 
 from functools import cache
@@ -18,9 +19,10 @@ from bise.engine.kernels.linear import DEVICE
 from bise.engine.kernels.memory import atomic_exchange, load_int64, store_int64
 
 CONTINUE, SLEEP, CLOSE = 0, 1, 2  # what a thread is to do
-ARRIVALS = 64  # byte offsets in `control`; at 0 is the turn
+_ACTIVE = 64  # byte offsets in `control`; at 0 is the turn
 CLOSING = 128
-_THREAD = 192  # of thread 0's line: asleep, turns done, to be woken
+_ENDED = 192
+_THREAD = 256  # of thread 0's line: asleep, turn seen, to be woken
 LINE = 64
 _PAUSES = 4000  # looks with a pause between them, some 50 µs
 _YIELDS = 100  # then looks at which the processor is offered to others
@@ -40,9 +42,17 @@ def woken_offset(thread: int) -> int:
 def await_turn(control, thread):
     """Wait for the next turn: CONTINUE when it has come, SLEEP when the caller is to wait on its lock."""
     line = control + _THREAD + LINE * thread
-    done = load_int64(line, 8)
     looks = 0
-    while v.atomic_load(control) == done:
+    while True:
+        turn = v.atomic_load(control)
+        if turn != load_int64(line, 8):
+            store_int64(line, 8, turn)
+            if v.atomic_load(control + CLOSING) != 0:
+                return CLOSE
+            v.atomic_add(control + _ACTIVE, 1)
+            if v.atomic_add(control + _ENDED, 0) < turn:  # an addition of nothing is a look that cannot be moved
+                return CONTINUE
+            leave_turn(control)
         looks += 1
         if looks <= _PAUSES:
             v.pause()
@@ -50,13 +60,27 @@ def await_turn(control, thread):
             v.yield_processor()
         else:
             atomic_exchange(line, 1)
-            # An addition of nothing is a look that cannot be moved before the line above.
-            if v.atomic_add(control, 0) == done or atomic_exchange(line, 0) == 0:
+            if v.atomic_add(control, 0) == turn or atomic_exchange(line, 0) == 0:
                 return SLEEP
-    if v.atomic_load(control + CLOSING) != 0:
-        return CLOSE
-    store_int64(line, 8, done + 1)
-    return CONTINUE
+
+
+@njit(**DEVICE)
+def leave_turn(control):
+    """Note that a thread has left a step."""
+    v.atomic_add(control + _ACTIVE, -1)
+
+
+@njit(**DEVICE)
+def end_turn(control):
+    """Let no more threads into the step, and wait for those that are in it."""
+    atomic_exchange(control + _ENDED, v.atomic_load(control))
+    looks = 0
+    while v.atomic_load(control + _ACTIVE) != 0:
+        looks += 1
+        if looks > _PAUSES:
+            v.yield_processor()
+        else:
+            v.pause()
 
 
 def _announce(control, num_threads):

@@ -8,9 +8,10 @@ from numba import from_dtype, njit, types
 from bise.engine.kernels import vectors as v
 from bise.engine.kernels.attention import MAX_ROWS
 from bise.engine.kernels.cache import compile_kernel
-from bise.engine.kernels.linear import DEVICE
+from bise.engine.kernels.control import end_turn
+from bise.engine.kernels.linear import DEVICE, quantise_group
 from bise.engine.kernels.memory import store_int64
-from bise.engine.kernels.step import NUM_PHASES, TASK
+from bise.engine.kernels.step import COUNTERS_BYTES, NUM_PHASES, TASK
 from bise.engine.kernels.table import BLOCK
 
 # What can be wrong with a batch, by the number that `prepare` returns less one.
@@ -66,12 +67,22 @@ def make_query_tiles(tiles, sequences, most):
     return runs
 
 
+@njit(**DEVICE)
+def clear_padding(task, columns, activations, scales, offsets):
+    """Zero the group that fills up a matrix's columns to a multiple of 64, if there is one."""
+    group = columns // 32
+    if group % 2:
+        for token in range(task.num_tokens):
+            quantise_group(v.zeros(), v.zeros(), activations, scales, offsets, task.stride, group, token)
+
+
 def prepare(tasks, positions, sequences, slots, blocks, num_blocks, logit_rows, logits):
     """Check a batch and enter it into the task; returns the number of what is wrong, or zero."""
     problem = find_problem(positions, sequences, slots, blocks, num_blocks, logit_rows)
     if problem != 0:
         return problem
     task = tasks[0]
+    end_turn(task.control)  # an interruption may have kept the last one from its end
     group = task.num_heads // task.num_kv_heads
     task.num_tokens = len(positions)
     # A power of two as stride would put a token's groups in few of the cache's sets.
@@ -82,9 +93,12 @@ def prepare(tasks, positions, sequences, slots, blocks, num_blocks, logit_rows, 
     task.slots, task.blocks = v.address(slots), v.address(blocks)
     task.blocks_bytes = 4 * blocks.shape[1]
     task.logit_rows, task.logits = v.address(logit_rows), v.address(logits)
-    for counter in range(NUM_PHASES * task.num_layers + 1):
-        store_int64(task.counters, 8 * counter, 0)
-    task.arrivals_before = v.atomic_load(task.arrivals)
+    for phase in range(NUM_PHASES * task.num_layers + 2):
+        store_int64(task.counters, COUNTERS_BYTES * phase, 0)
+        store_int64(task.counters, COUNTERS_BYTES * phase + 8, 0)
+    clear_padding(task, task.hidden_size, task.normed, task.normed_scales, task.normed_offsets)
+    clear_padding(task, task.num_heads * task.head_dim, task.mixed, task.mixed_scales, task.mixed_offsets)
+    clear_padding(task, task.ffn_size, task.gated, task.gated_scales, task.gated_offsets)
     return 0
 
 

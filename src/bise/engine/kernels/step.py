@@ -1,6 +1,6 @@
 """One step of a whole model with integer weights, as one call for each thread.
 
-A layer has seven phases with a barrier after each:
+A layer has seven phases, each of which begins when the one before is complete:
 
     normalise   RMS norm (arXiv 1910.07467) of the hidden states, quantised to int8
     project     queries, keys and values of some heads; rotation (RoPE, arXiv 2104.09864); keys and values to the cache
@@ -10,8 +10,9 @@ A layer has seven phases with a barrier after each:
     gate        some gate and up rows, which lie in turn by 16; silu(gate) * up, quantised
     down        the feed-forward's output matrix, added to the hidden states
 
-The work of a phase is cut into units, and a thread takes the next few whenever it is free, so that a slow or interrupted
-core holds nobody up. What a unit computes depends on neither the thread nor the cut.
+The work of a phase is cut into units, and a thread takes the next few whenever it is free. Threads wait for units, not
+for each other: one that the system has given no processor holds nobody up unless it is in the middle of a unit. What a
+unit computes depends on neither the thread nor the cut.
 """
 
 from functools import cache
@@ -23,15 +24,16 @@ from numba import from_dtype, njit, types
 from bise.engine.kernels import vectors as v
 from bise.engine.kernels.attention import MAX_ROWS, call_attend, scratch_floats
 from bise.engine.kernels.cache import compile_kernel
-from bise.engine.kernels.control import CONTINUE, await_turn
+from bise.engine.kernels.control import CONTINUE, await_turn, end_turn, leave_turn
 from bise.engine.kernels.instructions import InstructionSetType
 from bise.engine.kernels.linear import DEVICE, linear, quantise_group
 from bise.engine.kernels.memory import load_int32, load_int64
 from bise.engine.kernels.store import store_row
 from bise.engine.kernels.table import BLOCK, TILE
 
-NUM_PHASES = 5  # of a layer whose units threads take from a counter
-_SPINS = 2000  # looks at a barrier before the processor is offered to others
+NUM_PHASES = 8  # of a layer, with one for what `attend` could not quantise itself
+COUNTERS_BYTES = 64  # of a phase: units taken, units done
+_SPINS = 1000  # looks at a phase that is not complete before the processor is offered to others
 
 
 def _record(integers: str, floats: str = "") -> np.dtype[Any]:
@@ -45,7 +47,7 @@ TASK = _record(
     # the model
     "num_layers hidden_size num_heads num_kv_heads head_dim ffn_size num_head_tiles head_bits final_norm head"
     # the threads, and the memory that each has for itself
-    " num_threads arrivals arrivals_before counters scratch scratch_bytes product_floats"
+    " num_threads control counters scratch scratch_bytes product_floats"
     # the cache
     " precision attend window cells layer_bytes block_bytes cell_bytes"
     # the batch
@@ -61,24 +63,27 @@ LAYER = _record(
 
 
 @njit(**DEVICE)
-def wait_for_all(task, target):
-    """Wait until every thread is here; returns how often threads will have arrived at the next such place."""
-    if task.num_threads > 1:
-        v.atomic_add(task.arrivals, 1)
-        looks = 0
-        while v.atomic_load(task.arrivals) < target:
-            looks += 1
-            if looks > _SPINS:
-                v.yield_processor()
-            else:
-                v.pause()
-    return target + task.num_threads
+def take(task, phase, most):
+    """The first of the next `most` units of a phase."""
+    return v.atomic_add(task.counters + COUNTERS_BYTES * phase, most)
 
 
 @njit(**DEVICE)
-def take(task, phase, most):
-    """The first of the next `most` units of a phase."""
-    return v.atomic_add(task.counters + 8 * phase, most)
+def finish(task, phase, count):
+    """Report units as done."""
+    v.atomic_add(task.counters + COUNTERS_BYTES * phase + 8, count)
+
+
+@njit(**DEVICE)
+def wait_until_done(task, phase, units):
+    """Wait until all units of a phase are done."""
+    looks = 0
+    while v.atomic_load(task.counters + COUNTERS_BYTES * phase + 8) < units:
+        looks += 1
+        if looks > _SPINS:
+            v.yield_processor()
+        else:
+            v.pause()
 
 
 @njit(**DEVICE)
@@ -91,43 +96,34 @@ def units_at_once(task, num_units, columns):
 
 
 @njit(**DEVICE)
-def normalise_row(row, weight, columns, epsilon, activations, scales, offsets, stride, token, group0, group1):
-    """Quantise groups [group0, group1) of a normalised row."""
-    low, high = v.zeros(), v.zeros()
+def normalise_row(task, row, weight, token):
+    """Norm and quantisation of a row of hidden states."""
+    columns, low, high = task.hidden_size, v.zeros(), v.zeros()
     for i in range(0, columns, 32):
         x, y = v.load_floats(row, 4 * i), v.load_floats(row, 4 * i + 64)
         low, high = v.fma(x, x, low), v.fma(y, y, high)
     mean = v.total(v.add(low, high)) / np.float32(columns)
-    factor = v.splat(np.float32(1) / np.sqrt(mean + epsilon))
-    for group in range(group0, group1):
+    factor = v.splat(np.float32(1) / np.sqrt(mean + task.norm_epsilon))
+    for group in range(columns // 32):
         at = 128 * group
         x = v.multiply(v.multiply(v.load_floats(row, at), factor), v.load_floats(weight, at))
         y = v.multiply(v.multiply(v.load_floats(row, at + 64), factor), v.load_floats(weight, at + 64))
-        quantise_group(x, y, activations, scales, offsets, stride, group, token)
+        quantise_group(x, y, task.normed, task.normed_scales, task.normed_offsets, task.stride, group, token)
 
 
 @njit(**DEVICE)
-def normalise(task, thread, weight, rows, num_rows):
-    """Norm and quantisation of the hidden states of all tokens, or of those that `rows` lists."""
-    threads, groups = task.num_threads, task.hidden_size // 32
-    token0, token1, group0, group1 = 0, num_rows, groups * thread // threads, groups * (thread + 1) // threads
-    if num_rows >= threads:
-        token0, token1, group0, group1 = num_rows * thread // threads, num_rows * (thread + 1) // threads, 0, groups
-    for token in range(token0, token1):
-        row = token if rows == 0 else load_int64(rows, 8 * token)
-        normalise_row(
-            task.hidden + 4 * row * task.hidden_size,
-            weight,
-            task.hidden_size,
-            task.norm_epsilon,
-            task.normed,
-            task.normed_scales,
-            task.normed_offsets,
-            task.stride,
-            token,
-            group0,
-            group1,
-        )
+def normalise(task, phase, weight, rows, num_rows):
+    """The phase `normalise` for all tokens, or for those that `rows` lists; a unit is a token."""
+    some = (num_rows + 4 * task.num_threads - 1) // (4 * task.num_threads)
+    unit = take(task, phase, some)
+    while unit < num_rows:
+        end = min(unit + some, num_rows)
+        for token in range(unit, end):
+            row = token if rows == 0 else load_int64(rows, 8 * token)
+            normalise_row(task, task.hidden + 4 * row * task.hidden_size, weight, token)
+        finish(task, phase, end - unit)
+        unit = take(task, phase, some)
+    wait_until_done(task, phase, num_rows)
 
 
 @njit(**DEVICE)
@@ -192,7 +188,9 @@ def add_output(isa, task, phase, bits, weights, columns, activations, scales, of
         tile0, tile1 = 2 * unit, 2 * min(unit + some, units)
         multiply(isa, task, bits, weights, tile0, tile1, columns, activations, scales, offsets, scratch)
         add_product(task, tile0, tile1, scratch)
+        finish(task, phase, min(some, units - unit))
         unit = take(task, phase, some)
+    wait_until_done(task, phase, units)
 
 
 @njit(**DEVICE, inline="always")
@@ -211,16 +209,9 @@ def gate(isa, task, phase, bits, weights, scratch):
                 low = v.silu_gate(v.load_floats(row, 0), v.load_floats(row, 64))
                 high = v.silu_gate(v.load_floats(row, 128), v.load_floats(row, 192))
                 quantise_group(low, high, task.gated, task.gated_scales, task.gated_offsets, task.stride, group, token)
+        finish(task, phase, end - unit)
         unit = take(task, phase, some)
-
-
-@njit(**DEVICE)
-def clear_padding(task, columns, activations, scales, offsets):
-    """Zero the group that fills up a matrix's columns to a multiple of 64, if there is one."""
-    group = columns // 32
-    if group % 2:
-        for token in range(task.num_tokens):
-            quantise_group(v.zeros(), v.zeros(), activations, scales, offsets, task.stride, group, token)
+    wait_until_done(task, phase, units)
 
 
 @njit(**DEVICE)
@@ -280,7 +271,20 @@ def head(isa, task, phase):
             task.logits,
             task.num_head_tiles * TILE,
         )
+        finish(task, phase, min(some, units - unit))
         unit = take(task, phase, some)
+    wait_until_done(task, phase, units)
+
+
+@njit(**DEVICE)
+def quantise_all(task, phase):
+    """Quantise what attention gave, where no unit of it is whole groups of columns; a unit is a token."""
+    unit = take(task, phase, 1)
+    while unit < task.num_tokens:
+        quantise_attended(task, unit, 1, 0, task.num_heads * task.head_dim)
+        finish(task, phase, 1)
+        unit = take(task, phase, 1)
+    wait_until_done(task, phase, task.num_tokens)
 
 
 @njit(**DEVICE, inline="always")
@@ -299,7 +303,9 @@ def project(isa, task, phase, layer, cells, scratch):
         bits, weights = layer.query_key_value_bits, layer.query_key_value
         multiply(isa, task, bits, weights, tile0, tile1, task.hidden_size, x, scales, offsets, scratch)
         place_heads(task, cells, head0, head1, scratch, rest)
+        finish(task, phase, min(some, units - unit))
         unit = take(task, phase, some)
+    wait_until_done(task, phase, units)
 
 
 @njit(**DEVICE, inline="always")
@@ -341,8 +347,11 @@ def attend_all(task, phase, cells, scratch):
             )
             if whole:
                 quantise_attended(task, first, count, head0 * head_dim, (head0 + heads) * head_dim)
+        finish(task, phase, 1)
         unit = take(task, phase, 1)
-    return whole
+    wait_until_done(task, phase, units)
+    if not whole:
+        quantise_all(task, phase + 1)
 
 
 @njit(**DEVICE, inline="always")
@@ -350,38 +359,20 @@ def step(isa, thread, task, layers):
     """This thread's part of a step."""
     scratch = task.scratch + thread * task.scratch_bytes
     mixed_columns = task.num_heads * task.head_dim
-    if thread == 0:
-        clear_padding(task, task.hidden_size, task.normed, task.normed_scales, task.normed_offsets)
-        clear_padding(task, mixed_columns, task.mixed, task.mixed_scales, task.mixed_offsets)
-        clear_padding(task, task.ffn_size, task.gated, task.gated_scales, task.gated_offsets)
-    arrived = task.arrivals_before + task.num_threads
     for index in range(task.num_layers):
         layer, phase, cells = layers[index], NUM_PHASES * index, task.cells + index * task.layer_bytes
-        normalise(task, thread, layer.attention_norm, 0, task.num_tokens)
-        arrived = wait_for_all(task, arrived)
-        project(isa, task, phase, layer, cells, scratch)
-        arrived = wait_for_all(task, arrived)
-        if not attend_all(task, phase + 1, cells, scratch):
-            arrived = wait_for_all(task, arrived)
-            first = task.num_tokens * thread // task.num_threads
-            count = task.num_tokens * (thread + 1) // task.num_threads - first
-            quantise_attended(task, first, count, 0, mixed_columns)
-        arrived = wait_for_all(task, arrived)
+        normalise(task, phase, layer.attention_norm, 0, task.num_tokens)
+        project(isa, task, phase + 1, layer, cells, scratch)
+        attend_all(task, phase + 2, cells, scratch)
         x, scales, offsets = task.mixed, task.mixed_scales, task.mixed_offsets
         bits, weights = layer.output_bits, layer.output
-        add_output(isa, task, phase + 2, bits, weights, mixed_columns, x, scales, offsets, scratch)
-        arrived = wait_for_all(task, arrived)
-        normalise(task, thread, layer.ffn_norm, 0, task.num_tokens)
-        arrived = wait_for_all(task, arrived)
-        gate(isa, task, phase + 3, layer.gate_up_bits, layer.gate_up, scratch)
-        arrived = wait_for_all(task, arrived)
+        add_output(isa, task, phase + 4, bits, weights, mixed_columns, x, scales, offsets, scratch)
+        normalise(task, phase + 5, layer.ffn_norm, 0, task.num_tokens)
+        gate(isa, task, phase + 6, layer.gate_up_bits, layer.gate_up, scratch)
         x, scales, offsets = task.gated, task.gated_scales, task.gated_offsets
-        add_output(isa, task, phase + 4, layer.down_bits, layer.down, task.ffn_size, x, scales, offsets, scratch)
-        arrived = wait_for_all(task, arrived)
-    normalise(task, thread, task.final_norm, task.logit_rows, task.num_logits)
-    arrived = wait_for_all(task, arrived)
-    head(isa, task, NUM_PHASES * task.num_layers)
-    wait_for_all(task, arrived)
+        add_output(isa, task, phase + 7, layer.down_bits, layer.down, task.ffn_size, x, scales, offsets, scratch)
+    normalise(task, NUM_PHASES * task.num_layers, task.final_norm, task.logit_rows, task.num_logits)
+    head(isa, task, NUM_PHASES * task.num_layers + 1)
 
 
 def thread_scratch_bytes(product_floats: int, head_dim: int) -> int:
@@ -391,15 +382,17 @@ def thread_scratch_bytes(product_floats: int, head_dim: int) -> int:
 
 
 def take_turns(isa, thread, control, tasks, layers):
-    """Thread 0 runs one step; the others run one whenever it is their turn, until they are to sleep or to end."""
+    """Thread 0 runs one step; the others help whenever there is one, until they are to sleep or to end."""
     if thread == 0:
         step(isa, thread, tasks[0], layers)
+        end_turn(control)
         return CONTINUE
     while True:
         state = await_turn(control, thread)
         if state != CONTINUE:
             return state
         step(isa, thread, tasks[0], layers)
+        leave_turn(control)
 
 
 @cache

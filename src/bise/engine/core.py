@@ -14,7 +14,8 @@ import numpy as np
 
 from bise.engine.blocks import BlockPool, Node, blocks_for
 from bise.engine.cache import KVCache, bytes_per_block
-from bise.engine.forward import Batch, Model
+from bise.engine.forward import Activations, Batch, Model
+from bise.engine.kernels.cells import KVPrecision
 from bise.engine.kernels.table import BLOCK, Floats
 from bise.engine.machine import memory_bytes
 from bise.engine.requests import FinishReason, SequenceState, check_prompt
@@ -36,6 +37,9 @@ class EngineConfig:
     step_s: float = 0.2  # seconds that a step may take while answers are written: the size of a prompt's chunks
     max_sequences: int = 32  # most sequences that run at once; more wait
     cache_bytes: int | None = None  # most memory for keys and values; None: a quarter of the machine's
+    kv_precision: KVPrecision = "fp16"  # "int8" holds nearly twice the tokens in the same memory
+    activations: Activations = "int8"  # "float32" is slow and rounds nothing
+    num_threads: int | None = None  # None: the processor's usable cores
     prefix_sharing: bool = True  # whether requests of one tenant share what was computed of the same beginning
 
     def __post_init__(self) -> None:
@@ -69,7 +73,7 @@ class Engine:
         self.model = model
         self.config = config or EngineConfig()
         self.blocks = BlockPool(num_cache_blocks(model.spec, self.config))
-        self.cache = KVCache(model.spec, self.blocks.num_blocks)
+        self.cache = KVCache(model.spec, self.blocks.num_blocks, self.config.kv_precision)
         self.max_length = min(model.spec.context_length, self.blocks.num_blocks * BLOCK)  # tokens, answer included
         self._requests: dict[str, list[SequenceState]] = {}  # every answer that has not ended
         self._waiting = WaitingLanes()
@@ -372,7 +376,8 @@ class Engine:
 def num_cache_blocks(spec: ModelSpec, config: EngineConfig) -> int:
     """Blocks for every sequence's full context, as far as the memory that may be used allows."""
     allowed = memory_bytes() // 4 if config.cache_bytes is None else config.cache_bytes
-    return max(1, min(allowed // bytes_per_block(spec), blocks_for(spec.context_length) * config.max_sequences))
+    affordable = allowed // bytes_per_block(spec, config.kv_precision)
+    return max(1, min(affordable, blocks_for(spec.context_length) * config.max_sequences))
 
 
 def _score_prompt(sequence: SequenceState, logits: Floats) -> None:

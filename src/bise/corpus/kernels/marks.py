@@ -1,0 +1,42 @@
+"""What a text holds that a slower step would change, in one pass: so that most texts need no slower step."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bise.corpus.kernels.compile import kernel
+from bise.corpus.kernels.text import Bytes, decode
+
+# Of a character, in a table of classes, and of a text:
+ODD = 1  # a control, an invisible mark, a space or line end of another kind
+DECOMPOSED = 2  # may have another form in NFC
+FOLLOWS = 4  # what the second and later bytes of a character in UTF-8 are when read as Windows-1252
+LEADS_ONE = 8  # what its first byte is, when one byte follows
+LEADS_TWO = 16
+LEADS_THREE = 32
+# Of a text:
+MOJIBAKE = 64  # has a character as mojibake has it
+
+
+@kernel
+def find_marks(data: Bytes, classes: NDArray[np.uint8]) -> int:
+    """The bits of one text; `classes` has those of each code point."""
+    marks, awaited, i = 0, 0, 0
+    while i < data.size:
+        code, width = np.int64(data[i]), 1
+        if code >= 0x80:
+            code, width = decode(data, i, data.size)
+        found = np.int64(classes[code])
+        if found:
+            marks |= found
+            if found & FOLLOWS and awaited > 0:
+                awaited -= 1
+                if awaited == 0:
+                    marks |= MOJIBAKE
+            elif found >= LEADS_ONE:
+                awaited = 1 if found & LEADS_ONE else 2 if found & LEADS_TWO else 3
+            else:
+                awaited = 0
+        else:
+            awaited = 0
+        i += width
+    return marks

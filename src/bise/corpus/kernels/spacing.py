@@ -1,0 +1,66 @@
+"""Lines with even spacing, in one pass over the bytes of a text."""
+
+from bise.corpus.kernels.compile import inlined, kernel
+from bise.corpus.kernels.text import Bytes
+
+_TAB, _NEWLINE, _SPACE, _DELETE = 9, 10, 32, 127
+
+
+@inlined
+def _begins_item(data: Bytes, i: int, stop: int) -> bool:
+    """Whether a list item begins: "- ", "* ", "+ " or a number with "." or ")" and a space."""
+    if data[i] == ord("-") or data[i] == ord("*") or data[i] == ord("+"):
+        return i + 1 < stop and data[i + 1] == _SPACE
+    k = i
+    while k < stop and ord("0") <= data[k] <= ord("9"):
+        k += 1
+    return k > i and k + 1 < stop and (data[k] == ord(".") or data[k] == ord(")")) and data[k + 1] == _SPACE
+
+
+@inlined
+def _is_control(data: Bytes, i: int) -> bool:
+    """Whether a control, a soft hyphen or a byte order mark begins at byte `i`."""
+    byte = data[i]
+    if byte < _SPACE:
+        return byte != _TAB and byte != _NEWLINE
+    if byte == 0xC2 and i + 1 < data.size:
+        return data[i + 1] < 0xA0 or data[i + 1] == 0xAD
+    if byte == 0xEF and i + 2 < data.size:
+        return data[i + 1] == 0xBB and data[i + 2] == 0xBF
+    return byte == _DELETE
+
+
+@kernel
+def even_lines(data: Bytes, out: Bytes) -> int:
+    """Write lines without indents (but list items'), ends without spaces, at most one blank line in a row, none outside.
+
+    `out` is as long as `data`. Returns the bytes written, or -1 if a control was met, which this does not cut.
+    """
+    count, i = 0, 0
+    is_apart = False
+    while i < data.size:
+        begin = i
+        while i < data.size and (data[i] == _SPACE or data[i] == _TAB):
+            i += 1
+        words, last = i, i
+        while i < data.size and data[i] != _NEWLINE:
+            if _is_control(data, i):
+                return -1
+            if data[i] != _SPACE and data[i] != _TAB:
+                last = i + 1
+            i += 1
+        if last == words:
+            is_apart = True
+        else:
+            if count > 0:
+                out[count] = _NEWLINE
+                count += 1
+                if is_apart:
+                    out[count] = _NEWLINE
+                    count += 1
+            is_apart = False
+            for k in range(begin if _begins_item(data, words, i) else words, last):
+                out[count] = data[k]
+                count += 1
+        i += 1
+    return count

@@ -59,7 +59,7 @@ def even_lines(data: Bytes, out: Bytes) -> int:
                     out[count] = _NEWLINE
                     count += 1
             is_apart = False
-            for k in range(begin if _begins_item(data, words, i) else words, last):
+            for k in range(begin if _begins_item(data, words, last) else words, last):
                 out[count] = data[k]
                 count += 1
         i += 1

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 from bise.corpus.formats.packed import DAMAGE, Progress, open_packed
 from bise.corpus.formats.record import MAX_RECORD_BYTES, BadRecord, Found, RawRecord
+from bise.errors import InputError
 
 
 def read_lines(
@@ -60,3 +61,22 @@ def parse_object(line: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"a JSON {type(record).__name__}, not an object")
     return record
+
+
+def read_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file, plain or packed, with their numbers from 1, without their ends.
+
+    Raises:
+        InputError: the file is absent, damaged, or not UTF-8.
+    """
+    number = 0
+    try:
+        with open_packed(path) as (plain, _):
+            for number, line in enumerate(plain, start=1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}, line {number:,} is not UTF-8. Save the file as UTF-8.") from None
+    except DAMAGE as error:
+        raise InputError(
+            f"{path} could not be read: {error or 'damaged'}. Correct the path, or fetch the file again."
+        ) from None

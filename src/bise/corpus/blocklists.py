@@ -123,7 +123,8 @@ class WordMatches:
 
     def shares(self) -> NDArray[np.float64]:
         """Matches a word, for each text."""
-        return np.divide(self.counts, np.maximum(self.num_words, 1), dtype=np.float64)
+        shares: NDArray[np.float64] = self.counts / np.maximum(self.num_words, 1)
+        return shares
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from bise.errors import BiseError
 COMMANDS: dict[str, str] = {
     "curate": "bise.cli.curate",
     "explain": "bise.cli.explain",
+    "quality": "bise.cli.quality",
     "tokenizer": "bise.cli.tokenizer",
     "train": "bise.cli.train",
     "tune": "bise.cli.tune",

@@ -6,7 +6,7 @@ What cannot be a document is counted and remembered with its place, never skippe
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from bise.corpus.formats.record import BadRecord, Found, PassedOver, RawRecord
 from bise.corpus.html import extract
 from bise.corpus.recipe import Format, Source, SourceFile
 from bise.errors import InputError, NotFoundError
-from bise.runs import read_manifest
+from bise.runs import MANIFEST, read_manifest
 
 _BAD_KEPT = 1000  # the count is of all
 _BATCH_ROWS = 1024
@@ -248,3 +248,22 @@ def read_curated(directory: Path) -> Iterator[Document]:
                     yield Document(**(row | {"metadata": json.loads(row["metadata"])}))
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path} is damaged: {error}. Curate again under another name.") from None
+
+
+def read_paths(paths: Sequence[Path], reading: Reading, *, text_field: str = "text") -> Iterator[str]:
+    """Texts of files, of all files below directories whose names say a known format, and of finished curation runs.
+
+    Raises:
+        NotFoundError: a path is absent, or a directory holds nothing that can be read.
+        InputError: a file's name does not say its format, or a run is damaged.
+    """
+    for path in paths:
+        if (path / MANIFEST).is_file():
+            yield from (document.text for document in read_curated(path))
+            continue
+        files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if kind_of(file) in _FORMATS]
+        if not files:
+            raise NotFoundError(f"There is nothing to read at {path}. Give files, or directories of them.")
+        source = Source("files", files=(SourceFile("files"),), text_field=text_field)
+        for file in files:
+            yield from (document.text for document in read_part(file, file.as_posix(), source, reading))

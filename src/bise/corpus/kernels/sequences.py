@@ -202,7 +202,6 @@ def train_epoch(
     rates: NDArray[np.float32],
     weights: NDArray[np.float32],
     bias: NDArray[np.float64],
-    decay: float,
 ) -> float:
     """One pass of stochastic gradient descent on the logistic loss, texts in the order given; the mean loss.
 
@@ -230,12 +229,11 @@ def train_epoch(
         error = class_weights[document] * (label - positive)
         bias[0] += 0.1 * rates[step] * error
         change = np.float32(rates[step] * error / np.sqrt(float(number)))
-        keep = np.float32(1.0 - rates[step] * decay)
         for k in range(begin, end):
             slot = hashes[k] & mask
-            weights[slot] = weights[slot] * keep + change
+            weights[slot] += change
             if k > begin:
                 slot = mix(before * _BASE + hashes[k]) & mask
-                weights[slot] = weights[slot] * keep + change
+                weights[slot] += change
             before = hashes[k]
     return loss / max(1, order.size)

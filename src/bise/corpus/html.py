@@ -5,6 +5,7 @@ make either parser take minutes have less than a megabyte, so a bound on size al
 """
 
 import codecs
+import logging
 import re
 import signal
 import threading
@@ -74,6 +75,10 @@ class PageRefused(ValueError):
     """A page that is too large, nests too deep or takes too long; the message says which bound it broke."""
 
 
+class _TimeUpError(BaseException):
+    """The page took too long; no Exception, because parsers catch those and go on."""
+
+
 def extract(
     page: bytes | str, engine: HtmlEngine = "trafilatura", *, charset: str = "", limit_s: float = 10.0
 ) -> Page | None:
@@ -95,6 +100,8 @@ def extract(
     try:
         with _time_limit(limit_s):
             return draw(html)
+    except _TimeUpError:
+        raise PageRefused(f"the page took more than {limit_s:g} s") from None
     except RecursionError:
         raise PageRefused("the page nests too deep") from None
     except ImportError as error:
@@ -136,7 +143,7 @@ def _time_limit(limit_s: float) -> Iterator[None]:
         return
 
     def stop(*_: object) -> None:
-        raise PageRefused(f"the page took more than {limit_s:g} s")
+        raise _TimeUpError
 
     previous = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, limit_s)
@@ -150,6 +157,8 @@ def _time_limit(limit_s: float) -> Iterator[None]:
 def _trafilatura(html: str) -> Page | None:
     import trafilatura
 
+    for name in ("trafilatura", "htmldate", "courlan"):  # what they would warn of is said by the result
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     document = trafilatura.bare_extraction(html, with_metadata=True, include_comments=False)
     if document is None or isinstance(document, dict) or not document.text or not document.text.strip():
         return None

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bise.corpus.hub import fetch_source
 from bise.corpus.readers import find_files, split_file
 from bise.corpus.recipe import CurateRecipe, Source
 from bise.errors import InputError, NotFoundError
@@ -56,11 +57,12 @@ def plan_units(recipe: CurateRecipe) -> list[Unit]:
     Raises:
         NotFoundError: a file is absent.
         InputError: a file has another hash than the recipe says.
+        UnavailableError: a data set could not be fetched.
     """
     read_by_steps = [(entry.name, entry.sha256) for entry in step_inputs(recipe)]
     base = [code_sha256(), recipe.document_steps(), read_by_steps]
     units: list[Unit] = []
-    for source in recipe.sources.list:
+    for source in (fetch_source(source, recipe.sources.root) for source in recipe.sources.list):
         for files in _gather(_verified(source, recipe.sources.root)):
             key = [*base, asdict(source), [(file.name, file.sha256, file.part) for file in files]]
             units.append(Unit(len(units), source, files, hash_of(key)))

@@ -4,6 +4,8 @@ import threading
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bise.corpus.html import MAX_PAGE_CHARACTERS, HtmlEngine, PageRefused, check_bounds, decode, extract
 
@@ -12,11 +14,11 @@ ENGINES: tuple[HtmlEngine, ...] = ("trafilatura", "resiliparse")
 
 
 def page(body: str, head: str = "") -> str:
-    return f"<html><head><title>Ein schöner Titel</title>{head}</head><body>{body}</body></html>"
+    return f"<html><head><title>Une belle journée</title>{head}</head><body>{body}</body></html>"
 
 
 ARTICLE = page(
-    f"<nav><a href='/a'>Home</a> <a href='/b'>Shop</a></nav><article><h1>Ein schöner Titel</h1><p>{SENTENCE * 6}</p>"
+    f"<nav><a href='/a'>Home</a> <a href='/b'>Shop</a></nav><article><h1>Une belle journée</h1><p>{SENTENCE * 6}</p>"
     f"<p>{SENTENCE.replace('sentence', 'paragraph') * 6}</p></article><footer>Imprint and cookies</footer>",
     head='<meta property="article:published_time" content="2021-03-04T10:00:00Z">',
 )
@@ -27,7 +29,7 @@ P = f"<p>{SENTENCE * 8}</p>"
 def test_the_article_comes_out_without_what_surrounds_it(engine: HtmlEngine) -> None:
     found = extract(ARTICLE, engine)
     assert found is not None
-    assert found.title == "Ein schöner Titel"
+    assert found.title == "Une belle journée"
     assert SENTENCE.strip() in found.text
     assert SENTENCE.replace("sentence", "paragraph").strip() in found.text
     assert "Imprint" not in found.text
@@ -65,6 +67,30 @@ def test_pages_that_take_a_parser_minutes_are_refused_at_once(html: str) -> None
         with pytest.raises(PageRefused, match="more than"):
             extract(html, engine)
     assert time.thread_time() - began < 5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_half_a_character_is_refused(engine: HtmlEngine) -> None:
+    with pytest.raises(PageRefused, match="surrogate"):
+        extract(ARTICLE.replace("Home", "\ud800"), engine)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_damaged_pages_are_read_or_refused(data: st.DataObject) -> None:
+    html = ARTICLE
+    for _ in range(data.draw(st.integers(1, 5))):
+        start = data.draw(st.integers(0, len(html)))
+        junk = data.draw(
+            st.sampled_from(["<", "</", "\0", "<!--", "&#xD800;", "<table>", "<svg>", "<?xml", "<p ", "]]>", '"'])
+        )
+        html = html[:start] + junk + html[start + data.draw(st.integers(0, 40)) :]
+    for engine in ENGINES:
+        try:
+            found = extract(html, engine)
+        except PageRefused:
+            continue
+        assert found is None or found.text.strip()
 
 
 def test_pages_at_the_edge_of_the_bounds_pass() -> None:

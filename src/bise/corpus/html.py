@@ -56,10 +56,22 @@ _UNNESTED = frozenset(  # void elements, and those that close themselves when an
         "head",
     ]
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _NO_CHARSETS = frozenset(["utf-7", "unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined"])
 _LATIN = frozenset(["iso8859-1", "ascii"])  # as pages are labelled; browsers read both as Windows-1252
+# What the parsers have raised, or could, on pages that are damaged.
+_PARSER_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -96,14 +108,16 @@ def extract(
     """
     html = decode(page, charset) if isinstance(page, bytes) else page
     check_bounds(html)
+    if not html.isascii() and _SURROGATE.search(html):
+        raise PageRefused("half of a surrogate pair, which is no character")
     draw = _trafilatura if engine == "trafilatura" else _resiliparse
     try:
         with _time_limit(limit_s):
             return draw(html)
     except _TimeUpError:
         raise PageRefused(f"the page took more than {limit_s:g} s") from None
-    except RecursionError:
-        raise PageRefused("the page nests too deep") from None
+    except _PARSER_FAULTS as error:
+        raise PageRefused(f"{engine} failed on the page: {error or type(error).__name__}"[:200]) from None
     except ImportError as error:
         raise UnavailableError(f'Reading web pages needs {error.name}. Type: pip install "bise[corpus]"') from None
 

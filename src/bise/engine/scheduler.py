@@ -145,7 +145,8 @@ def divide_step(running: Sequence[Running], cost: StepCost, step_tokens: int, st
         return [Slice(index, 1) for index in counts]
     left_s = UNOBSERVED_S
     if counts:
-        left_s = step_s - cost.seconds(len(counts), sum(running[index].num_computed + 1 for index in counts))
+        answers_s = cost.seconds(len(counts), sum(running[index].num_computed + 1 for index in counts))
+        left_s = max(step_s - answers_s, answers_s)  # where answers alone take that long, prompts may take as long
     left_tokens = step_tokens - len(counts)
     oldest = min(prompts, key=lambda index: running[index].number)
     shortest = sorted(prompts, key=lambda i: (running[i].is_batch, running[i].num_left, running[i].number))

@@ -32,6 +32,11 @@ def cache_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bise"
 
 
+def instruction_set() -> str:
+    """The instruction set that the engine's kernels are to use: `BISE_INSTRUCTION_SET`, else "auto"."""
+    return os.environ.get("BISE_INSTRUCTION_SET") or "auto"
+
+
 def has_display() -> bool:
     """Whether opening a browser window can work here."""
     if sys.platform in ("darwin", "win32"):

@@ -12,6 +12,7 @@ from bise.engine.batch import Batch
 from bise.engine.cache import KVCache
 from bise.engine.forward import Model, can_fuse
 from bise.engine.kernels.cells import KVPrecision
+from bise.engine.kernels.instructions import available
 from bise.engine.kernels.table import Floats, Kernels, choose_kernels
 from bise.weights.files import open_weights
 from bise.weights.quantise import quantise_directory
@@ -159,3 +160,16 @@ def test_a_batch_that_would_reach_outside_the_cache_is_stopped(tmp_path: Path, k
 
 def test_which_shapes_are_fused() -> None:
     assert not can_fuse(TINY)
+
+
+@pytest.mark.slow
+def test_every_instruction_set_gives_the_same_bits(tmp_path: Path) -> None:
+    weights = open_weights(quantised(tmp_path, WIDE, 4))
+    batch = batch_of((0, prompt(WIDE, 200), 0), (1, prompt(WIDE, 3, 1), 0))
+    found = {}
+    for name in available():
+        model = Model(weights, choose_kernels(instruction_set=name).kernels, num_threads=2)
+        found[name] = model.forward(batch, KVCache(WIDE, 3 * BLOCKS))
+        model.close()
+    for name, logits in found.items():
+        np.testing.assert_array_equal(logits, found[available()[0]], err_msg=name)

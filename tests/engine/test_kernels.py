@@ -8,6 +8,8 @@ import pytest
 from bise.engine.kernels.cells import PRECISIONS, Cells, KVPrecision, cell_bytes, read_cells, write_cells
 from bise.engine.kernels.reference import NUMPY_KERNELS
 from bise.engine.kernels.table import BLOCK, TILE, Floats, Kernels, choose_kernels, pack_tiles
+from bise.engine.warm import warmth
+from bise.errors import InputError
 
 TOKENS = (1, 2, 3, 4, 5, 9)
 
@@ -189,3 +191,18 @@ def test_silu_gate(compiled: Kernels, columns: int) -> None:
 def test_a_wrong_type_is_refused_instead_of_compiled(compiled: Kernels) -> None:
     with pytest.raises(TypeError, match="No matching definition"):
         compiled.silu_gate(np.zeros((1, 2)), np.zeros((1, 1)))  # type: ignore[arg-type]
+
+
+def test_numpy_runs_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = choose_kernels(instruction_set="numpy")
+    assert (asked.kernels.name, asked.reason) == ("numpy", "NumPy was asked for")
+    monkeypatch.setenv("BISE_INSTRUCTION_SET", "numpy")
+    assert choose_kernels() == asked
+    assert warmth().kernels == "numpy"
+
+
+def test_an_instruction_set_that_is_not_there_is_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BISE_INSTRUCTION_SET", "avx3")
+    for ask in (choose_kernels, warmth):
+        with pytest.raises(InputError, match=r"'avx3'.*numpy"):
+            ask()

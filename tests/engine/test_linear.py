@@ -196,5 +196,5 @@ def test_what_is_not_a_number_is_still_none_after_the_product(wrong: float) -> N
 
 def test_a_set_that_is_not_there_is_an_error_with_what_is() -> None:
     assert choose_instruction_set() == InstructionSet(available()[0])
-    with pytest.raises(InputError, match=f"'sse9'.*{available()[0]}"):
+    with pytest.raises(InputError, match=f"'sse9'.*: auto, {available()[0]}"):
         choose_instruction_set("sse9")

@@ -73,6 +73,7 @@ def examine() -> dict[str, Any]:
         "cores": machine.cores,
         "memory_bytes": machine.memory_bytes,
         "kernels": engine.kernels,
+        "instruction_set": engine.instruction_set,
         "numba": _version("numba"),
         "kernels_compiled": engine.is_warm,
         "kernel_cache": str(engine.cache) if engine.cache else None,
@@ -95,7 +96,8 @@ def page_is_built() -> bool:
 def _missing(findings: dict[str, Any], reason: str | None) -> list[str]:
     sentences = []
     if reason is not None:
-        sentences.append(f"The engine runs on its slow NumPy path: {reason}. To reinstall: pip install --upgrade numba")
+        cure = " To reinstall: pip install --upgrade numba" if "numba" in reason else ""
+        sentences.append(f"The engine runs on its slow NumPy path: {reason}.{cure}")
     elif findings["kernel_cache"] is None:
         sentences.append("Compiled kernels cannot be kept, so every start takes many seconds: make ~/.cache writable.")
     elif not findings["kernels_compiled"]:

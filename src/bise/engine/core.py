@@ -40,6 +40,7 @@ class EngineConfig:
     kv_precision: KVPrecision = "fp16"  # "int8" holds nearly twice the tokens in the same memory
     activations: Activations = "int8"  # "float32" is slow and rounds nothing
     num_threads: int | None = None  # None: the processor's usable cores
+    instruction_set: str = "auto"  # "avx512", "avxvnni", "avx2" or "numpy"; the best by default
     prefix_sharing: bool = True  # whether requests of one tenant share what was computed of the same beginning
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bise.engine.kernels.table import Progress, choose_kernels, compiler_problem
+from bise.engine.kernels.table import Progress, choose_kernels, compiler_problem, wanted_set
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,7 @@ class Warmth:
     """Which kernels a start would use, and whether it would have to compile them first."""
 
     kernels: str  # "numba" or "numpy"
+    instruction_set: str | None  # of integer weights; None where there is none for them
     reason: str | None  # why not numba
     is_warm: bool
     cache: Path | None  # where compiled kernels are kept; None when they cannot be kept
@@ -25,13 +26,19 @@ def warm(progress: Progress | None = None) -> float:
 
 
 def warmth() -> Warmth:
-    """Look, without compiling anything."""
-    problem = compiler_problem()
-    if problem is not None:
-        return Warmth("numpy", problem, is_warm=True, cache=None)
-    from bise.engine.kernels.cache import cache_directory, is_complete, is_writable
+    """Look, without compiling anything.
 
-    directory = cache_directory()
+    Raises:
+        InputError: an instruction set was asked for that cannot be used here.
+    """
+    name, problem = wanted_set(), compiler_problem()
+    if name == "numpy" or problem is not None:
+        return Warmth("numpy", None, problem or "NumPy was asked for", is_warm=True, cache=None)
+    from bise.engine.kernels.cache import cache_directory, is_complete, is_writable
+    from bise.engine.kernels.instructions import choose_instruction_set
+
+    chosen, directory = choose_instruction_set(name), cache_directory()
+    set_name = chosen.name if chosen is not None else None
     if not is_writable(directory):
-        return Warmth("numba", None, is_warm=False, cache=None)
-    return Warmth("numba", None, is_complete(), directory)
+        return Warmth("numba", set_name, None, is_warm=False, cache=None)
+    return Warmth("numba", set_name, None, is_complete(set_name), directory)

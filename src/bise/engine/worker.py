@@ -110,8 +110,10 @@ def die_with(parent_id: int) -> None:
 
 def _load(start: Start, channel: Channel) -> Engine:
     weights = open_weights(Path(start.directory))  # before the kernels, so that a wrong file is told at once
-    choice = choose_kernels(lambda kernel, done, total: channel.send(Progress(kernel, done, total)))
     config = start.config
+    choice = choose_kernels(
+        lambda kernel, done, total: channel.send(Progress(kernel, done, total)), config.instruction_set
+    )
     engine = Engine(Model(weights, choice.kernels, config.num_threads, config.activations), config)
     channel.send(Ready(engine.max_length, choice.kernels.name, choice.reason))
     return engine

@@ -21,7 +21,6 @@ import numba
 from bise.config import cache_home
 
 UNUSED_S = 30 * 24 * 3600
-_COMPLETE = "complete"
 # Not "nnan": a NaN must stay one, to be found.
 _FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
 
@@ -85,12 +84,16 @@ def is_writable(directory: Path) -> bool:
         return False
 
 
-def mark_complete() -> None:
-    """Note that every kernel of these sources has been compiled."""
+def mark_complete(set_name: str | None) -> None:
+    """Note that every kernel of these sources has been compiled for an instruction set, or for none."""
     if is_writable(cache_directory()):
-        (cache_directory() / _COMPLETE).touch()
+        _mark(set_name).touch()
 
 
-def is_complete() -> bool:
+def is_complete(set_name: str | None) -> bool:
     """Whether a start would find every kernel compiled."""
-    return (cache_directory() / _COMPLETE).is_file()
+    return _mark(set_name).is_file()
+
+
+def _mark(set_name: str | None) -> Path:
+    return cache_directory() / f"complete-{set_name or 'portable'}"

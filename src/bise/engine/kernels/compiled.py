@@ -168,9 +168,9 @@ _SIGNATURES: dict[str, tuple[Callable[..., None], str]] = {
 }
 
 
-def load_kernels(progress: Progress | None = None) -> Kernels:
-    """Compile every kernel, or load it from the cache."""
-    instruction_set = choose_instruction_set()
+def load_kernels(progress: Progress | None = None, set_name: str = "auto") -> Kernels:
+    """Compile every kernel, or load it from the cache, for an instruction set or the best."""
+    instruction_set = choose_instruction_set(set_name)
     loaders: dict[str, Callable[[], Any]] = {n: partial(_compile, *kernel) for n, kernel in _SIGNATURES.items()}
     if instruction_set is not None:
         loaders |= fused_loaders(instruction_set)
@@ -179,7 +179,7 @@ def load_kernels(progress: Progress | None = None) -> Kernels:
         if progress is not None:
             progress(name, done, len(loaders))
         loaded[name] = load()
-    mark_complete()
+    mark_complete(instruction_set.name if instruction_set else None)
     compiled = {name: loaded[name] for name in _SIGNATURES}
     return Kernels("numba", instruction_set, **compiled | {"attention": _attention_of(compiled["attention"])})
 

@@ -88,7 +88,6 @@ def choose_instruction_set(name: str = "auto") -> InstructionSet | None:
         return InstructionSet(found[0]) if found else None
     if name not in found:
         raise InputError(
-            f"This processor cannot run the instruction set {name!r}. It has: {', '.join(found) or 'none of them'}. "
-            'Choose "auto".'
+            f"The engine cannot use the instruction set {name!r} here. Choose one of: {', '.join(('auto', *found))}, numpy."
         )
     return InstructionSet(name)

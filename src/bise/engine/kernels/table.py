@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bise import config
+from bise.errors import InputError
+
 if TYPE_CHECKING:
     from bise.engine.kernels.cells import Cells
     from bise.engine.kernels.instructions import InstructionSet
@@ -44,16 +47,27 @@ class KernelChoice:
     reason: str | None
 
 
-def choose_kernels(progress: Progress | None = None) -> KernelChoice:
-    """Compile or load the numba kernels; NumPy's where numba cannot run, with the reason."""
-    problem = compiler_problem()
-    if problem is not None:
+def choose_kernels(progress: Progress | None = None, instruction_set: str = "auto") -> KernelChoice:
+    """Compile or load the numba kernels; NumPy's where numba cannot run or they are asked for, with the reason.
+
+    Raises:
+        InputError: an instruction set was asked for that cannot be used here.
+    """
+    name, problem = wanted_set(instruction_set), compiler_problem()
+    if name == "numpy" or problem is not None:
         from bise.engine.kernels.reference import NUMPY_KERNELS
 
-        return KernelChoice(NUMPY_KERNELS, problem)
+        if name not in ("auto", "numpy"):
+            raise InputError(f'The instruction set {name!r} cannot be used: {problem}. Choose "numpy" or "auto".')
+        return KernelChoice(NUMPY_KERNELS, problem or "NumPy was asked for")
     from bise.engine.kernels.compiled import load_kernels
 
-    return KernelChoice(load_kernels(progress), None)
+    return KernelChoice(load_kernels(progress, name), None)
+
+
+def wanted_set(instruction_set: str = "auto") -> str:
+    """What was asked for: the setting, else the environment, else "auto"."""
+    return config.instruction_set() if instruction_set == "auto" else instruction_set
 
 
 def compiler_problem() -> str | None:

@@ -1,5 +1,8 @@
 """Integer products equal the reference on awkward shapes, bit for bit the same in every batch, split and set."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -198,3 +201,11 @@ def test_a_set_that_is_not_there_is_an_error_with_what_is() -> None:
     assert choose_instruction_set() == InstructionSet(available()[0])
     with pytest.raises(InputError, match=f"'sse9'.*: auto, {available()[0]}"):
         choose_instruction_set("sse9")
+
+
+@pytest.mark.slow
+def test_a_set_that_numba_may_not_use_is_not_offered() -> None:
+    code = "from bise.engine.kernels.instructions import available; print(*available())"
+    environment = os.environ | {"NUMBA_CPU_FEATURES": "+avx2,+fma,+f16c,-avx512f"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, text=True)
+    assert done.stdout.split() == ["avx2"]

@@ -49,15 +49,10 @@ def _processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def processor_features() -> dict[str, bool]:
-    """The processor's features by LLVM's names; empty when LLVM cannot be asked."""
+def _instruction_sets() -> tuple[str, ...]:
     try:
         from llvmlite import binding
     except ImportError:  # `bise doctor` then reports that numba is missing
-        return {}
-    return dict(binding.get_host_cpu_features())
-
-
-def _instruction_sets() -> tuple[str, ...]:
-    features = processor_features()
+        return ()
+    features = binding.get_host_cpu_features()
     return tuple(name for name in INSTRUCTION_SETS if features.get(name))

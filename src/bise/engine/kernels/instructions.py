@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from numba import types
+from numba.core.registry import cpu_target
 from numba.extending import models, register_model, typeof_impl, unbox
 from numpy.typing import NDArray
 
 from bise.engine.kernels.tiles import load_product
 from bise.engine.kernels.vectors import I64
-from bise.engine.machine import processor_features
 from bise.errors import InputError
 
 # What each set needs, by LLVM's names, best first.
@@ -72,9 +72,10 @@ def _unbox(kind: Any, value: Any, context: Any) -> Any:
 
 
 def available() -> tuple[str, ...]:
-    """The sets that this processor has, best first."""
-    features = processor_features()
-    return tuple(name for name, needs in _NEEDS.items() if all(features.get(need) for need in needs))
+    """The sets that numba may use on this processor, best first; numba's own variables can take some away."""
+    *_, text = cpu_target.target_context.codegen().magic_tuple()
+    features = {feature[1:] for feature in text.split(",") if feature.startswith("+")}
+    return tuple(name for name, needs in _NEEDS.items() if features.issuperset(needs))
 
 
 def choose_instruction_set(name: str = "auto") -> InstructionSet | None:

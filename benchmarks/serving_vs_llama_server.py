@@ -124,7 +124,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=48, help="in each round, for all clients together")
+    parser.add_argument("--requests", type=int, default=32, help="in each round, for all clients together")
     parser.add_argument("--small", action="store_true", help="a small model, to try the benchmark itself")
     parser.add_argument("--files", type=Path, default=cache_home() / "benchmarks", help="where the models are kept")
     parser.add_argument("--peers-python", default=os.environ.get("BISE_PEERS_PYTHON"))

@@ -82,7 +82,7 @@ def test_the_same_recipe_writes_the_same_bytes(mixed: CurateRecipe) -> None:
     second = curate(replace(mixed, name="again"))
     assert first.outputs == second.outputs
     assert told(first) == told(second)
-    assert len(first.outputs) == 4
+    assert len(first.outputs) == 5
 
 
 def told(manifest: Manifest) -> dict[str, object]:

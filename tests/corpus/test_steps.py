@@ -12,6 +12,7 @@ from bise.corpus.pipeline import curate
 from bise.corpus.readers import read_curated
 from bise.corpus.recipe import CurateRecipe, Duplicates, EvaluationData, Language, Personal
 from bise.corpus.seen import Run
+from bise.errors import InputError
 
 Maker = Callable[..., Any]
 
@@ -109,3 +110,35 @@ def test_who_says_the_language(write_lines: Maker, make_records: Maker, make_rec
     assert row["reason"] == "min_contradiction"
     assert row["value"] >= row["threshold"] == 0.9
     assert row["details"]["identified"] == "en"
+
+
+def test_a_later_batch_does_not_repeat_an_earlier_run(
+    edited: CurateRecipe, make_recipe: Maker, write_lines: Maker, make_records: Maker
+) -> None:
+    sources = edited.sources
+    first = replace(edited, name="first", sources=replace(sources, list=sources.list[:1]))
+    curated(first)
+    second = replace(
+        edited,
+        name="second",
+        sources=replace(sources, list=sources.list[1:]),
+        duplicates=Duplicates(against=(edited.root / "curate" / "first",)),
+    )
+    texts, run = curated(second)
+    assert sorted(texts) == [f"second/{i}" for i in range(8)]
+    story = explain(run, "near/1")
+    assert story.twin
+    assert (story.row["reason"], story.twin["id"], story.twin["file"]) == ("near_duplicate", "first/1", "first.jsonl")
+    assert run.manifest.inputs[0].name == "curate/first"
+    whole, _ = curated(edited)
+    assert sorted(whole) == sorted([*texts, *(f"first/{i}" for i in range(8))])
+
+
+def test_runs_without_fingerprints_or_elsewhere_are_refused(edited: CurateRecipe, tmp_path: Path) -> None:
+    bare = replace(edited, name="bare", output=replace(edited.output, fingerprints=False))
+    curated(bare)
+    against = replace(edited, name="b", duplicates=Duplicates(against=(edited.root / "curate" / "bare",)))
+    with pytest.raises(InputError, match="keeps no fingerprints"):
+        curate(against)
+    with pytest.raises(InputError, match="not below"):
+        curate(replace(against, root=tmp_path / "elsewhere"))

@@ -43,8 +43,16 @@ def explain(run: Run, document_id: str) -> Story:
         NotFoundError: the run has seen no such document.
     """
     row = run.document(document_id)
-    twin = run.document(row["twin"]) if row["twin"] else None
+    twin = _twin(run, row["twin"]) if row["twin"] else None
     return Story(row, tuple(_checks(run, row)), twin, tuple(_cluster(run, row)))
+
+
+def _twin(run: Run, name: str) -> dict[str, Any]:
+    """The row of a kept twin, in this run or in an earlier one that it was compared with."""
+    root = run.directory.resolve().parent.parent
+    earlier = [Run(root / parent.name) for parent in run.manifest.inputs if parent.kind == "run"]
+    rows = [row for place in (run, *earlier) for row in place.rows(name) if not row["reason"]]
+    return rows[0] if rows else run.document(name)
 
 
 def _checks(run: Run, row: dict[str, Any]) -> list[Check]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bise.corpus.fingerprints import DOCUMENTS_FOLDER
 from bise.corpus.pool import Tell
 from bise.corpus.stages import SEEN_FILE, TEXTS_FILE
 from bise.corpus.tables import ALONE, AMONG, DOCUMENTS, SEEN
@@ -19,7 +20,7 @@ from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory
 
 SHARD_FILE = "shard.parquet"
-DOCUMENTS_FOLDER, STATISTICS_FOLDER = "documents", "statistics"
+STATISTICS_FOLDER = "statistics"
 _NOTHING = {"twin": "", "copies": 0}  # what those have that no later step saw
 
 

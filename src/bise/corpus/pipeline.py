@@ -12,9 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from bise.corpus.examine import open_steps
 from bise.corpus.facts import corpus_facts, reading_facts
-from bise.corpus.output import DOCUMENTS_FOLDER, STATISTICS_FOLDER, UnitWriter, place_outputs, write_decisions
+from bise.corpus.fingerprints import DOCUMENTS_FOLDER, FINGERPRINTS_FILE, read_known, write_fingerprints
+from bise.corpus.output import STATISTICS_FOLDER, UnitWriter, place_outputs, write_decisions
 from bise.corpus.pool import run_tasks
 from bise.corpus.recipe import CurateRecipe
 from bise.corpus.selection import select
@@ -23,7 +27,7 @@ from bise.corpus.survivors import read_survivors
 from bise.corpus.units import Unit, hash_of, plan_units, step_inputs, unit_inputs
 from bise.corpus.work import WorkDirectory
 from bise.errors import InputError
-from bise.runs import MANIFEST, Manifest, RunDirectory, read_manifest
+from bise.runs import MANIFEST, Input, Manifest, RunDirectory, read_manifest, run_input
 
 _LITTLE_BYTES = 4 << 20  # stored bytes below which starting processes takes longer than the work
 _EXAMINING_WEIGHT = 8  # how much longer it takes to examine a unit than to write it
@@ -38,11 +42,12 @@ def curate(recipe: CurateRecipe, progress: Progress | None = None) -> Manifest:
         NotFoundError: a source is absent.
         UnavailableError: a worker process was killed.
     """
-    units = plan_units(recipe)
+    units, earlier = plan_units(recipe), _check_earlier(recipe)
     run = RunDirectory(recipe.root, "curate", recipe.name)
     work = WorkDirectory(recipe.root, recipe.name)
     shutil.rmtree(run.path / DOCUMENTS_FOLDER, ignore_errors=True)  # of a run that was killed when it was almost done
     shutil.rmtree(run.path / STATISTICS_FOLDER, ignore_errors=True)
+    (run.path / FINGERPRINTS_FILE).unlink(missing_ok=True)
     meter = _Meter(units, progress)
     num_workers = _num_workers(units, recipe)
     unfinished = [unit for unit in units if work.facts(unit.key) is None]
@@ -57,7 +62,9 @@ def curate(recipe: CurateRecipe, progress: Progress | None = None) -> Manifest:
     facts = corpus_facts(run.path, recipe) | reading_facts(units, work, writer.decisions)
     if not facts["kept"]:
         raise InputError(f"No document was kept. Dropped by reason: {facts['dropped']}. Loosen the recipe's rules.")
-    manifest = run.finish(recipe.published(), unit_inputs(units) + step_inputs(recipe), facts)
+    if recipe.output.fingerprints:
+        (work.result(writer.decisions) / FINGERPRINTS_FILE).replace(run.path / FINGERPRINTS_FILE)
+    manifest = run.finish(recipe.published(), [*earlier, *unit_inputs(units), *step_inputs(recipe)], facts)
     work.remove()
     return manifest
 
@@ -142,14 +149,33 @@ def _noted(unit: Unit, work: WorkDirectory) -> dict[str, Any]:
 
 def _decide(units: Sequence[Unit], recipe: CurateRecipe, work: WorkDirectory) -> str:
     """Compare all documents that passed with each other; the key that the decisions are kept under."""
-    key = hash_of([[unit.key for unit in units], recipe.corpus_steps()])
+    earlier = recipe.duplicates.against
+    key = hash_of([[unit.key for unit in units], recipe.corpus_steps(), [run_input(path).sha256 for path in earlier]])
     if work.facts(key) is None:
-        survivors = read_survivors(units, work)
-        decisions, measured = select(survivors, recipe)
-        starts = survivors.unit_starts
+        survivors, known = read_survivors(units, work), read_known(earlier, near=recipe.duplicates.near)
+        decisions, measured = select(survivors, known, recipe)
+        names = pa.chunked_array([*survivors.ids.chunks, pa.array(known.ids, pa.string())])
         with work.writing(key) as (directory, facts):
             facts.update(measured)
-            write_decisions(
-                (decisions.table(survivors.ids, *bounds) for bounds in itertools.pairwise(starts)), directory
-            )
+            bounds = itertools.pairwise(survivors.unit_starts)
+            write_decisions((decisions.table(names, start, stop) for start, stop in bounds), directory)
+            kept = np.flatnonzero(decisions.kept)
+            bands = survivors.bands[kept] if recipe.duplicates.near else survivors.bands
+            write_fingerprints(survivors.ids.take(kept), survivors.digests[kept], bands, directory / FINGERPRINTS_FILE)
     return key
+
+
+def _check_earlier(recipe: CurateRecipe) -> list[Input]:
+    """The earlier runs that documents are compared with, as a manifest names them.
+
+    Raises:
+        NotFoundError: one is not there or not finished.
+        InputError: one lies elsewhere, so that the way back to it would be lost.
+    """
+    for directory in recipe.duplicates.against:
+        if directory.resolve().parent != (recipe.root / "curate").resolve():
+            raise InputError(
+                f"duplicates.against names {directory}, which is not below {recipe.root / 'curate'}. "
+                "Name runs that lie beside this one."
+            )
+    return [run_input(directory) for directory in recipe.duplicates.against]

@@ -159,6 +159,7 @@ class Duplicates:
     exact: bool = True  # texts that differ only in case and white space
     near: bool = True  # texts that share most of their word 5-grams (MinHash: Broder 1997; FineWeb, arXiv 2406.17557)
     min_similarity: float = 0.75  # Jaccard of the 5-grams, 0 to 1, from which on two texts repeat each other
+    against: tuple[Path, ...] = ()  # finished curate runs below `root` whose documents may not be repeated either
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.min_similarity <= 1:
@@ -216,6 +217,7 @@ class OutputFiles:
     """What is written beside the documents."""
 
     beginnings: int = 200  # characters of each document, kept or dropped, in the statistics; 0 for none
+    fingerprints: bool = True  # 180 bytes a kept document, for `duplicates.against` of a later run
 
     def __post_init__(self) -> None:
         if self.beginnings < 0:
@@ -259,7 +261,7 @@ class CurateRecipe:
     def corpus_steps(self) -> dict[str, Any]:
         """The sections that decide between documents."""
         return {
-            "duplicates": asdict(self.duplicates),
+            "duplicates": {name: value for name, value in asdict(self.duplicates).items() if name != "against"},
             "mix": asdict(self.mix),
             "max_bytes": {source.name: source.max_bytes for source in self.sources.list},
             "seed": self.seed,
@@ -269,6 +271,7 @@ class CurateRecipe:
         """The recipe as a manifest shows it: without the paths of this machine."""
         table = asdict(self)
         del table["root"], table["workers"], table["sources"]["root"]
+        table["duplicates"]["against"] = [f"curate/{path.name}" for path in self.duplicates.against]
         return table
 
 

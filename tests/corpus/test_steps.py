@@ -9,8 +9,9 @@ import pytest
 
 from bise.corpus.explain import explain, in_words
 from bise.corpus.pipeline import curate
+from bise.corpus.quality import QualitySettings, train_quality
 from bise.corpus.readers import read_curated
-from bise.corpus.recipe import CurateRecipe, Duplicates, EvaluationData, Language, Personal
+from bise.corpus.recipe import CurateRecipe, Duplicates, EvaluationData, Language, Lists, Personal, Quality
 from bise.corpus.seen import Run
 from bise.errors import InputError
 
@@ -142,3 +143,48 @@ def test_runs_without_fingerprints_or_elsewhere_are_refused(edited: CurateRecipe
         curate(against)
     with pytest.raises(InputError, match="not below"):
         curate(replace(against, root=tmp_path / "elsewhere"))
+
+
+def test_listed_sites_and_words_drop_documents(
+    write_lines: Maker, make_records: Maker, make_recipe: Maker, tmp_path: Path
+) -> None:
+    records = make_records("a", 4)
+    records[0]["url"], records[1]["url"] = "https://shop.spam.example/x", "https://good.example/"
+    records[2]["text"] += " Zounds, zounds and once more zounds!"
+    write_lines("a.jsonl", records)
+    (tmp_path / "raw" / "sites.txt").write_text("spam.example\n", encoding="utf-8")
+    (tmp_path / "raw" / "words.txt").write_text("zounds\n", encoding="utf-8")
+    lists = Lists(sites=("sites.txt",), words={"en": "words.txt"}, max_listed_words=0.01)
+    texts, run = curated(replace(make_recipe("a.jsonl"), lists=lists))
+    assert sorted(texts) == ["a/1", "a/3"]
+    assert explain(run, "a/0").row["details"]["site"] == "spam.example"
+    row = explain(run, "a/2").row
+    assert row["reason"] == "max_listed_words"
+    assert row["value"] == row["listed_words"] > row["threshold"] == 0.01
+    assert {entry.name for entry in run.manifest.inputs} >= {"sites.txt", "words.txt"}
+
+
+def test_a_classifier_drops_what_it_scores_low(
+    write_lines: Maker, make_records: Maker, make_recipe: Maker, tmp_path: Path
+) -> None:
+    records = make_records("a", 60)
+    shop = [
+        {**record, "id": f"shop/{i}", "text": record["text"].replace("The", "Buy")} for i, record in enumerate(records)
+    ]
+    good, bad = ([record["text"] for record in some] for some in (records, shop))
+    train_quality(good, bad, QualitySettings(hash_bits=12)).save(tmp_path / "raw" / "classifier")
+    write_lines("a.jsonl", [*records[:3], *shop[3:6]])
+    texts, run = curated(
+        replace(make_recipe("a.jsonl"), quality=Quality("classifier"), duplicates=Duplicates(near=False))
+    )
+    assert sorted(texts) == ["a/0", "a/1", "a/2"]
+    row = explain(run, "shop/4").row
+    assert row["reason"] == "min_score"
+    assert row["value"] == row["quality"] < row["threshold"] == 0.5
+
+
+def test_characters_are_made_sound(write_lines: Maker, make_records: Maker, make_recipe: Maker) -> None:
+    (record,) = make_records("a", 1)
+    write_lines("a.jsonl", [{**record, "text": "The cafÃ© and\u00a0the e\u0301clair. " + record["text"]}])
+    recipe = make_recipe("a.jsonl")
+    assert curated(recipe)[0]["a/0"].startswith("The café and the éclair. ")

@@ -12,17 +12,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bise.corpus.blocklists import ANY_LANGUAGE, UrlBlocklist, WordList
 from bise.corpus.contamination import Contamination
 from bise.corpus.document import Document
 from bise.corpus.duplicates import BANDS, band_keys, signatures, text_digests
 from bise.corpus.language import identify_languages
+from bise.corpus.normalise import normalise
 from bise.corpus.personal import PersonalData
-from bise.corpus.recipe import CurateRecipe, Language
+from bise.corpus.quality import QualityModel
+from bise.corpus.recipe import CurateRecipe, EvaluationData, Language, Normalise
 from bise.corpus.rules import REASONS, judge
 from bise.corpus.statistics import NAMES, measure
 from bise.corpus.tables import ALONE, TEXTS, metadata_column
 from bise.corpus.texts import Data, Offsets, pack
-from bise.corpus.units import step_files
+from bise.corpus.units import find_named
+from bise.corpus.words import Words, split_words
 
 _PASSAGE_SHOWN = 200  # characters of a passage that is also in evaluation data
 
@@ -82,8 +86,8 @@ class Verdicts:
         """For the table of documents seen."""
         return {
             "reason": self.reasons,
-            "value": pa.array(self.values, mask=np.isnan(self.values)),
-            "threshold": pa.array(self.thresholds, mask=np.isnan(self.thresholds)),
+            "value": _or_null(self.values),
+            "threshold": _or_null(self.thresholds),
             "details": metadata_column(self.details),
         }
 
@@ -109,6 +113,9 @@ class Steps:
     recipe: CurateRecipe
     personal: PersonalData
     contamination: Contamination | None
+    sites: UrlBlocklist | None
+    words: WordList | None
+    quality: QualityModel | None
 
 
 def open_steps(recipe: CurateRecipe) -> Steps:
@@ -117,26 +124,37 @@ def open_steps(recipe: CurateRecipe) -> Steps:
     Raises:
         InputError, NotFoundError: one of them cannot be used.
     """
-    personal, wanted = PersonalData(recipe.personal.mask, recipe.personal.addresses), recipe.contamination
-    contamination = (
-        Contamination.build(
-            step_files(recipe),
-            recipe.sources.root,
-            gram_words=wanted.gram_words,
-            min_words=wanted.min_words,
-            fields=wanted.fields,
-        )
-        if wanted.files
-        else None
+    root, lists, wanted = recipe.sources.root, recipe.lists, recipe.contamination
+    return Steps(
+        recipe,
+        PersonalData(recipe.personal.mask, recipe.personal.addresses),
+        _open_contamination(recipe, wanted) if wanted.files else None,
+        UrlBlocklist.read([root / name for name in lists.sites]) if lists.sites else None,
+        WordList.read({_language_key(lang): root / name for lang, name in lists.words.items()})
+        if lists.words
+        else None,
+        QualityModel.load(root / recipe.quality.model) if recipe.quality.model else None,
     )
-    return Steps(recipe, personal, contamination)
+
+
+def _language_key(lang: str) -> str:
+    return ANY_LANGUAGE if lang == "all" else lang
+
+
+def _open_contamination(recipe: CurateRecipe, wanted: EvaluationData) -> Contamination:
+    files = [path for name in wanted.files for path in find_named(recipe, "contamination.files", name)]
+    return Contamination.build(
+        files, recipe.sources.root, gram_words=wanted.gram_words, min_words=wanted.min_words, fields=wanted.fields
+    )
 
 
 def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
     """Measure and judge every document of a batch."""
-    data, offsets = pack([document.text for document in batch.documents])
+    sound = _normalised(batch.documents, steps.recipe.normalise)
+    clock.lap("normalising")
+    data, offsets = pack([document.text for document in sound])
     verdicts = Verdicts(len(batch.documents))
-    langs, confidences = _languages(batch.documents, data, offsets, steps.recipe.language, verdicts)
+    langs, confidences = _languages(sound, data, offsets, steps.recipe.language, verdicts)
     clock.lap("language")
     statistics = measure(data, offsets, langs)
     clock.lap("statistics")
@@ -144,9 +162,15 @@ def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
     for index in np.flatnonzero(~decisions.kept).tolist():
         verdicts.drop(index, REASONS[decisions.reason[index]], decisions.value[index], decisions.threshold[index])
     clock.lap("rules")
-    _find_contamination(data, offsets, steps, verdicts)
+    words = split_words(data, offsets) if steps.words or steps.contamination or steps.quality else None
+    clock.lap("words")
+    listed = _find_listed(sound, words, langs, steps, verdicts)
+    clock.lap("lists")
+    _find_contamination(data, offsets, words, steps, verdicts)
     clock.lap("contamination")
-    documents, beginnings = _mask(batch.documents, steps, verdicts)
+    scores = _score(data, offsets, words, steps, verdicts)
+    clock.lap("quality")
+    documents, beginnings = _mask(sound, steps, verdicts)
     clock.lap("personal data")
     passed = [replace(documents[index], lang=langs[index]) for index in verdicts.kept]
     digests, bands = _fingerprints([document.text for document in passed], steps.recipe.duplicates.near)
@@ -157,9 +181,11 @@ def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
         "file": batch.files,
         "line": batch.lines,
         "lang": langs,
-        "confidence": pa.array(confidences, mask=np.isnan(confidences)),
+        "confidence": _or_null(confidences),
         "bytes": [len(document.text.encode("utf-8")) for document in documents],
         **{name: statistics.column(name) for name in NAMES},
+        "quality": _or_null(scores),
+        "listed_words": _or_null(listed),
         **verdicts.columns(),
         "beginning": beginnings,
     }
@@ -167,6 +193,21 @@ def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
     examined = Examined(pa.table(seen, schema=ALONE), texts, digests, bands)
     clock.lap("tables")
     return examined
+
+
+def _normalised(documents: list[Document], wanted: Normalise) -> list[Document]:
+    """The documents with sound characters."""
+    if not wanted.on:
+        return documents
+    texts = [normalise(document.text, wanted.form, repair=wanted.repair) for document in documents]
+    return [
+        document if text is document.text else replace(document, text=text)
+        for document, text in zip(documents, texts, strict=True)
+    ]
+
+
+def _or_null(values: NDArray[np.float64]) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
 
 
 def _languages(
@@ -191,17 +232,44 @@ def _languages(
     return langs, confidences
 
 
-def _find_contamination(data: Data, offsets: Offsets, steps: Steps, verdicts: Verdicts) -> None:
+def _find_listed(
+    documents: list[Document], words: Words | None, langs: list[str], steps: Steps, verdicts: Verdicts
+) -> NDArray[np.float64]:
+    """Drop documents from listed sites and with many listed words; the share of those, NaN without a list."""
+    if steps.sites is not None:
+        for index, document in enumerate(documents):
+            if entry := steps.sites.match(document.metadata.get("url", "")):
+                verdicts.drop(index, "sites", 1.0, 0.0)
+                verdicts.details[index]["site"] = entry
+    if steps.words is None or words is None:
+        return np.full(len(documents), np.nan)
+    shares, most = steps.words.match(words, langs).shares(), steps.recipe.lists.max_listed_words
+    for index in np.flatnonzero(shares > most).tolist():
+        verdicts.drop(index, "max_listed_words", shares[index], most)
+    return shares
+
+
+def _score(data: Data, offsets: Offsets, words: Words | None, steps: Steps, verdicts: Verdicts) -> NDArray[np.float64]:
+    """Drop what the classifier scores low; the score of each document, NaN without a classifier."""
+    if steps.quality is None:
+        return np.full(len(offsets) - 1, np.nan)
+    scores, least = steps.quality.score(data, offsets, words).astype(np.float64), steps.recipe.quality.min_score
+    for index in np.flatnonzero(scores < least).tolist():
+        verdicts.drop(index, "min_score", scores[index], least)
+    return scores
+
+
+def _find_contamination(data: Data, offsets: Offsets, words: Words | None, steps: Steps, verdicts: Verdicts) -> None:
     """Drop what shares passages with evaluation data, and tell which."""
     if steps.contamination is None:
         return
-    words = Counter[int]()
-    for match in steps.contamination.find(data, offsets):
-        words[match.text] += match.num_words
+    found = Counter[int]()
+    for match in steps.contamination.find(data, offsets, words):
+        found[match.text] += match.num_words
         passage = data[match.start : match.stop].tobytes().decode("utf-8", "replace")
         told = f"{passage[:_PASSAGE_SHOWN]!r} stands in {match.item.file}, line {match.item.record}, {match.item.field}"
         verdicts.details[match.text].setdefault("passages", []).append(told)
-    for index, num_words in words.items():
+    for index, num_words in found.items():
         if num_words > steps.recipe.contamination.max_words:
             verdicts.drop(index, "contamination", num_words, steps.recipe.contamination.max_words)
 

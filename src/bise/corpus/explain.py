@@ -6,6 +6,8 @@ from typing import Any
 from bise.corpus.rules import BOUNDS, thresholds_for
 from bise.corpus.seen import Run
 
+_SCORES = {"quality": "quality", "listed_words": "listed"}  # columns, and what a story calls them
+
 
 @dataclass(frozen=True)
 class Check:
@@ -81,6 +83,7 @@ def in_words(story: Story) -> str:
         f"  from      {row['file']}, line {row['line']:,}, source {row['source']}",
         f"  language  {row['lang'] or 'unknown'}{_confidence(row)}",
         f"  text      {row['bytes']:,} bytes: {_beginning(row)}",
+        *(f"  {words:<9} {row[name]:.4g}" for name, words in _SCORES.items() if row[name] is not None),
         *(f"  {name:<9} {_detail(value)}" for name, value in row["details"].items()),
     ]
     if story.twin:

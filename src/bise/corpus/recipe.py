@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from bise.corpus.clean import Step
 from bise.corpus.html import HtmlEngine
+from bise.corpus.normalise import Form
 from bise.corpus.personal import Kind
 from bise.corpus.rules import Rules
 
@@ -117,6 +118,38 @@ class Licences:
                 f"source {source.name} has the licence {source.licence!r}, which licences.allow does not allow: it "
                 f"lists {', '.join(self.allow)}. Leave the source out, or allow its licence."
             )
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Characters made sound and alike before anything is measured."""
+
+    on: bool = True
+    form: Form = "NFC"  # Unicode's normal form; NFKC also replaces ligatures and full-width characters by plain ones
+    repair: bool = True  # whether to mend UTF-8 that somebody read as Windows-1252
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Sites and words that are not wanted, from files below sources.root; none unless named."""
+
+    sites: tuple[str, ...] = ()  # domains or addresses, one a line, or hosts files
+    words: Mapping[str, str] = field(default_factory=dict)  # by language, "all" for every one: words or phrases a line
+    max_listed_words: float = 0.005  # share of a document's words that may be listed; a form of C4's list
+
+    def __post_init__(self) -> None:
+        _check_share("lists.max_listed_words", self.max_listed_words)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A classifier that `bise quality` made of the user's own files."""
+
+    model: str = ""  # its directory, below sources.root; "" means that nothing is scored
+    min_score: float = 0.5  # probability, 0 to 1, that a document is one of the good ones
+
+    def __post_init__(self) -> None:
+        _check_share("quality.min_score", self.min_score)
 
 
 @dataclass(frozen=True)
@@ -231,9 +264,12 @@ class CurateRecipe:
     name: str
     sources: Sources
     licences: Licences = field(default_factory=Licences)
+    normalise: Normalise = field(default_factory=Normalise)
     language: Language = field(default_factory=Language)
     rules: Rules = field(default_factory=Rules)
+    lists: Lists = field(default_factory=Lists)
     contamination: EvaluationData = field(default_factory=EvaluationData)
+    quality: Quality = field(default_factory=Quality)
     personal: Personal = field(default_factory=Personal)
     duplicates: Duplicates = field(default_factory=Duplicates)
     mix: Mix = field(default_factory=Mix)
@@ -255,7 +291,7 @@ class CurateRecipe:
 
     def document_steps(self) -> dict[str, Any]:
         """The sections that decide what becomes of a document by itself."""
-        names = ("language", "rules", "contamination", "personal", "output")
+        names = ("normalise", "language", "rules", "lists", "contamination", "quality", "personal", "output")
         return {name: asdict(getattr(self, name)) for name in names} | {"near": self.duplicates.near}
 
     def corpus_steps(self) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from bise.corpus.statistics import STATISTICS
 from bise.corpus.svg import Part, Threshold, bar, distribution
 
 _GROUPS: Mapping[str, tuple[str, ...]] = {  # colour -> reasons that share it
-    "language": ("languages", "min_language_confidence"),
-    "quality": tuple(bound.rule for bound in BOUNDS if bound.family != "gopher_repetition"),
+    "language": ("languages", "min_language_confidence", "min_contradiction"),
+    "quality": ("min_score", *(bound.rule for bound in BOUNDS if bound.family != "gopher_repetition")),
     "repetition": tuple(bound.rule for bound in BOUNDS if bound.family == "gopher_repetition"),
     "duplicates": ("repeated_id", "exact_duplicate", "near_duplicate"),
     "lists": (),  # blocklists, word lists, contamination

@@ -23,6 +23,8 @@ ALONE = pa.schema(
         ("confidence", pa.float64()),  # of the language, 0 to 1; null when it was not identified
         ("bytes", pa.int64()),  # UTF-8, as judged: after cleaning
         *((name, pa.float64()) for name in NAMES),
+        ("quality", pa.float64()),  # score of the classifier, 0 to 1; null when there is none
+        ("listed_words", pa.float64()),  # share of the words that are listed; null when there is no list
         ("reason", pa.string()),  # the key of the recipe that dropped the document; "" when it was kept
         ("value", pa.float64()),  # the document's own; null when it was kept, or when the reason has none
         ("threshold", pa.float64()),

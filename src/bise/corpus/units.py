@@ -69,19 +69,32 @@ def plan_units(recipe: CurateRecipe) -> list[Unit]:
     return units
 
 
+def find_named(recipe: CurateRecipe, key: str, name: str) -> list[Path]:
+    """The files that a key of the recipe names, all of a directory's among them.
+
+    Raises:
+        NotFoundError: there are none.
+    """
+    root = recipe.sources.root
+    matches = [
+        entry for path in sorted(root.glob(name)) for entry in (sorted(path.rglob("*")) if path.is_dir() else [path])
+    ]
+    if not (files := [path for path in matches if path.is_file()]):
+        raise NotFoundError(f"{key} names {name}, but there is no file at {root / name}.")
+    return files
+
+
 def step_files(recipe: CurateRecipe) -> list[Path]:
     """The files that the steps read, such as evaluation data.
 
     Raises:
         NotFoundError: one is absent.
     """
-    root, found = recipe.sources.root, list[Path]()
-    for name in recipe.contamination.files:
-        paths = sorted(path for path in root.glob(name) if path.is_file())
-        if not paths:
-            raise NotFoundError(f"contamination.files names {name}, but there is nothing at {root / name}.")
-        found += paths
-    return found
+    named = [("contamination.files", name) for name in recipe.contamination.files]
+    named += [("lists.sites", name) for name in recipe.lists.sites]
+    named += [(f"lists.words.{lang}", name) for lang, name in recipe.lists.words.items()]
+    named += [("quality.model", name) for name in [recipe.quality.model] if name]
+    return [path for key, name in named for path in find_named(recipe, key, name)]
 
 
 def step_inputs(recipe: CurateRecipe) -> list[Input]:

@@ -25,6 +25,9 @@ seed = 1
 min_words = 30               # below Gopher's 50: a picture book's story is short
 min_alpha_words = 0.7        # below Gopher's 0.8: a cooking recipe counts cups and minutes
 
+[language]
+identify = "check"           # drop where the record and the model differ
+
 [contamination]
 files = ["eval/*/*.jsonl.xz"]
 

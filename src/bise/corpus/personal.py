@@ -24,6 +24,7 @@ Kind = Literal["email", "ip", "iban", "card", "phone"]
 KINDS: tuple[Kind, ...] = get_args(Kind)  # in order of precedence where two overlap
 
 _LOCAL_MARKS = frozenset("_.!#$%&'*+/=?^`{|}~-")
+_MAX_ROUNDS = 20  # what blocks a piece on its right blocks it on its left, so that three have always done
 _MAX_LOCAL = 64  # characters before the "@"
 _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 _IPV4_START = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w]|\.[0-9])")
@@ -33,7 +34,9 @@ _VERSION_WORD = re.compile(
     r"(?:version|release|section|chapter|kapitel|abschnitt|§|\bv|\br)[\s.:]{0,3}\Z", re.IGNORECASE
 )
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")
-_CARD = re.compile(r"(?<![\w.,-])(?:[0-9]{12,19}|(?:[0-9]{4,6}[ -]){1,4}[0-9]{1,6})(?![\w]|[ .,-][0-9])")
+_CARD = re.compile(
+    r"(?<![\w.,-])(?:[0-9]{12,19}(?!\w|[.,-][0-9])|(?<![0-9] )(?:[0-9]{4,6}[ -]){1,4}[0-9]{1,6}(?!\w|[ .,-][0-9]))"
+)
 _CARD_WORD = re.compile(r"(?:card|karte|carte|tarjeta|carta|visa|master|\bcc\b)[^\n]{0,30}\Z", re.IGNORECASE)
 _DENSE = re.compile(r"[0-9](?:[ \u00a0\u202f.()/‑–-]{0,3}[0-9]){6,}")
 _DENSE_DIGITS, _DENSE_BYTES = 7, 28  # what `_DENSE` needs at least: seven digits, at most this far apart in UTF-8
@@ -70,7 +73,9 @@ class PersonalData:
     def mask(self, text: str) -> tuple[str, dict[Kind, int]]:
         """The text with each piece replaced by `<KIND>`, and how many there were; masking twice changes nothing."""
         counts = Counter[Kind]()
-        while spans := self.find(text):  # what stands beside a piece may become one when the piece is gone
+        for _ in range(_MAX_ROUNDS):  # what stands beside a piece may become one when the piece is gone
+            if not (spans := self.find(text)):
+                break
             parts, end = [], 0
             for start, stop, kind in spans:
                 parts += [text[end:start], f"<{kind.upper()}>"]

@@ -88,6 +88,8 @@ def _is_part_of_something(text: str, start: int, stop: int) -> bool:
     before, after = text[start - 1 : start], text[stop : stop + 2]
     if before.isalnum() or (before in ("_", "=", "/", ".", ",", "-", "#", "$", "€", "£") and before):
         return True
+    if before == ":" and text[start - 2 : start - 1].isdigit():
+        return True
     if _EXTENSION.match(text, stop):
         return False
     return bool(after) and (after[0].isalnum() or after[0] in "_%€$£" or (after[0] in ".,:-/" and after[1:].isdigit()))

@@ -34,7 +34,7 @@ class _EndOfArchiveError(_DamageError):
 def read_archive(
     path: Path, name: str, text_field: str, progress: Progress | None = None, limit: int = MAX_RECORD_BYTES
 ) -> Iterator[Found]:
-    """Pages as bytes and texts as text in the field `text_field`, with `id`, `url`, `date` and `charset` where known."""
+    """Pages as bytes and texts as text in the field `text_field`, with `id`, `url`, `crawled` and `charset` where known."""
     window = _Window(_chunks(path, progress))
     number = 0
     while True:
@@ -97,7 +97,7 @@ def _document(headers: dict[str, str], block: bytes, name: str, number: int, tex
     fields = {
         "id": headers.get("warc-record-id", "").strip("<>"),
         "url": headers.get("warc-target-uri", "").strip("<>"),
-        "date": headers.get("warc-date", ""),
+        "crawled": headers.get("warc-date", ""),
         "charset": charset[1] if charset else "",
         text_field: text,
     }

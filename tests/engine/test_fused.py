@@ -48,7 +48,7 @@ def directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def model(directory: Path, kernels: Kernels) -> Iterator[Model]:
-    model = Model(open_weights(directory), kernels, num_threads=2)
+    model = Model(open_weights(directory), kernels, num_threads=2, least_shared_bytes=0)
     assert model.is_fused
     yield model
     model.close()
@@ -112,12 +112,20 @@ def test_shared_blocks_are_as_good_as_own_ones(model: Model, precision: KVPrecis
 
 @pytest.mark.parametrize("num_threads", [1, 3, 7])
 def test_threads_change_nothing(directory: Path, model: Model, kernels: Kernels, num_threads: int) -> None:
-    other = Model(open_weights(directory), kernels, num_threads)
+    other = Model(open_weights(directory), kernels, num_threads, least_shared_bytes=0)
     one, two = prompt(model.spec, 90, 1), prompt(model.spec, 3, 2)
     steps = batch_of((0, one[:80], 0)), batch_of((0, one, 80), (1, two, 0)), batch_of((1, [*two, 1], 3))
     for ours, expected in zip(run(other, *steps), run(model, *steps), strict=True):
         np.testing.assert_array_equal(ours, expected)
     other.close()
+
+
+def test_a_small_step_is_run_by_one_thread_with_the_same_bits(directory: Path, model: Model, kernels: Kernels) -> None:
+    alone = Model(open_weights(directory), kernels, num_threads=2)
+    steps = [batch_of((0, prompt(model.spec, end, 1), start)) for start, end in ((0, 60), (60, 61), (61, 300))]
+    for ours, expected in zip(run(alone, *steps), run(model, *steps), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    alone.close()
 
 
 def test_any_rows_of_logits(model: Model) -> None:

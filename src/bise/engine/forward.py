@@ -16,6 +16,8 @@ from bise.weights.files import Weights
 from bise.weights.spec import ModelSpec
 
 Activations = Literal["int8", "float32"]
+# Weights times tokens below which the threads of the fused path would wait for each other longer than they help.
+_LEAST_SHARED_BYTES = 16 << 20
 _FUSED_GROUP = 32  # columns that share a scale, in weights and activations
 
 
@@ -33,7 +35,12 @@ class Model:
     """A model ready to run: packed weights and threads."""
 
     def __init__(
-        self, weights: Weights, kernels: Kernels, num_threads: int | None = None, activations: Activations = "int8"
+        self,
+        weights: Weights,
+        kernels: Kernels,
+        num_threads: int | None = None,
+        activations: Activations = "int8",
+        least_shared_bytes: int = _LEAST_SHARED_BYTES,
     ) -> None:
         self.spec = weights.spec
         self.kernels = kernels
@@ -46,7 +53,7 @@ class Model:
             from bise.engine.fused import FusedModel  # needs numba
 
             assert kernels.instruction_set is not None
-            self._path = FusedModel(weights, kernels.instruction_set, self.num_threads)
+            self._path = FusedModel(weights, kernels.instruction_set, self.num_threads, least_shared_bytes)
         else:
             self._path = OperationModel(weights, kernels, self.num_threads)
 

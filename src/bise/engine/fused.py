@@ -25,7 +25,9 @@ _ALIGNMENT = 64
 class FusedModel:
     """Packed weights, the threads, and the memory that a step works in."""
 
-    def __init__(self, weights: Weights, instruction_set: InstructionSet, num_threads: int) -> None:
+    def __init__(
+        self, weights: Weights, instruction_set: InstructionSet, num_threads: int, least_shared_bytes: int
+    ) -> None:
         spec = self.spec = weights.spec
         self._wide = instruction_set.name == "avx512"
         self._packed: list[NDArray[Any]] = []  # keeps alive what the records below point to
@@ -41,6 +43,8 @@ class FusedModel:
         self._pool = Pool(num_threads, lambda thread, control: int(run(isa, thread, control, tasks, layers)))
         self._prepare = load_prepare()
         self._set_model(weights, num_threads)
+        self._least_shared_bytes = least_shared_bytes
+        self._packed_bytes = sum(array.nbytes for array in self._packed)
 
     def close(self) -> None:
         """End the threads."""
@@ -60,7 +64,7 @@ class FusedModel:
         assert problem == 0, f"The batch cannot run: {PROBLEMS[problem - 1]}."
         cosines, sines = self._rotary.up_to(int(batch.positions_T.max()))
         task["cosines"], task["sines"] = _address(cosines), _address(sines)
-        self._pool.run()
+        self._pool.run(alone=self._packed_bytes * tokens < self._least_shared_bytes)
         return logits[:, : self.spec.vocab_size]
 
     def _load_layer(self, weights: Weights, index: int) -> None:

@@ -47,10 +47,10 @@ class Pool:
         self.address = self._shared.address  # of `control`
         self.close = weakref.finalize(self, _close, self._shared, self._announce)
 
-    def run(self) -> None:
-        """Run one step on every thread; returns when this thread's part has ended, which waits for the others."""
+    def run(self, *, alone: bool = False) -> None:
+        """Run one step, on every thread or on this one alone; returns when it is done."""
         shared = self._shared
-        if self.num_threads > 1:
+        if self.num_threads > 1 and not alone:
             _begin(shared, self._announce)
         shared.turns(0, shared.address)
 

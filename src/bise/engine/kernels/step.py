@@ -33,6 +33,7 @@ from bise.engine.kernels.table import BLOCK, TILE
 
 NUM_PHASES = 8  # of a layer, with one for what `attend` could not quantise itself
 COUNTERS_BYTES = 64  # of a phase: units taken, units done
+_LEAST_WORK = 1 << 18  # multiplications that a thread takes at once, some microseconds
 _SPINS = 1000  # looks at a phase that is not complete before the processor is offered to others
 
 
@@ -87,12 +88,17 @@ def wait_until_done(task, phase, units):
 
 
 @njit(**DEVICE)
-def units_at_once(task, num_units, columns):
-    """How many units of so many output columns a thread takes: an eighth of its share, if their product fits."""
-    share = (num_units + 8 * task.num_threads - 1) // (8 * task.num_threads)
+def units_at_once(task, num_units, rows, columns):
+    """How many units, each of so many matrix rows, a thread takes: a sixth of its share.
+
+    More when that would be less work than taking it, fewer when their product would not fit.
+    """
     if task.num_threads == 1:
         share = num_units
-    return max(1, min(share, task.product_floats // (columns * task.num_tokens)))
+    else:
+        share = (num_units + 6 * task.num_threads - 1) // (6 * task.num_threads)
+        share = max(share, _LEAST_WORK // (rows * columns * task.num_tokens))
+    return max(1, min(share, task.product_floats // (rows * task.num_tokens)))
 
 
 @njit(**DEVICE)
@@ -182,7 +188,7 @@ def add_product(task, tile0, tile1, y):
 def add_output(isa, task, phase, bits, weights, columns, activations, scales, offsets, scratch):
     """The phases `output` and `down`; a unit is two tiles."""
     units = (task.hidden_size + 31) // 32
-    some = units_at_once(task, units, 32)
+    some = units_at_once(task, units, 32, columns)
     unit = take(task, phase, some)
     while unit < units:
         tile0, tile1 = 2 * unit, 2 * min(unit + some, units)
@@ -197,7 +203,7 @@ def add_output(isa, task, phase, bits, weights, columns, activations, scales, of
 def gate(isa, task, phase, bits, weights, scratch):
     """The phase `gate`; a unit is 32 gate and 32 up rows, whose result is one group of activations."""
     units = task.ffn_size // 32
-    some = units_at_once(task, units, 64)
+    some = units_at_once(task, units, 64, task.hidden_size)
     unit = take(task, phase, some)
     while unit < units:
         end = min(unit + some, units)
@@ -293,7 +299,7 @@ def project(isa, task, phase, layer, cells, scratch):
     heads = task.num_heads + 2 * task.num_kv_heads
     in_unit = 1 if task.head_dim % 32 == 0 else 2
     units = (heads + in_unit - 1) // in_unit
-    some = units_at_once(task, units, in_unit * task.head_dim)
+    some = units_at_once(task, units, in_unit * task.head_dim, task.hidden_size)
     unit = take(task, phase, some)
     rest = scratch + 4 * task.product_floats
     while unit < units:

@@ -45,6 +45,13 @@ def test_a_paragraph_stands_once_in_the_corpus() -> None:
     assert without_paragraphs(texts) == [texts[0], c, "Short.\n\n", "", "Short.\n"]
 
 
+def test_a_line_within_a_sentence_is_no_paragraph() -> None:
+    broken = f"{sentence(1)[:-1]}\n{sentence(2)[:-1]}\n{sentence(3)[:-1]}"
+    texts = [broken, f"Other words\n{broken}\nof another text.", f"{sentence(2)[:-1]}\n\nEnd"]
+    assert without_paragraphs(texts) == texts
+    assert without_paragraphs([sentence(2), f"“{sentence(2)}”\n{sentence(4)}"]) == [sentence(2), sentence(4)]
+
+
 def test_a_paragraph_repeated_within_its_text_stands_once() -> None:
     a, b = sentence(1), sentence(2)
     assert without_paragraphs([f"{a}\n\n{b}\n\n\n{a}\n{b}\n{a}"]) == [f"{a}\n\n{b}\n\n\n"]

@@ -27,7 +27,10 @@ Spans = NDArray[np.int64]  # text, first byte and byte after the last, both in t
 
 
 def paragraph_hashes(data: Data, offsets: Offsets, min_words: int = MIN_PARAGRAPH_WORDS) -> tuple[Hashes, Offsets]:
-    """A hash for each line of at least `min_words` words, and where each text's begin [n + 1]."""
+    """A hash for each paragraph of at least `min_words` words, and where each text's begin [n + 1].
+
+    A paragraph is a line that begins and ends where sentences do, or beside an empty line.
+    """
     from bise.corpus.kernels.repeats import paragraph_batch
 
     return _hashes(paragraph_batch, data, offsets, min_words)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from bise.corpus.characters import CLOSER, SPACE, TERMINAL
 from bise.corpus.kernels.compile import device, kernel
-from bise.corpus.kernels.text import Bytes, Hashes, Longs, decode, mix
+from bise.corpus.kernels.text import Bytes, Hashes, Longs, decode, decode_before, mix
 from bise.corpus.kernels.words import base_power, hash_words
 
 _NEWLINE, _ELLIPSIS = 0x0A, 0x2026
@@ -22,7 +22,7 @@ def paragraph_batch(
     hashes: Hashes,
     unit_offsets: Longs,
 ) -> None:
-    """Fill a hash for each line of at least `min_words` words, and where each text's begin [n + 1]."""
+    """Fill a hash for each whole paragraph, a line of at least `min_words` words, and where each text's begin [n + 1]."""
     prefix, bounds = scratch
     total = 0
     for document in range(offsets.size - 1):
@@ -31,7 +31,7 @@ def paragraph_batch(
         while start < stop:
             end = _line_stop(data, start, stop)
             count = hash_words(data, start, end, kinds, letters, prefix, bounds)
-            if count >= min_words:
+            if count >= min_words and _is_whole(data, offsets[document], start, end, stop, kinds):
                 hashes[total] = mix(prefix[count] ^ np.uint64(count))
                 total += 1
             start = _next_line(data, end, stop)
@@ -57,7 +57,8 @@ def cut_paragraphs(
         while start < stop:
             end = _line_stop(data, start, stop)
             next_start = _next_line(data, end, stop)
-            if hash_words(data, start, end, kinds, letters, prefix, bounds) >= min_words:
+            count = hash_words(data, start, end, kinds, letters, prefix, bounds)
+            if count >= min_words and _is_whole(data, offsets[document], start, end, stop, kinds):
                 if marks[unit]:
                     num_spans = _add_span(spans, num_spans, document, start, next_start)
                 unit += 1
@@ -152,6 +153,31 @@ def _add_span(spans: Longs, count: int, document: int, start: int, stop: int) ->
         return count
     spans[count, 0], spans[count, 1], spans[count, 2] = document, start, stop
     return count + 1
+
+
+@device
+def _is_whole(data: Bytes, text_start: int, start: int, end: int, stop: int, kinds: NDArray[np.uint16]) -> bool:
+    """Whether a line begins and ends where sentences do, and is no part of a text broken to fit a column."""
+    begins = (
+        start - 1 <= text_start or data[start - 2] == _NEWLINE or _ends_sentence(data, text_start, start - 1, kinds)
+    )
+    ends = end + 1 >= stop or data[end + 1] == _NEWLINE or _ends_sentence(data, start, end, kinds)
+    return begins and ends
+
+
+@device
+def _ends_sentence(data: Bytes, start: int, end: int, kinds: NDArray[np.uint16]) -> bool:
+    """Whether a full stop or its kin stands before byte `end`, but for closing marks and white space."""
+    while end > start:
+        code = decode_before(data, start, end)
+        if kinds[code] & TERMINAL or code == _ELLIPSIS:
+            return True
+        if not kinds[code] & (CLOSER | SPACE):
+            return False
+        end -= 1
+        while end > start and (data[end] & 0xC0) == 0x80:
+            end -= 1
+    return False
 
 
 @device

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from bise.corpus.characters import IDEOGRAPH
 from bise.corpus.kernels.compile import device
-from bise.corpus.kernels.text import Bytes, Hashes, Longs, combine, decode, mix
+from bise.corpus.kernels.text import Bytes, Hashes, Longs, decode, mix
 
 BASE = np.uint64(0xA0761D6478BD642F)
 _FIRST_IDEOGRAPH = 0x3041
@@ -25,35 +25,30 @@ def hash_words(
 ) -> int:
     """Count the words of a text; `prefix[k]` is the hash of the first k, `bounds[k]` are the bytes of word k."""
     count, i = 0, start
-    state, begin, end = _EMPTY, start, start
-    is_open, in_number = False, False
     prefix[0] = 0
-    while i <= stop:
-        width, letter, alone = 1, _SPACE, False
-        if i < stop:
-            code, width = decode(data, i, stop)
-            letter = np.int64(letters[code])
-            alone = code >= _FIRST_IDEOGRAPH and kinds[code] & IDEOGRAPH != 0
-        if is_open and (letter == _SPACE or alone):
-            prefix[count + 1] = prefix[count] * BASE + mix(state)
-            bounds[count, 0], bounds[count, 1] = begin, end
-            count += 1
-            state, is_open, in_number = _EMPTY, False, False
-        if letter == _SPACE or letter == 0:
+    while i < stop:
+        code, width = decode(data, i, stop)
+        letter = np.int64(letters[code])
+        if letter <= _SPACE:
             i += width
             continue
-        if not is_open:
-            begin, is_open = i, True
-        if letter != _DIGIT or not in_number:
-            state = combine(state, np.uint64(letter))
-        in_number = letter == _DIGIT
-        i += width
-        end = i
-        if alone:
-            prefix[count + 1] = prefix[count] * BASE + mix(state)
-            bounds[count, 0], bounds[count, 1] = begin, end
-            count += 1
-            state, is_open, in_number = _EMPTY, False, False
+        begin, end, state, before = i, i, _EMPTY, 0
+        while True:
+            if letter != 0:
+                if letter != _DIGIT or before != _DIGIT:
+                    state = (state + np.uint64(letter)) * BASE
+                before = letter
+                end = i + width
+            i += width
+            if i >= stop or (code >= _FIRST_IDEOGRAPH and kinds[code] & IDEOGRAPH):
+                break
+            code, width = decode(data, i, stop)
+            letter = np.int64(letters[code])
+            if letter == _SPACE or (code >= _FIRST_IDEOGRAPH and kinds[code] & IDEOGRAPH):
+                break
+        prefix[count + 1] = prefix[count] * BASE + mix(state)
+        bounds[count, 0], bounds[count, 1] = begin, end
+        count += 1
     return count
 
 

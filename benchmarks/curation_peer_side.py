@@ -200,12 +200,12 @@ def our_near_duplicates(source: Path, target: Path) -> None:
         return shingles(*pack([data[offsets[row] : offsets[row + 1]].tobytes().decode("utf-8") for row in rows]))
 
     found = find_near_duplicates(band_keys(signatures(data, offsets)), read)
-    content = np.fromfile(source, np.uint8)
-    ends = np.flatnonzero(content == 0x0A) + 1
+    content = memoryview(source.read_bytes())
+    ends = np.flatnonzero(np.frombuffer(content, np.uint8) == 0x0A) + 1
     starts = np.concatenate([[0], ends[:-1]])
     with target.open("wb") as file:
         for row in np.flatnonzero(~found.removed):
-            file.write(content[starts[row] : ends[row]].tobytes())
+            file.write(content[starts[row] : ends[row]])
 
 
 def their_near_duplicates(folder: Path) -> None:

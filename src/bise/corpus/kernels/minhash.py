@@ -9,6 +9,7 @@ from bise.corpus.kernels.text import Bytes, Hashes, Longs, combine, mix
 from bise.corpus.kernels.words import base_power, hash_words
 
 SHINGLE_WORDS = 5
+_HALF = np.uint64(32)
 
 
 @kernel
@@ -30,11 +31,18 @@ def sign_batch(
         power = base_power(width)
         minima = signatures[document]
         minima[:] = np.uint32(0xFFFFFFFF)
-        for k in range(count - width + 1 if count else 0):
-            value = np.uint32(_shingle(prefix, k, width, power) >> np.uint64(32))
+        num_shingles = count - width + 1 if count else 0
+        for k in range(0, num_shingles, 4):
+            # Four at once, so that each hash function is loaded once for them; the last is repeated where fewer are left.
+            a = np.uint32(_shingle(prefix, k, width, power) >> _HALF)
+            b = np.uint32(_shingle(prefix, min(k + 1, num_shingles - 1), width, power) >> _HALF)
+            c = np.uint32(_shingle(prefix, min(k + 2, num_shingles - 1), width, power) >> _HALF)
+            d = np.uint32(_shingle(prefix, min(k + 3, num_shingles - 1), width, power) >> _HALF)
             for q in range(minima.size):
-                hashed = np.uint32(np.uint32(factors[q] * value) + terms[q])
-                minima[q] = min(minima[q], hashed)
+                factor, term = factors[q], terms[q]
+                first = min(np.uint32(np.uint32(factor * a) + term), np.uint32(np.uint32(factor * b) + term))
+                second = min(np.uint32(np.uint32(factor * c) + term), np.uint32(np.uint32(factor * d) + term))
+                minima[q] = min(minima[q], first, second)
 
 
 @kernel

@@ -10,7 +10,7 @@ from bise.corpus.kernels.text import Bytes, Hashes, Longs, decode, mix
 BASE = np.uint64(0xA0761D6478BD642F)
 _FIRST_IDEOGRAPH = 0x3041
 _SPACE, _DIGIT = 32, 48
-_EMPTY = np.uint64(0x452821E638D01377)
+_START = np.uint64(0x452821E638D01377)
 
 
 @device
@@ -32,7 +32,7 @@ def hash_words(
         if letter <= _SPACE:
             i += width
             continue
-        begin, end, state, before = i, i, _EMPTY, 0
+        begin, end, state, before = i, i + width, _START, 0
         while True:
             if letter != 0:
                 if letter != _DIGIT or before != _DIGIT:
@@ -40,7 +40,19 @@ def hash_words(
                 before = letter
                 end = i + width
             i += width
-            if i >= stop or (code >= _FIRST_IDEOGRAPH and kinds[code] & IDEOGRAPH):
+            if code < 0x80:  # most of most texts, and none of it written without spaces
+                while i < stop and data[i] < 0x80:
+                    letter = np.int64(letters[data[i]])
+                    if letter <= _SPACE:
+                        break
+                    if letter != _DIGIT or before != _DIGIT:
+                        state = (state + np.uint64(letter)) * BASE
+                    before = letter
+                    i += 1
+                end = i
+            elif code >= _FIRST_IDEOGRAPH and kinds[code] & IDEOGRAPH:
+                break
+            if i >= stop:
                 break
             code, width = decode(data, i, stop)
             letter = np.int64(letters[code])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,3 +183,17 @@ def test_a_model_that_overflows_fails_its_request_and_not_the_engine(tmp_path: P
     engine.add_request(Request("x", prompt(3), GREEDY))
     with np.errstate(all="ignore"):
         assert finish(engine) == ({"x": []}, {"x": "failed"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_sequences": 300}, "max_sequences is 300"),
+        ({"max_sequences": 0}, "max_sequences is 0"),
+        ({"step_s": 0}, "step_s is 0"),
+        ({"kv_precision": "fp8"}, "'fp8', but must be one of fp32, fp16, int8"),
+    ],
+)
+def test_limits_that_cannot_work_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        EngineConfig(**changes)

@@ -332,3 +332,22 @@ def test_answers_of_one_request_share_its_prompt() -> None:
     engine.step()
     assert engine.stats().num_used_blocks == 6 + 4, "six full blocks for all, and each its last"
     assert len(model.batches[1].token_ids_T) == 1 + 3 * 4, "four tokens of the last block for each"
+
+
+@pytest.mark.parametrize("index", range(3))
+@pytest.mark.parametrize("num_steps", [0, 1, 3, 6])
+def test_one_of_several_answers_can_be_given_up(index: int, num_steps: int) -> None:
+    engine = Engine(PretendedModel(), EngineConfig(max_sequences=2, step_tokens=16))
+    request = answer(0, length=40).request
+    request = replace(request, params=replace(request.params, n=3))
+    engine.add_request(request)
+    outputs = [output for _ in range(num_steps) for output in engine.step()]
+    engine.cancel("0", index)
+    rest = []
+    while not engine.is_idle:
+        rest += engine.step()
+    assert index not in {output.index for output in rest}
+    assert engine.blocks.num_used == 0
+    for other in {0, 1, 2} - {index}:
+        tokens = [token for output in outputs + rest if output.index == other for token in output.token_ids]
+        assert tokens == expected(request, other, engine.max_length)[0]

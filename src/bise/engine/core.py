@@ -15,7 +15,7 @@ import numpy as np
 from bise.engine.blocks import BlockPool, Node, blocks_for
 from bise.engine.cache import KVCache, bytes_per_block
 from bise.engine.forward import Activations, Batch, Model
-from bise.engine.kernels.cells import KVPrecision
+from bise.engine.kernels.cells import PRECISIONS, KVPrecision
 from bise.engine.kernels.table import BLOCK, Floats
 from bise.engine.machine import memory_bytes
 from bise.engine.requests import FinishReason, SequenceState, check_prompt
@@ -44,11 +44,15 @@ class EngineConfig:
     prefix_sharing: bool = True  # whether requests of one tenant share what was computed of the same beginning
 
     def __post_init__(self) -> None:
-        """Every running sequence must fit into a step, or some would never get a token."""
+        """Refuse what cannot work; every running sequence must fit into a step, or some would never get a token."""
         if not 1 <= self.max_sequences <= self.step_tokens:
             raise ValueError(
                 f"max_sequences is {self.max_sequences}, but must be from 1 to step_tokens ({self.step_tokens})."
             )
+        if self.step_s <= 0:
+            raise ValueError(f"step_s is {self.step_s}, but must be above 0.")
+        if self.kv_precision not in PRECISIONS:
+            raise ValueError(f"kv_precision is {self.kv_precision!r}, but must be one of {', '.join(PRECISIONS)}.")
 
 
 @dataclass(frozen=True)

@@ -206,3 +206,15 @@ def test_an_instruction_set_that_is_not_there_is_never_replaced(monkeypatch: pyt
     for ask in (choose_kernels, warmth):
         with pytest.raises(InputError, match=r"'avx3'.*numpy"):
             ask()
+
+
+def test_integer_models_do_not_wait_for_single_operations(compiled: Kernels) -> None:
+    if compiled.instruction_set is None:
+        pytest.skip("this processor has no instruction set for the fused path")
+    named: list[str] = []
+    kernels = choose_kernels(lambda name, *_: named.append(name), operations=False).kernels
+    assert "step" in named
+    assert "rms_norm" not in named
+    out = np.empty((1, 2), np.float32)
+    kernels.silu_gate(np.ones((1, 4), np.float32), out)
+    np.testing.assert_allclose(out, 1 / (1 + np.exp(-1)), rtol=1e-6)

@@ -15,7 +15,7 @@ from threading import Thread
 from typing import BinaryIO
 
 from bise.engine.core import Engine
-from bise.engine.forward import Model
+from bise.engine.forward import Model, can_fuse
 from bise.engine.kernels.table import choose_kernels
 from bise.engine.protocol import (
     VERSION,
@@ -112,7 +112,9 @@ def _load(start: Start, channel: Channel) -> Engine:
     weights = open_weights(Path(start.directory))  # before the kernels, so that a wrong file is told at once
     config = start.config
     choice = choose_kernels(
-        lambda kernel, done, total: channel.send(Progress(kernel, done, total)), config.instruction_set
+        lambda kernel, done, total: channel.send(Progress(kernel, done, total)),
+        config.instruction_set,
+        operations=config.activations != "int8" or not can_fuse(weights.spec),
     )
     engine = Engine(Model(weights, choice.kernels, config.num_threads, config.activations), config)
     channel.send(Ready(engine.max_length, choice.kernels.name, choice.reason))

@@ -85,13 +85,13 @@ def is_writable(directory: Path) -> bool:
 
 
 def mark_complete(set_name: str | None) -> None:
-    """Note that every kernel of these sources has been compiled for an instruction set, or for none."""
+    """Note that what integer models need for an instruction set has been compiled, or every kernel for none."""
     if is_writable(cache_directory()):
         _mark(set_name).touch()
 
 
 def is_complete(set_name: str | None) -> bool:
-    """Whether a start would find every kernel compiled."""
+    """Whether a start would find its kernels compiled."""
     return _mark(set_name).is_file()
 
 

@@ -168,20 +168,30 @@ _SIGNATURES: dict[str, tuple[Callable[..., None], str]] = {
 }
 
 
-def load_kernels(progress: Progress | None = None, set_name: str = "auto") -> Kernels:
-    """Compile every kernel, or load it from the cache, for an instruction set or the best."""
+def load_kernels(progress: Progress | None = None, set_name: str = "auto", *, operations: bool = True) -> Kernels:
+    """Compile the kernels, or load them from the cache, for an instruction set or the best.
+
+    Without `operations`, those that the fused path does not need wait until somebody calls them.
+    """
     instruction_set = choose_instruction_set(set_name)
-    loaders: dict[str, Callable[[], Any]] = {n: partial(_compile, *kernel) for n, kernel in _SIGNATURES.items()}
-    if instruction_set is not None:
-        loaders |= fused_loaders(instruction_set)
-    loaded: dict[str, Any] = {}
+    single: dict[str, Callable[[], Any]] = {n: partial(_compile, *kernel) for n, kernel in _SIGNATURES.items()}
+    loaders = fused_loaders(instruction_set) if instruction_set is not None else {}
+    if operations or instruction_set is None:
+        loaders |= single
     for done, (name, load) in enumerate(loaders.items()):
         if progress is not None:
             progress(name, done, len(loaders))
-        loaded[name] = load()
+        load()
     mark_complete(instruction_set.name if instruction_set else None)
-    compiled = {name: loaded[name] for name in _SIGNATURES}
+    compiled = {name: load() if name in loaders else _when_called(load) for name, load in single.items()}
     return Kernels("numba", instruction_set, **compiled | {"attention": _attention_of(compiled["attention"])})
+
+
+def _when_called(load: Callable[[], Any]) -> Callable[..., None]:
+    def kernel(*arguments: Any) -> None:
+        load()(*arguments)
+
+    return kernel
 
 
 def fused_loaders(instruction_set: InstructionSet) -> dict[str, Callable[[], Any]]:

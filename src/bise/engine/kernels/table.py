@@ -47,8 +47,12 @@ class KernelChoice:
     reason: str | None
 
 
-def choose_kernels(progress: Progress | None = None, instruction_set: str = "auto") -> KernelChoice:
+def choose_kernels(
+    progress: Progress | None = None, instruction_set: str = "auto", *, operations: bool = True
+) -> KernelChoice:
     """Compile or load the numba kernels; NumPy's where numba cannot run or they are asked for, with the reason.
+
+    A model that takes the fused path (`forward.can_fuse`) has no use for single operations.
 
     Raises:
         InputError: an instruction set was asked for that cannot be used here.
@@ -62,7 +66,7 @@ def choose_kernels(progress: Progress | None = None, instruction_set: str = "aut
         return KernelChoice(NUMPY_KERNELS, problem or "NumPy was asked for")
     from bise.engine.kernels.compiled import load_kernels
 
-    return KernelChoice(load_kernels(progress, name), None)
+    return KernelChoice(load_kernels(progress, name, operations=operations), None)
 
 
 def wanted_set(instruction_set: str = "auto") -> str:

@@ -74,10 +74,11 @@ def test_shipped_recipes_are_valid(path: Path) -> None:
     assert load_recipe(path, CurateRecipe).sources.list
 
 
-def test_the_recipe_in_the_guide_is_valid(tmp_path: Path) -> None:
-    guide = (RECIPES.parent / "docs" / "curate.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("page", "source"), [("curate.md", "fables"), ("corpus.md", "notes")])
+def test_the_recipes_in_the_guide_are_valid(tmp_path: Path, page: str, source: str) -> None:
+    guide = (RECIPES.parent / "docs" / page).read_text(encoding="utf-8")
     example = guide.split("```toml\n")[1].split("```")[0]
-    assert load(tmp_path, example).sources.list[0].name == "fables"
+    assert load(tmp_path, example).sources.list[0].name == source
 
 
 def test_the_shipped_corpus_can_be_traced_and_leaves_the_weights_free() -> None:

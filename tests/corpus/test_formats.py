@@ -140,6 +140,14 @@ def test_damage_in_one_member_of_a_packed_archive_leaves_the_others(tmp_path: Pa
     assert 20 <= bad.number <= 21
 
 
+def test_a_member_whose_header_swallows_the_archive_is_counted(tmp_path: Path) -> None:
+    write_wet(tmp_path / "a.wet.gz")
+    stored = (tmp_path / "a.wet.gz").read_bytes()
+    (tmp_path / "a.wet.gz").write_bytes(stored[:3] + b"\x04" + stored[4:10] + b"\xff\xff" + stored[10:])
+    documents, reading = read(tmp_path / "a.wet.gz")
+    assert (documents, reading.num_bad, reading.cut_short) == ([], 1, ["a.wet.gz"])
+
+
 def test_damage_in_one_row_group_leaves_the_others(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(

@@ -233,7 +233,8 @@ def _gzip_chunks(path: Path, progress: Progress | None) -> Iterator[bytes | _Dam
                 packed = unpacker.unused_data.lstrip(b"\0")
                 unpacker, is_begun = zlib.decompressobj(wbits=31), False
         if is_begun:
-            yield unpacker.flush()
+            if rest := unpacker.flush():  # an empty chunk would mean the end
+                yield rest
             if not unpacker.eof:
                 yield _EndOfArchiveError("the archive ends within a gzip member: it was cut short")
 

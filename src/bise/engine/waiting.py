@@ -54,14 +54,6 @@ class WaitingLanes:
     def __init__(self) -> None:
         self._lanes: dict[tuple[str, bool], list[SequenceState]] = {}
 
-    def __len__(self) -> int:
-        """Sequences that wait."""
-        return sum(map(len, self._lanes.values()))
-
-    def __bool__(self) -> bool:
-        """Whether any waits."""
-        return bool(self._lanes)
-
     def __contains__(self, sequence: SequenceState) -> bool:
         """Whether it waits."""
         return sequence in self._lanes.get(_lane_of(sequence), ())

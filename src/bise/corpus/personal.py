@@ -10,6 +10,7 @@ each expression takes time in proportion to the text: no part of one can match t
 """
 
 import ipaddress
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ _CARD = re.compile(
 )
 _CARD_WORD = re.compile(r"(?:card|karte|carte|tarjeta|carta|visa|master|\bcc\b)[^\n]{0,30}\Z", re.IGNORECASE)
 _DENSE = re.compile(r"[0-9](?:[ \u00a0\u202f.()/‑–-]{0,3}[0-9]){6,}")
-_DENSE_DIGITS, _DENSE_BYTES = 7, 28  # what `_DENSE` needs at least: seven digits, at most this far apart in UTF-8
+_DENSE_DIGITS, _DENSE_BYTES = 7, 28  # what a stretch needs at least: seven digits, at most this far apart in UTF-8
+_DENSE_GAP_BYTES = 10  # from a digit to the next that `_DENSE` can span: three marks of three bytes
 
 # Length of an IBAN by country: the registry of SWIFT.
 _IBAN_LENGTHS = {
@@ -91,7 +93,7 @@ class PersonalData:
             spans += _emails(text)
         if "ip" in self.kinds:
             spans += _addresses(text, self.addresses == "all")
-        if {"iban", "card", "phone"} & set(self.kinds) and _has_dense_digits(text):
+        if {"iban", "card", "phone"} & set(self.kinds):
             spans += [span for span in _numbers(text) if span.kind in self.kinds]
         return _without_overlaps(spans)
 
@@ -175,17 +177,30 @@ _SMALL_OCTET = 64  # all four below: one address in 256
 _GLOBAL_UNICAST, _UNIQUE_LOCAL = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("fc00::/7")
 
 
-def _has_dense_digits(text: str) -> bool:
-    """Whether seven digits stand close together anywhere: an IBAN, a card and a phone number all have that."""
+def _dense_stretches(text: str) -> list[tuple[int, int]]:
+    """Where digits stand close together, seven of them at least: an IBAN, a card and a phone number all have that."""
     data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     places = np.flatnonzero((data - np.uint8(48)) < 10)
     ahead = _DENSE_DIGITS - 1
-    return places.size > ahead and bool((places[ahead:] - places[:-ahead] <= _DENSE_BYTES).any())
+    if places.size <= ahead:
+        return []
+    hits = np.flatnonzero(places[ahead:] - places[:-ahead] <= _DENSE_BYTES)
+    if not hits.size:
+        return []
+    ends = np.append(np.flatnonzero(np.diff(places) > _DENSE_GAP_BYTES), places.size - 1)  # last digit of each stretch
+    wanted = np.unique(np.searchsorted(ends, hits))
+    starts = places[np.where(wanted > 0, ends[wanted - 1] + 1, 0)]
+    stops = places[ends[wanted]] + 1
+    if not text.isascii():  # bytes to characters
+        inner = np.flatnonzero((data & 0xC0) == 0x80)
+        starts, stops = starts - np.searchsorted(inner, starts), stops - np.searchsorted(inner, stops)
+    return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
 def _numbers(text: str) -> Iterator[Span]:
     end = 0
-    for dense in _DENSE.finditer(text):
+    stretches = _dense_stretches(text)
+    for dense in itertools.chain.from_iterable(_DENSE.finditer(text, start, stop) for start, stop in stretches):
         for iban in _IBAN.finditer(text, max(end, dense.start() - 12), min(len(text), dense.end() + 24)):
             if stop := _iban_end(iban):
                 yield Span(iban.start(), stop, "iban")

@@ -14,6 +14,7 @@ from bise.corpus.readers import read_curated
 from bise.corpus.recipe import CurateRecipe, Duplicates, EvaluationData, Language, Lists, Personal, Quality
 from bise.corpus.seen import Run
 from bise.errors import InputError
+from tests.corpus.conftest import prose
 
 Maker = Callable[..., Any]
 
@@ -188,3 +189,26 @@ def test_characters_are_made_sound(write_lines: Maker, make_records: Maker, make
     write_lines("a.jsonl", [{**record, "text": "The cafÃ© and\u00a0the e\u0301clair. " + record["text"]}])
     recipe = make_recipe("a.jsonl")
     assert curated(recipe)[0]["a/0"].startswith("The café and the éclair. ")
+
+
+def test_parts_that_earlier_documents_have_are_cut(write_lines: Maker, make_records: Maker, make_recipe: Maker) -> None:
+    records = make_records("a", 6)
+    notice, story = prose("notice"), prose("story")
+    records[1]["text"] += f"\n\n{notice}"
+    records[4]["text"] += f"\n\n{notice}"
+    records[2]["text"] += f" {story}"
+    write_lines("a.jsonl", records[:4])
+    write_lines("b.jsonl", [*records[4:], {"id": "mostly", "text": f"{notice}\n\n{story[:200]}", "lang": "en"}])
+    recipe = make_recipe("a.jsonl", "b.jsonl")
+    cutting = Duplicates(near=False, paragraphs=True, windows=True, max_cut=0.6)
+    texts, run = curated(replace(recipe, duplicates=cutting))
+    assert notice in texts["a/1"], "the first stays whole"
+    assert prose("a 4").startswith(texts["a/4"].strip())
+    row = explain(run, "a/4").row
+    assert row["cut_bytes"] >= len(notice)
+    assert row["bytes"] == len(texts["a/4"]) > 200
+    assert "bytes that earlier documents have, too" in in_words(explain(run, "a/4"))
+    mostly = explain(run, "mostly").row
+    assert (mostly["reason"], mostly["threshold"]) == ("max_cut", 0.6)
+    two = replace(recipe, name="two", workers=2, duplicates=cutting)
+    assert curate(two).outputs == run.manifest.outputs

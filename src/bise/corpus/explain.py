@@ -86,6 +86,8 @@ def in_words(story: Story) -> str:
         *(f"  {words:<9} {row[name]:.4g}" for name, words in _SCORES.items() if row[name] is not None),
         *(f"  {name:<9} {_detail(value)}" for name, value in row["details"].items()),
     ]
+    if row["cut_bytes"]:
+        lines.append(f"  cut       {row['cut_bytes']:,} bytes that earlier documents have, too")
     if story.twin:
         lines += [
             f"  twin      {story.twin['id']}, {row['similarity']:.2f} alike: {_beginning(story.twin)}",

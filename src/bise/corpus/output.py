@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from bise.corpus.fingerprints import DOCUMENTS_FOLDER
 from bise.corpus.pool import Tell
+from bise.corpus.repeats import Spans, cut
 from bise.corpus.stages import SEEN_FILE, TEXTS_FILE
 from bise.corpus.tables import ALONE, AMONG, DOCUMENTS, SEEN
+from bise.corpus.texts import pack, unpack
 from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory
 
 SHARD_FILE = "shard.parquet"
 STATISTICS_FOLDER = "statistics"
-_NOTHING = {"twin": "", "copies": 0}  # what those have that no later step saw
+_NOTHING = {"twin": "", "copies": 0, "cut_bytes": 0}  # what those have that no later step saw
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,12 @@ class UnitWriter:
         """Write a unit's kept documents, each as often as was decided, and its rows of the statistics."""
         source, key = self.work.result(unit.key), self.key(unit)
         among = _read(self.work.result(self.decisions) / _decision_file(unit.index))
+        spans = np.load(self.work.result(self.decisions) / _cuts_file(unit.index))
         with self.work.writing(key) as (directory, facts):
             with pq.ParquetWriter(directory / SHARD_FILE, DOCUMENTS, compression="zstd") as shard:
                 for start, texts in _row_groups(source / TEXTS_FILE):
                     copies = among.column("copies").slice(start, texts.num_rows).to_numpy()
-                    shard.write_table(_documents(texts, copies))
+                    shard.write_table(_documents(_cut(texts, spans, start), copies))
                     if start:
                         tell(unit.size_bytes * start // among.num_rows, f"document {start:,} of those that passed")
             pq.write_table(merge(_read(source / SEEN_FILE), among), directory / SEEN_FILE, compression="zstd")
@@ -50,10 +53,11 @@ class UnitWriter:
         return hash_of([unit.key, self.decisions])
 
 
-def write_decisions(tables: Iterable[pa.Table], directory: Path) -> None:
-    """Keep what was decided among documents, one file a unit."""
-    for index, table in enumerate(tables):
+def write_decisions(tables: Iterable[pa.Table], spans: Sequence[Spans], directory: Path) -> None:
+    """Keep what was decided among documents, and what to cut of each, one file a unit."""
+    for index, (table, cuts) in enumerate(zip(tables, spans, strict=True)):
         pq.write_table(table, directory / _decision_file(index))
+        np.save(directory / _cuts_file(index), cuts)
 
 
 def place_outputs(units: Sequence[Unit], writer: UnitWriter, directory: Path) -> None:
@@ -83,6 +87,7 @@ def merge(seen: pa.Table, among: pa.Table) -> pa.Table:
         if field.name in ALONE.names:  # the reason that dropped it alone, else the one among others
             column = pc.if_else(pa.array(rows < 0), columns[field.name], column)
         columns[field.name] = column.fill_null(_NOTHING[field.name]) if field.name in _NOTHING else column
+    columns["bytes"] = pc.subtract(columns["bytes"], columns["cut_bytes"])
     return pa.table(columns, schema=SEEN)
 
 
@@ -101,11 +106,27 @@ def _row_groups(path: Path) -> Iterator[tuple[int, pa.Table]]:
             start += table.num_rows
 
 
+def _cut(texts: pa.Table, spans: Spans, start: int) -> pa.Table:
+    """The texts of a row group, whose first document has the number `start`, without what is to be cut of them."""
+    own = spans[(spans[:, 0] >= start) & (spans[:, 0] < start + texts.num_rows)]
+    if not len(own):
+        return texts
+    data, offsets = pack(texts.column("text").to_pylist())
+    rows = own[:, 0] - start
+    begins = offsets[rows]
+    rest = unpack(*cut(data, offsets, np.column_stack([rows, own[:, 1] + begins, own[:, 2] + begins])))
+    return texts.set_column(texts.schema.get_field_index("text"), "text", pa.array(rest, pa.string()))
+
+
 def _documents(texts: pa.Table, copies: NDArray[np.int64]) -> pa.Table:
     """The rows of a shard, each with the hash of its text."""
     written = texts.take(np.repeat(np.arange(texts.num_rows), copies))
     hashes = [hashlib.sha256(text.encode("utf-8")).hexdigest() for text in written.column("text").to_pylist()]
     return written.append_column("sha256", pa.array(hashes, pa.string()))
+
+
+def _cuts_file(index: int) -> str:
+    return f"{index:05d}.cuts.npy"
 
 
 def _decision_file(index: int) -> str:

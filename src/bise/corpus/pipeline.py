@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bise.corpus.cuts import find_cuts
 from bise.corpus.examine import open_steps
 from bise.corpus.facts import corpus_facts, reading_facts
 from bise.corpus.fingerprints import DOCUMENTS_FOLDER, FINGERPRINTS_FILE, read_known, write_fingerprints
 from bise.corpus.output import STATISTICS_FOLDER, UnitWriter, place_outputs, write_decisions
 from bise.corpus.pool import run_tasks
 from bise.corpus.recipe import CurateRecipe
-from bise.corpus.selection import select
+from bise.corpus.selection import compare, limit
 from bise.corpus.stages import UnitExaminer
 from bise.corpus.survivors import read_survivors
 from bise.corpus.units import Unit, hash_of, plan_units, step_inputs, unit_inputs
@@ -153,12 +154,18 @@ def _decide(units: Sequence[Unit], recipe: CurateRecipe, work: WorkDirectory) ->
     key = hash_of([[unit.key for unit in units], recipe.corpus_steps(), [run_input(path).sha256 for path in earlier]])
     if work.facts(key) is None:
         survivors, known = read_survivors(units, work), read_known(earlier, near=recipe.duplicates.near)
-        decisions, measured = select(survivors, known, recipe)
+        decisions, measured = compare(survivors, known, recipe)
+        spans = [np.empty((0, 3), np.int64)] * len(units)
+        cut_bytes = np.zeros(len(survivors), np.int64)
+        if recipe.duplicates.paragraphs or recipe.duplicates.windows:
+            workers = _num_workers(units, recipe)
+            spans, cut_bytes = find_cuts(units, survivors, decisions, work, recipe.duplicates, workers)
+        limit(survivors, decisions, cut_bytes, recipe)
         names = pa.chunked_array([*survivors.ids.chunks, pa.array(known.ids, pa.string())])
         with work.writing(key) as (directory, facts):
             facts.update(measured)
             bounds = itertools.pairwise(survivors.unit_starts)
-            write_decisions((decisions.table(names, start, stop) for start, stop in bounds), directory)
+            write_decisions((decisions.table(names, start, stop) for start, stop in bounds), spans, directory)
             kept = np.flatnonzero(decisions.kept)
             bands = survivors.bands[kept] if recipe.duplicates.near else survivors.bands
             write_fingerprints(survivors.ids.take(kept), survivors.digests[kept], bands, directory / FINGERPRINTS_FILE)

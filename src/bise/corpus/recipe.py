@@ -192,6 +192,9 @@ class Duplicates:
     exact: bool = True  # texts that differ only in case and white space
     near: bool = True  # texts that share most of their word 5-grams (MinHash: Broder 1997; FineWeb, arXiv 2406.17557)
     min_similarity: float = 0.75  # Jaccard of the 5-grams, 0 to 1, from which on two texts repeat each other
+    paragraphs: bool = False  # cut paragraphs that an earlier document has (CCNet, arXiv 1911.00359)
+    windows: bool = False  # cut sentences within 50 words that an earlier document has (Lee et al., arXiv 2107.06499)
+    max_cut: float = 0.5  # share of a document's bytes that may be cut before it is dropped
     against: tuple[Path, ...] = ()  # finished curate runs below `root` whose documents may not be repeated either
 
     def __post_init__(self) -> None:
@@ -200,6 +203,7 @@ class Duplicates:
                 f"duplicates.min_similarity is {self.min_similarity}, but must be between 0.5, below which copies are "
                 "not found, and 1."
             )
+        _check_share("duplicates.max_cut", self.max_cut)
 
 
 @dataclass(frozen=True)

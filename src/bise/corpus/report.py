@@ -20,7 +20,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {  # colour -> reasons that share it
     "language": ("languages", "min_language_confidence", "min_contradiction"),
     "quality": ("min_score", *(bound.rule for bound in BOUNDS if bound.family != "gopher_repetition")),
     "repetition": tuple(bound.rule for bound in BOUNDS if bound.family == "gopher_repetition"),
-    "duplicates": ("repeated_id", "exact_duplicate", "near_duplicate"),
+    "duplicates": ("repeated_id", "exact_duplicate", "near_duplicate", "max_cut"),
     "lists": (),  # blocklists, word lists, contamination
     "mix": ("max_bytes", "mix"),
 }

@@ -4,6 +4,7 @@ Works on columns over all documents that passed, in reading order, so it can be 
 """
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from bise.corpus.survivors import Decisions, Survivors
 from bise.corpus.texts import pack
 
 
-def select(survivors: Survivors, known: Known, recipe: CurateRecipe) -> tuple[Decisions, dict[str, Any]]:
-    """Decide which documents are kept and how often each is written; also tell what that took.
+def compare(survivors: Survivors, known: Known, recipe: CurateRecipe) -> tuple[Decisions, dict[str, Any]]:
+    """Decide which documents repeat others; also tell what that took.
 
     Twins are numbers of survivors or, from there on, of documents of earlier runs.
     """
@@ -28,11 +29,20 @@ def select(survivors: Survivors, known: Known, recipe: CurateRecipe) -> tuple[De
         _drop_exact(survivors, known, decisions)
     if recipe.duplicates.near:
         measured |= _drop_near(survivors, known, decisions, recipe.duplicates.min_similarity)
+    return decisions, measured
+
+
+def limit(survivors: Survivors, decisions: Decisions, cut_bytes: NDArray[np.int64], recipe: CurateRecipe) -> None:
+    """Drop documents of which too much was cut, and decide how often each of the others is written."""
+    decisions.cut_bytes = cut_bytes
+    shares = cut_bytes / np.maximum(survivors.size_bytes, 1)
+    rows = np.flatnonzero(decisions.kept & (shares > recipe.duplicates.max_cut))
+    decisions.drop(rows, "max_cut", shares[rows], recipe.duplicates.max_cut)
+    survivors = replace(survivors, size_bytes=survivors.size_bytes - cut_bytes)
     for source in recipe.sources.list:
         if source.max_bytes is not None:
             within_caps(survivors, decisions, source, recipe.seed)
     choose_copies(survivors, decisions, recipe.mix, recipe.seed)
-    return decisions, measured
 
 
 def _drop_repeated_ids(survivors: Survivors, decisions: Decisions) -> None:

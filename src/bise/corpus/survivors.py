@@ -54,6 +54,7 @@ class Decisions:
         self.similarity = np.full(num_documents, np.nan)
         self.cluster = np.full(num_documents, -1, np.int64)
         self.copies = np.ones(num_documents, np.int64)
+        self.cut_bytes = np.zeros(num_documents, np.int64)
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -84,6 +85,7 @@ class Decisions:
             "twin": ids.take(pa.array(twin, mask=twin < 0)).fill_null(""),
             "similarity": _or_null(self.similarity[part]),
             "cluster": pa.array(self.cluster[part], mask=self.cluster[part] < 0),
+            "cut_bytes": self.cut_bytes[part],
             "copies": self.copies[part],
         }
         return pa.table(columns, schema=AMONG)

@@ -40,6 +40,7 @@ AMONG = pa.schema(
         ("twin", pa.string()),  # id of the kept document that this one repeats, else ""
         ("similarity", pa.float64()),  # Jaccard, of word 5-grams; null without a twin
         ("cluster", pa.int64()),  # the same for documents that repeat each other, directly or not; null for the others
+        ("cut_bytes", pa.int64()),  # of the text, because earlier documents have them, too
         ("copies", pa.int64()),  # how often the document was written
     ]
 )

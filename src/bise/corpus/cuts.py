@@ -1,0 +1,146 @@
+"""Take out of texts the parts that earlier documents have, too: hashed unit by unit, marked among all, cut unit by unit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bise.corpus.pool import Tell, run_tasks
+from bise.corpus.recipe import Duplicates
+from bise.corpus.repeats import (
+    Hashes,
+    Marks,
+    Spans,
+    mark_repeats,
+    paragraph_hashes,
+    paragraph_spans,
+    window_hashes,
+    window_spans,
+)
+from bise.corpus.stages import TEXTS_FILE
+from bise.corpus.survivors import Decisions, Survivors
+from bise.corpus.texts import Data, Offsets, pack
+from bise.corpus.units import Unit, hash_of
+from bise.corpus.work import WorkDirectory
+
+_SPANS_FILE = "spans.npy"
+_HASHES = {"paragraphs": paragraph_hashes, "windows": window_hashes}
+_SPANS = {"paragraphs": paragraph_spans, "windows": window_spans}
+
+
+@dataclass(frozen=True)
+class CutFinder:
+    """Hashes the parts of one unit's kept texts or, when the marks are there, finds what to cut."""
+
+    work: WorkDirectory
+    kept: str  # key of which documents are kept
+    kinds: tuple[str, ...]  # "paragraphs", "windows"
+    marks: str = ""  # key of the marks; "" to hash
+
+    def key(self, unit: Unit) -> str:
+        """What the result is kept under."""
+        return hash_of([unit.key, self.kept, self.kinds, self.marks])
+
+    def __call__(self, unit: Unit, tell: Tell) -> None:
+        """Keep the hashes, or the spans [spans, 3] of document of the unit, first byte and byte after the last."""
+        kept = np.load(self.work.result(self.kept) / f"{unit.index:05d}.npy")
+        marks = {
+            kind: np.load(self.work.result(self.marks) / _marks_file(unit, kind)) for kind in self.kinds if self.marks
+        }
+        found: dict[str, list[Hashes]] = {kind: [np.empty(0, np.uint64)] for kind in self.kinds}
+        spans = [np.empty((0, 3), np.int64)]
+        for rows, texts in _kept_texts(self.work.result(unit.key) / TEXTS_FILE, kept):
+            data, offsets = pack(texts)
+            parts = {kind: _HASHES[kind](data, offsets)[0] for kind in self.kinds}
+            for kind, hashes in parts.items():
+                found[kind].append(hashes)
+            if self.marks:
+                own = {kind: marks[kind][: len(hashes)] for kind, hashes in parts.items()}
+                marks = {kind: marks[kind][len(hashes) :] for kind, hashes in parts.items()}
+                spans.append(_in_documents(_union(data, offsets, own), offsets, rows))
+            tell(0, f"document {rows[-1]:,} of those that passed")
+        with self.work.writing(self.key(unit)) as (directory, _):
+            if self.marks:
+                np.save(directory / _SPANS_FILE, np.concatenate(spans))
+            for kind in self.kinds if not self.marks else ():
+                np.save(directory / f"{kind}.npy", np.concatenate(found[kind]))
+
+
+def find_cuts(
+    units: Sequence[Unit],
+    survivors: Survivors,
+    decisions: Decisions,
+    work: WorkDirectory,
+    settings: Duplicates,
+    workers: int,
+) -> tuple[list[Spans], NDArray[np.int64]]:
+    """What to cut of each unit, and how many bytes of each survivor that is."""
+    kinds = tuple(kind for kind, on in (("paragraphs", settings.paragraphs), ("windows", settings.windows)) if on)
+    starts = survivors.unit_starts
+    kept = hash_of([[unit.key for unit in units], np.packbits(decisions.kept).tobytes().hex()])
+    with work.writing(kept) as (directory, _):
+        for unit in units:
+            np.save(directory / f"{unit.index:05d}.npy", decisions.kept[starts[unit.index] : starts[unit.index + 1]])
+    hasher = CutFinder(work, kept, kinds)
+    _run(units, hasher, workers)
+    marks = hash_of([kept, kinds])
+    with work.writing(marks) as (directory, _):
+        for kind in kinds:
+            hashes = [np.load(work.result(hasher.key(unit)) / f"{kind}.npy") for unit in units]
+            marked = mark_repeats(np.concatenate(hashes))
+            ends = np.cumsum([len(some) for some in hashes])
+            for unit, part in zip(units, np.split(marked, ends[:-1]), strict=True):
+                np.save(directory / _marks_file(unit, kind), part)
+    finder = CutFinder(work, kept, kinds, marks)
+    _run(units, finder, workers)
+    spans = [np.load(work.result(finder.key(unit)) / _SPANS_FILE) for unit in units]
+    cut_bytes = np.zeros(len(survivors), np.int64)
+    for unit, some in zip(units, spans, strict=True):
+        np.add.at(cut_bytes, some[:, 0] + starts[unit.index], some[:, 2] - some[:, 1])
+    return spans, cut_bytes
+
+
+def _run(units: Sequence[Unit], finder: CutFinder, workers: int) -> None:
+    unfinished = [unit for unit in units if finder.work.facts(finder.key(unit)) is None]
+    make = partial(CutFinder, finder.work, finder.kept, finder.kinds, finder.marks)
+    run_tasks(unfinished, make, workers, lambda _: None, lambda unit: unit.size_bytes)
+
+
+def _marks_file(unit: Unit, kind: str) -> str:
+    return f"{unit.index:05d}.{kind}.npy"
+
+
+def _kept_texts(path: Path, kept: NDArray[np.bool_]) -> list[tuple[NDArray[np.int64], list[str]]]:
+    """The kept texts of a file, row group by row group, with their numbers in the unit."""
+    start, groups = 0, []
+    with pq.ParquetFile(path) as file:
+        for index in range(file.num_row_groups):
+            texts = file.read_row_group(index, columns=["text"]).column("text")
+            rows = np.flatnonzero(kept[start : start + len(texts)])
+            if len(rows):
+                groups.append((rows + start, texts.take(rows).to_pylist()))
+            start += len(texts)
+    return groups
+
+
+def _union(data: Data, offsets: Offsets, marks: dict[str, Marks]) -> Spans:
+    """The spans of all kinds in order, those that touch made one."""
+    spans = np.concatenate([_SPANS[kind](data, offsets, marked) for kind, marked in marks.items()])
+    spans = spans[np.lexsort((spans[:, 1], spans[:, 0]))]
+    joined: list[list[int]] = []
+    for text, start, stop in spans.tolist():
+        if joined and joined[-1][0] == text and start <= joined[-1][2]:
+            joined[-1][2] = max(stop, joined[-1][2])
+        else:
+            joined.append([text, start, stop])
+    return np.array(joined, np.int64).reshape(-1, 3)
+
+
+def _in_documents(spans: Spans, offsets: Offsets, rows: NDArray[np.int64]) -> Spans:
+    """Spans of a batch as spans of the unit's documents: bytes are counted from the beginning of each."""
+    begins = offsets[spans[:, 0]]
+    return np.column_stack([rows[spans[:, 0]], spans[:, 1] - begins, spans[:, 2] - begins])

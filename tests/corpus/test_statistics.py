@@ -1,5 +1,6 @@
 """The compiled pass agrees with the plain one, number for number, on prose and on whatever can be typed."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from bise.corpus.kernels import columns
 from bise.corpus.statistics import COLUMN, NAMES, STATISTICS, measure
 from bise.corpus.stop_words import STOP_WORDS
 from bise.corpus.texts import pack, unpack
-from tests.corpus.slow_statistics import slow_statistics
+from tests.corpus.slow_statistics import is_word, slow_statistics
 
 DATA = Path(__file__).parents[1] / "data" / "raw"
 PHRASES = (
@@ -129,6 +130,25 @@ def test_every_column_of_the_kernels_has_its_name() -> None:
 )
 def test_kinds_of_characters(character: str, bits: int) -> None:
     assert characters.kinds()[ord(character)] == bits
+
+
+def test_the_tables_hold_for_every_character() -> None:
+    kinds, letters, (folds, _) = characters.kinds(), characters.letters(), characters.folds()
+    for code in range(characters.CODE_POINTS):
+        if 0xD800 <= code < 0xE000 or unicodedata.category(chr(code)) == "Co":
+            continue
+        character = chr(code)
+        assert bool(kinds[code] & characters.ALPHA) == character.isalpha()
+        assert bool(kinds[code] & characters.SPACE) == character.isspace()
+        assert bool(kinds[code] & characters.WORD) == is_word(character)
+        assert bool(characters.combining_classes()[code]) == bool(unicodedata.combining(character))
+        if folds[code] < characters.CODE_POINTS:
+            assert chr(folds[code]) == unicodedata.normalize("NFD", character.casefold())
+        assert letters[code] in (0, 32, 48) or chr(letters[code]).lower() == chr(letters[code])
+
+
+def test_letters_lose_their_marks_and_syllables_do_not() -> None:
+    assert [chr(characters.letters()[ord(character)]) for character in "Éñ한漢Я٣«"] == list("en한漢я0 ")
 
 
 @given(st.lists(st.text(max_size=20), max_size=5))

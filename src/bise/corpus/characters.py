@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 CODE_POINTS = 0x110000
-_ASSIGNED = tuple(chain(range(0xD800), range(0xE000, 0x32400), range(0xE0000, 0xE01F0)))  # others have no properties
+# Ranges (first, last) of ideographs that were assigned together, and are all alike in what is asked here.
+_ALIKE = (
+    *((0x3400, 0x4DB5), (0x4E00, 0x9FEF), (0x17000, 0x187EC), (0x20000, 0x2A6D6), (0x2A700, 0x2B734)),
+    *((0x2B740, 0x2B81D), (0x2B820, 0x2CEA1), (0x2CEB0, 0x2EBE0), (0x30000, 0x3134A)),
+)
 
 # The kinds of a character, as bits.
 WORD = 1  # may stand in a word: letters, digits, numerals, marks, "_" and the two joiners of scripts
@@ -56,12 +60,22 @@ _IDEOGRAPHS = ((0x3041, 0x309F), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0x
 
 
 @cache
+def _listed() -> tuple[int, ...]:
+    """The code points whose properties must be looked up one by one; of ranges that are alike the first."""
+    ranges = (range(0xD800), range(0xE000, 0x32400), range(0xE0000, 0xE01F0))  # no other is assigned
+    alike = frozenset(chain.from_iterable(range(first + 1, last + 1) for first, last in _ALIKE))
+    return tuple(code for code in chain.from_iterable(ranges) if code not in alike)
+
+
+@cache
 def kinds() -> NDArray[np.uint16]:
     """The kinds of each code point, as bits [CODE_POINTS]."""
     table = np.zeros(CODE_POINTS, np.uint16)
     punctuation = _punctuation()
-    for code in _ASSIGNED:
+    for code in _listed():
         table[code] = _kind(chr(code)) | (0 if code in punctuation else PLAIN)
+    for first, last in _ALIKE:
+        table[first : last + 1] = table[first]
     for first, last in _TERMINALS:
         table[first : last + 1] |= TERMINAL
     for first, last in _IDEOGRAPHS:
@@ -94,9 +108,9 @@ def letters() -> NDArray[np.uint32]:
 
     Lower case without diacritics; any digit becomes "0", punctuation and white space a space; 0 means nothing is left.
     """
-    table = np.zeros(CODE_POINTS, np.uint32)
+    table = np.arange(CODE_POINTS, dtype=np.uint32)
     punctuation = _punctuation()
-    for code in _ASSIGNED:
+    for code in _listed():
         table[code] = 32 if code in punctuation and chr(code) != "_" else _letter(chr(code))
     table.flags.writeable = False
     return table
@@ -107,9 +121,11 @@ def _letter(character: str) -> int:
         return 32
     if character.isdigit():
         return 48
-    parts = unicodedata.normalize("NFD", character.lower())
-    base = next((part for part in parts if unicodedata.category(part) != "Mn"), "\0")
-    return ord(base)
+    lower = character.lower()
+    bases = [part for part in unicodedata.normalize("NFD", lower) if unicodedata.category(part) != "Mn"]
+    if not bases:
+        return 0
+    return ord(bases[0] if len(bases) == 1 else lower[0])  # a syllable of Hangul is no letter with marks
 
 
 @cache
@@ -119,7 +135,7 @@ def folds() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     The second table holds, at that index, how many characters follow there, and then these.
     """
     table, expansions = np.arange(CODE_POINTS, dtype=np.uint32), [0]
-    for code in _ASSIGNED:
+    for code in _listed():
         folded = unicodedata.normalize("NFD", chr(code).casefold())
         if len(folded) == 1:
             table[code] = ord(folded)
@@ -136,7 +152,7 @@ def folds() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 def combining_classes() -> NDArray[np.uint8]:
     """The canonical combining class of each code point [CODE_POINTS]; marks out of its order must be sorted."""
     table = np.zeros(CODE_POINTS, np.uint8)
-    for code in _ASSIGNED:
+    for code in _listed():
         table[code] = unicodedata.combining(chr(code))
     table.flags.writeable = False
     return table
@@ -152,7 +168,7 @@ COMPOSING = 4  # may not be in Unicode's composed normal form (NFC) where it sta
 def forms() -> NDArray[np.uint8]:
     """The case and normal form of each code point, as bits [CODE_POINTS]."""
     table = np.zeros(CODE_POINTS, np.uint8)
-    for code in _ASSIGNED:
+    for code in _listed():
         character = chr(code)
         table[code] |= UPPER * character.isupper() | LOWER * (
             character.islower() or character.istitle() > character.isupper()

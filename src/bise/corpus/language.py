@@ -1,7 +1,7 @@
 """Which language a text is in: py3langid's model of 140 labels, walked in compiled code. Offline; the model is in the
 package (BSD-3-Clause).
 
-Labels are those of py3langid on the same bytes. By default the first 2,000 bytes are read: enough to tell what a page
+Labels are those of py3langid on the same bytes. By default the first 1,000 bytes are read: enough to tell what a page
 is in, and reading on would cost more than all the rules together.
 """
 
@@ -17,7 +17,7 @@ from bise.corpus import characters
 from bise.corpus.texts import Data, Offsets, pack, read_only
 from bise.errors import InputError, UnavailableError
 
-MAX_BYTES = 2000
+MAX_BYTES = 1000
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,12 @@ def test_one_candidate_is_the_greedy_choice(logits: np.ndarray, seed: int) -> No
     greedy = Sampler(SamplingParams(temperature=0), []).draw(logits).token_id
     assert greedy == int(logits.argmax())
     least = float(np.nextafter(0, 1))
-    for values in ({"top_k": 1}, {"top_p": least}, {"temperature": 1e-6}):
+    for values in ({"top_k": 1}, {"temperature": 1e-6}):
         assert Sampler(SamplingParams(seed=seed, **values), []).draw(logits).token_id == greedy  # type: ignore[arg-type]
+    nucleus = Sampler(SamplingParams(seed=seed, top_p=least), []).draw(logits).token_id
+    assert np.exp((logits[nucleus] - logits[greedy]) / np.float32(0.7)) > 1 - 1e-6, (
+        "as likely, as far as float32 can tell"
+    )
     likeliest = Sampler(SamplingParams(seed=seed, min_p=1), []).draw(logits).token_id
     assert logits[likeliest] == logits[greedy]
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from bise.engine.machine import describe_machine
+from bise.engine.machine import describe_machine, usable_cores
 
 SETTLE_S = 0.1  # a thread pool may spin for a while before it sleeps
 
@@ -79,6 +79,17 @@ def machine_facts() -> dict[str, object]:
         "python": sys.version.split()[0],
         **{name: version(name) for name in ("numba", "numpy")},
     }
+
+
+def load_before() -> float:
+    """The load average before a measurement; whoever is not alone on the machine is told what that means."""
+    load = load_average()
+    if load > usable_cores() / 4:
+        words = (
+            f"Others are at work here (load {load}): the figures then tell who bears that better, not who is faster."
+        )
+        print(words, file=sys.stderr, flush=True)
+    return load
 
 
 def load_average() -> float:

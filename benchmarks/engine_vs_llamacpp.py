@@ -10,7 +10,8 @@ llama-cpp-python, built natively (CMAKE_ARGS="-DGGML_NATIVE=ON" pip install --no
     decode_ctx2000                  one more token for a sequence of 2000
     prefill_512                     a prompt of 512 tokens in one step
     bandwidth_share                 bytes that our decode_1 reads a second over what the memory delivers, read in turns
-    logits_correlation              of both engines after the same prompt, so that both compute the same model
+    logits_correlation              of both engines after the same prompt: far from 0 if both compute the same model, and
+                                    below 1 because each rounds the weights in its own way, layer upon layer
 
 Ratios are of medians over the rounds; rates are tokens a second with their 10th and 90th percentile.
 """
@@ -26,7 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs by its path, too
 
-from benchmarks.alternating import Side, load_average, machine_facts, spread
+from benchmarks.alternating import Side, load_average, load_before, machine_facts, spread
 from benchmarks.random_model import ONE_BILLION, SMALL, make_gguf, make_model
 from bise.config import cache_home
 from bise.engine.bench import step_bytes
@@ -52,7 +53,7 @@ def main() -> None:
     threads = str(options.threads)
     ours = Side("Bise", [sys.executable, str(HERE / "bise_side.py"), str(model), threads])
     theirs = Side("llama.cpp", [options.peers_python, str(HERE / "llamacpp_side.py"), str(gguf), threads])
-    report: dict[str, Any] = {"load_before": load_average()}
+    report: dict[str, Any] = {"load_before": load_before()}
     report["logits_correlation"] = correlation(ours, theirs)
     for name in options.only or WORKLOADS:
         report |= compare(name, read_spec(model), ours, theirs, options.rounds)

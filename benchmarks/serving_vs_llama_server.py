@@ -34,7 +34,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs by its path, too
 
-from benchmarks.alternating import SETTLE_S, load_average, machine_facts, spread
+from benchmarks.alternating import SETTLE_S, load_average, load_before, machine_facts, spread
 from benchmarks.first_run import wait_for
 from benchmarks.random_model import ONE_BILLION, SMALL, make_gguf, make_model
 from bise.config import cache_home
@@ -107,7 +107,7 @@ def main() -> None:
     model, gguf = make_model(files, spec), make_gguf(files, spec, options.peers_python)
     tokenizer = ChatTokenizer.load(model)
     requests = make_requests(tokenizer, options.requests)
-    report: dict[str, Any] = {"load_before": load_average()}
+    report: dict[str, Any] = {"load_before": load_before()}
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as running:
         ours = running.enter_context(serve_bise(model, Path(home)))
         theirs = running.enter_context(serve_llama(options.llama_server, gguf, Path(home)))

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import brotli
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -186,6 +187,7 @@ def test_a_wrong_length_costs_one_record_of_an_archive(tmp_path: Path) -> None:
         response(gzip.compress(PAGE.encode()), Content_Encoding="gzip"),
         response(PAGE.encode(), Content_Encoding="gzip"),  # unpacked by the crawler, which left the header
         response(zlib.compress(PAGE.encode()), Content_Encoding="deflate"),
+        response(brotli.compress(PAGE.encode()), Content_Encoding="br"),
         response(b"5\r\n" + PAGE.encode()[:5] + b"\r\n" + f"{len(PAGE) - 5:x}; a=b\r\n{PAGE[5:]}\r\n0\r\n\r\n".encode(), Transfer_Encoding="chunked"),
         response(PAGE.encode("utf-16-le").join([b"\xff\xfe", b""]), Content_Type="text/html; charset=utf-16"),
         warc_record("resource", PAGE.encode(), Content_Type="text/html"),
@@ -206,7 +208,9 @@ def test_pages_are_unpacked_from_an_archive(tmp_path: Path, record: bytes) -> No
         (response(b"5\r\nab"), None),
         (response(b"5\r\nhello\r\n9\r\nab", Transfer_Encoding="chunked"), "break off"),
         (response(gzip.compress(PAGE.encode())[:-9], Content_Encoding="gzip"), "is cut short"),
-        (response(b"\x1b\x00", Content_Encoding="br"), "'br'"),
+        (response(b"\x1b\x00", Content_Encoding="zstd"), "'zstd'"),
+        (response(b"no brotli at all", Content_Encoding="br"), "is damaged"),
+        (response(brotli.compress(PAGE.encode())[:-9], Content_Encoding="br"), "is cut short"),
         (warc_record("response", b"hello", Content_Type="application/http"), "no HTTP status line"),
         (warc_record("conversion", b"\xff", Content_Type="text/plain"), "not UTF-8"),
         (b"WARC/1.0\r\nContent-Length: many\r\n\r\nabc", "Content-Length is 'many'"),

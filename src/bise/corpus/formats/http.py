@@ -56,6 +56,8 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
         return body if body.lstrip().startswith(b"<") else _inflate(body, 15 if body[0] & 15 == 8 else -15, limit)
     if body.lstrip().startswith(b"<"):
         return body
+    if encoding == "br":
+        return _unbrotli(body, limit)
     raise ValueError(f"the body is packed as {encoding[:20]!r}, which is not known")
 
 
@@ -67,5 +69,19 @@ def _inflate(body: bytes, window_bits: int, limit: int) -> bytes:
         raise ValueError(f"the packed body is damaged: {error}") from None
     if not unpacker.eof:
         why = f"unpacks to more than {limit:,} bytes" if unpacker.unconsumed_tail else "is cut short"
+        raise ValueError(f"the packed body {why}")
+    return plain
+
+
+def _unbrotli(body: bytes, limit: int) -> bytes:
+    import brotli
+
+    unpacker = brotli.Decompressor()
+    try:
+        plain: bytes = unpacker.process(body, output_buffer_limit=limit)
+    except brotli.error as error:
+        raise ValueError(f"the packed body is damaged: {error}") from None
+    if not unpacker.is_finished():
+        why = "is cut short" if unpacker.can_accept_more_data() else f"unpacks to more than {limit:,} bytes"
         raise ValueError(f"the packed body {why}")
     return plain

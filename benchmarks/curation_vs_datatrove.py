@@ -65,7 +65,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--mb", type=float, default=12.0, help="English text for our side; the peers get less")
-    parser.add_argument("--pipeline-mb", type=float, default=60.0)
+    parser.add_argument("--pipeline-mb", type=float, default=300.0, help="of JSON lines")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", dest="overrides", action="append", default=[], help="of the recipe, KEY=VALUE")
     parser.add_argument("--peers-python", default=os.environ.get("BISE_PEERS_PYTHON"))
@@ -201,7 +201,7 @@ def measure_corpus(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     sets = [part for override in overrides for part in ("--set", override)]
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "bise.cli.main", "curate", str(RECIPE), "--json", *sets],
+        [sys.executable, "-c", "from bise.cli.main import run; run()", "curate", str(RECIPE), "--json", *sets],
         check=True,
         stdout=subprocess.PIPE,
         text=True,

@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -103,6 +104,7 @@ class Server:
 def main() -> None:
     """Start both, take turns, print."""
     options = parse_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
     spec, files = (SMALL, options.files / "small") if options.small else (ONE_BILLION, options.files / "1.1b")
     model, gguf = make_model(files, spec), make_gguf(files, spec, options.peers_python)
     tokenizer = ChatTokenizer.load(model)

@@ -35,6 +35,10 @@ files = ["eval/*/*.jsonl.xz"]
 [personal]
 mask = ["email", "ip", "phone", "iban", "card"]
 
+[duplicates]
+paragraphs = true
+windows = true
+
 [sources]
 max_bad_lines = 0.0
 """

@@ -218,7 +218,7 @@ def _languages(
     asked = wanted.identify in ("always", "check") or (wanted.identify == "missing" and not all(stated))
     if not asked:
         return stated, np.full(len(stated), np.nan)
-    found, sure = identify_languages(data, offsets, wanted.candidates)
+    found, sure = identify_languages(data, offsets, wanted.candidates, wanted.max_bytes)
     confidences = sure.astype(np.float64)
     if wanted.identify == "always":
         return found, confidences

@@ -158,10 +158,13 @@ class Language:
 
     identify: Literal["never", "missing", "always", "check"] = "missing"  # "check": drop where record and model differ
     candidates: tuple[str, ...] = ()  # ISO 639-1 codes to choose from; empty means all that the model knows
+    max_bytes: int = 1000  # of each text that are looked at
     min_contradiction: float = 0.9  # confidence of the model, 0 to 1, from which on "check" drops
 
     def __post_init__(self) -> None:
         _check_share("language.min_contradiction", self.min_contradiction)
+        if self.max_bytes < 1:
+            raise ValueError(f"language.max_bytes is {self.max_bytes}, but must be at least 1.")
 
 
 @dataclass(frozen=True)

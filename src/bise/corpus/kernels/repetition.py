@@ -27,9 +27,8 @@ def measure_lines(
     Gopher splits at runs of newlines, so that an empty part stands before a leading and after a trailing one.
     """
     mask = open_table(scratch, num_lines)
-    generation = scratch.generation[0]
     line_bytes, line_characters = scratch.line_bytes, scratch.line_characters
-    keys, stamps = scratch.keys, scratch.stamps
+    keys = scratch.keys
     parts, repeats, repeated, blank_repeated = 0, 0, 0, 0
     written, punctuated, short = 0, 0, 0
     for k in range(num_lines):
@@ -37,7 +36,7 @@ def measure_lines(
         if begin == end and 0 < k < num_lines - 1:
             continue
         length = line_characters[k, 1] - line_characters[k, 0]
-        _, known = insert(keys, stamps, generation, mask, hash_bytes(data, begin, end))
+        _, known = insert(keys, mask, hash_bytes(data, begin, end))
         parts += 1
         if known:
             repeats += 1
@@ -66,9 +65,8 @@ def measure_paragraphs(data: Bytes, num_lines: int, scratch: Scratch, row: NDArr
     if first_byte < 0:
         return
     mask = open_table(scratch, num_lines)
-    generation = scratch.generation[0]
     line_bytes, line_characters = scratch.line_bytes, scratch.line_characters
-    keys, stamps = scratch.keys, scratch.stamps
+    keys = scratch.keys
     paragraphs, repeats, repeated, k = 0, 0, 0, 0
     while k < num_lines:
         if line_bytes[k, 0] == line_bytes[k, 1] or line_bytes[k, 1] <= first_byte:
@@ -82,7 +80,7 @@ def measure_paragraphs(data: Bytes, num_lines: int, scratch: Scratch, row: NDArr
             k += 1
         end = min(line_bytes[k, 1], last_byte)
         length = min(line_characters[k, 1], last_character) - character
-        _, known = insert(keys, stamps, generation, mask, hash_bytes(data, begin, end))
+        _, known = insert(keys, mask, hash_bytes(data, begin, end))
         paragraphs += 1
         repeats += known
         repeated += length if known else 0
@@ -112,8 +110,8 @@ def measure_ngrams(num_tokens: int, scratch: Scratch, row: NDArray[np.float64]) 
         power *= BASE
         num_candidates = _candidates(n, num_tokens, num_alive, alive, repeats)
         mask = open_table(scratch, num_candidates)
-        table = scratch.keys, scratch.stamps, counts
-        _count(n, power, prefix, alive[:num_candidates], slots, table, mask, scratch.generation[0])
+        table = scratch.keys, counts
+        _count(n, power, prefix, alive[:num_candidates], slots, table, mask)
         if n <= _TOP:
             top = _most_frequent(n, ends, alive[:num_candidates], slots, counts)
             row[columns.TOP_2_GRAM + n - 2] = top / characters
@@ -144,16 +142,15 @@ def _count(
     prefix: Hashes,
     alive: Longs,
     slots: Longs,
-    table: tuple[Hashes, NDArray[np.int32], NDArray[np.int32]],
+    table: tuple[Hashes, NDArray[np.int32]],
     mask: np.uint64,
-    generation: int,
 ) -> None:
     """Count the n-gram at each token, and note where in the table it stands."""
-    keys, stamps, counts = table
+    keys, counts = table
     for k in range(alive.size):
         a = alive[k]
         gram = mix(prefix[a + n] - prefix[a] * power)
-        slot, known = insert(keys, stamps, generation, mask, gram)
+        slot, known = insert(keys, mask, gram)
         counts[slot] = counts[slot] + 1 if known else 1
         slots[a] = slot
 
@@ -202,8 +199,10 @@ def _keep_alive(n: int, alive: Longs, slots: Longs, counts: NDArray[np.int32], r
 @device
 def open_table(scratch: Scratch, num_keys: int) -> np.uint64:
     """Empty the hash table; the mask of its first slots, at least twice as many as keys to come."""
-    scratch.generation[0] += 1
+    keys = scratch.keys
     slots = 64
     while slots < 2 * num_keys:
         slots *= 2
+    for slot in range(slots):
+        keys[slot] = 0
     return np.uint64(slots - 1)

@@ -59,12 +59,10 @@ class Scratch(NamedTuple):
     line: Longs  # the line in progress
     span: Longs  # first and last byte, first and last character that are not white space [4]
     keys: Hashes  # hash table: a power of two of slots, at least twice the tokens
-    stamps: NDArray[np.int32]
     counts: NDArray[np.int32]
     slots: Longs  # where the n-gram that begins at each token stands in the table [capacity + 1]
     alive: Longs  # tokens at which an n-gram begins that occurs twice, ascending [capacity + 1]
     repeats: NDArray[np.uint8]  # length of the longest repeated n-gram found to begin at each token [capacity + 1]
-    generation: NDArray[np.int32]  # [1]
 
 
 def make_scratch(capacity: int) -> Scratch:
@@ -80,12 +78,10 @@ def make_scratch(capacity: int) -> Scratch:
         line=np.zeros(_LINE_STATE, np.int64),
         span=np.zeros(4, np.int64),
         keys=np.empty(slots, np.uint64),
-        stamps=np.zeros(slots, np.int32),
         counts=np.empty(slots, np.int32),
         slots=np.empty(capacity + 1, np.int64),
         alive=np.empty(capacity + 1, np.int64),
         repeats=np.empty(capacity + 1, np.uint8),
-        generation=np.zeros(1, np.int32),
     )
 
 

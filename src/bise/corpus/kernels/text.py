@@ -107,18 +107,13 @@ def hash_bytes(data: Bytes, start: int, stop: int) -> np.uint64:
 
 
 @inlined
-def insert(
-    keys: Hashes, stamps: NDArray[np.int32], generation: int, mask: np.uint64, key: np.uint64
-) -> tuple[int, bool]:
-    """The slot of a key in an open hash table, and whether it was there already.
-
-    A slot is taken when its stamp is this generation, so that a table is emptied by counting up the generation.
-    """
+def insert(keys: Hashes, mask: np.uint64, key: np.uint64) -> tuple[int, bool]:
+    """The slot of a key in an open hash table, and whether it was there already; 0 marks a free slot."""
+    key = max(key, np.uint64(1))
     slot = key & mask
-    while stamps[slot] == generation:
+    while keys[slot] != 0:
         if keys[slot] == key:
             return np.int64(slot), True
         slot = (slot + np.uint64(1)) & mask
-    stamps[slot] = generation
     keys[slot] = key
     return np.int64(slot), False

@@ -4,11 +4,13 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
+from bise.cli.doctor import EXTRAS
 from bise.cli.main import main
 from bise.cli.reference import commands, reference, root_context
 from bise.config import load_recipe
@@ -101,3 +103,10 @@ def test_the_runtime_loads_neither_torch_nor_arrow() -> None:
 def test_help_waits_for_nothing_heavy() -> None:
     code = "from bise.cli.main import main\nmain(['--help'], standalone_mode=False)"
     assert not loaded(code, {"torch", "numba", "fastapi", "sqlalchemy", "mistral_common"})
+
+
+def test_doctor_looks_for_every_package_of_an_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {extra: project["optional-dependencies"][extra] for extra in EXTRAS}
+    names = {extra: sorted(re.split("[<>=]", package)[0] for package in packages) for extra, packages in wanted.items()}
+    assert {extra: sorted(modules) for extra, modules in EXTRAS.items()} == names

@@ -42,7 +42,7 @@ def _in_words(figures: dict[str, Any]) -> str:
         "",
         f"A token reads {figures['bytes_per_token'] / 1e6:,.1f} MB; the memory delivers "
         f"{figures['memory_bytes_per_s'] / 1e9:.1f} GB/s; decode_1 uses "
-        f"{100 * figures['memory_share_of_decode_1']:.0f} % of that.",
+        f"{100 * figures['memory_share_of_decode_1']:.0f} % of that{_in_cache(figures)}.",
     ]
     if "peak_share_of_prefill" in figures:
         lines.append(
@@ -51,3 +51,7 @@ def _in_words(figures: dict[str, Any]) -> str:
             f"{100 * figures['peak_share_of_prefill']:.0f} % of that."
         )
     return "\n".join([*lines, f"Energy: {figures['energy_method']}."])
+
+
+def _in_cache(figures: dict[str, Any]) -> str:
+    return ", as the model fits into the processor's cache" if figures["memory_share_of_decode_1"] > 1 else ""

@@ -12,7 +12,10 @@ import click
 
 from bise import __version__
 
-EXTRAS = {"corpus": ("pyarrow", "zstandard"), "train": ("pyarrow", "torch")}
+EXTRAS = {
+    "corpus": ("brotli", "ftfy", "py3langid", "pyarrow", "resiliparse", "trafilatura"),
+    "train": ("pyarrow", "torch"),
+}
 EXTRA_VERBS = {"corpus": "curate", "train": "train and tune"}
 LITTLE_DISK_BYTES = 1 << 30
 

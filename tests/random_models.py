@@ -23,6 +23,7 @@ TINY = ModelSpec(
 SHAPES = {
     "plain": replace(TINY, num_kv_heads=4),
     "grouped, tied": replace(TINY, tied_embeddings=True),
+    "sliding window": replace(TINY, sliding_window=9),
     "one key/value head, wide heads": replace(TINY, num_kv_heads=1, head_dim=48, rope_theta=1e6),
     "nothing a multiple of 16": replace(TINY, hidden_size=52, num_heads=3, num_kv_heads=1, head_dim=10, ffn_size=75),
 }

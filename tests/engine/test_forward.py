@@ -62,7 +62,7 @@ def transformers_logits(directory: Path, spec: ModelSpec, ids: list[int]) -> np.
         rope_parameters={"rope_type": "default", "rope_theta": spec.rope_theta},
         rms_norm_eps=spec.norm_eps,
         tie_word_embeddings=spec.tied_embeddings,
-        sliding_window=None,
+        sliding_window=spec.sliding_window,
         attn_implementation="eager",
     )
     reference = transformers.MistralForCausalLM(config).to(torch.float32).eval()

@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bise.weights
 from bise.engine.batch import Batch
 from bise.engine.cache import KVCache
 from bise.engine.forward import Model, can_fuse
 from bise.engine.kernels.cells import KVPrecision
-from bise.engine.kernels.instructions import available
+from bise.engine.kernels.instructions import available, choose_instruction_set
 from bise.engine.kernels.table import Floats, Kernels, choose_kernels
 from bise.weights.files import open_weights
 from bise.weights.quantise import quantise_directory
-from bise.weights.spec import ModelSpec
+from bise.weights.spec import ModelSpec, Quantisation
 from tests.random_models import TINY, write_model
 
+SHIPPED = Path(bise.weights.__file__).parent / "shipped" / "bise-demo"
 BLOCKS = 20  # of each of three sequences: 320 tokens, more than two chunks of attention
 LENGTH = 300
 WIDE = replace(TINY, hidden_size=96, num_heads=8, num_kv_heads=2, head_dim=64, ffn_size=160, context_length=LENGTH)
@@ -166,8 +168,60 @@ def test_a_batch_that_would_reach_outside_the_cache_is_stopped(tmp_path: Path, k
     model.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", available())
+def test_every_instruction_set_obeys_the_laws(tmp_path: Path, kernels: Kernels, name: str) -> None:
+    weights = open_weights(quantised(tmp_path, WIDE, 4))
+    chosen = replace(kernels, instruction_set=choose_instruction_set(name))
+    model, exact = Model(weights, chosen, 2, least_shared_bytes=0), Model(weights, kernels, activations="float32")
+    ids = prompt(WIDE, LENGTH)
+    for precision in ("fp16", "int8"):
+        (whole,) = run(model, batch_of((0, ids, 0)), precision=precision)
+        pieces = [batch_of((0, ids[:end], start)) for start, end in pairwise((0, 1, 3, 17, 150, 151, LENGTH))]
+        np.testing.assert_array_equal(np.concatenate(run(model, *pieces, precision=precision)), whole)
+        (expected,) = run(exact, batch_of((0, ids, 0)), precision=precision)
+        assert np.linalg.norm(whole - expected) < 0.08 * np.linalg.norm(expected)
+    model.close()
+    exact.close()
+
+
+def test_what_an_int8_cache_costs_the_shipped_model(kernels: Kernels) -> None:
+    model = Model(open_weights(SHIPPED), kernels)
+    ids = prompt(model.spec, 8, 5)
+    cache, blocks = KVCache(model.spec, BLOCKS), np.arange(BLOCKS, dtype=np.int32)[None]
+    while len(ids) < 200:  # a text that the model finds likely
+        step = batch_of((0, ids, len(ids) - 1 if len(ids) > 8 else 0), blocks=blocks)
+        ids.append(int(model.forward(step, cache)[-1].argmax()))
+    whole = batch_of((0, ids, 0))
+    (fp16,), (int8,) = run(model, whole), run(model, whole, precision="int8")
+    divergence = (softmax(fp16) * (np.log(softmax(fp16)) - np.log(softmax(int8)))).sum(axis=1)
+    assert divergence.mean() < 2e-3
+    assert (fp16.argmax(axis=1) == int8.argmax(axis=1)).mean() > 0.97
+    model.close()
+
+
+def test_the_fused_path_chooses_as_the_exact_one_on_the_shipped_model(kernels: Kernels) -> None:
+    weights = open_weights(SHIPPED)
+    fused, exact = Model(weights, kernels), Model(weights, kernels, activations="float32")
+    whole = batch_of((0, prompt(weights.spec, 200, 5), 0))
+    (ours,), (expected,) = run(fused, whole), run(exact, whole)
+    assert np.linalg.norm(ours - expected) < 0.05 * np.linalg.norm(expected)
+    assert (ours.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.9
+    fused.close()
+    exact.close()
+
+
+def softmax(logits: Floats) -> np.ndarray:
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
 def test_which_shapes_are_fused() -> None:
+    spec = replace(TINY, quantisation=Quantisation(4, 32))
+    assert can_fuse(spec)
     assert not can_fuse(TINY)
+    assert not can_fuse(replace(spec, head_dim=10))
+    assert not can_fuse(replace(spec, quantisation=Quantisation(4, 16)))
 
 
 @pytest.mark.slow

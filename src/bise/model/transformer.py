@@ -100,9 +100,12 @@ class Transformer(nn.Module):
         num_tokens = ids_BT.shape[1]
         assert num_tokens <= self.spec.context_length, f"{num_tokens} tokens, context {self.spec.context_length}"
         if documents_BT is None:
-            mask_B1TT, positions_BT = None, torch.arange(num_tokens, device=ids_BT.device).unsqueeze(0)
+            mask_B1TT: Tensor | None = None
+            positions_BT = torch.arange(num_tokens, device=ids_BT.device).unsqueeze(0)
         else:
             mask_B1TT, positions_BT = document_mask(documents_BT), restarting_positions(documents_BT)
+        if self.spec.sliding_window is not None and num_tokens > self.spec.sliding_window:
+            mask_B1TT = window_mask(mask_B1TT, num_tokens, self.spec.sliding_window, ids_BT.device)
         cos_B1TE, sin_B1TE = rotary_table(self.spec, positions_BT)
         x_BTD = self.tok_embeddings(ids_BT)
         for layer in self.layers:
@@ -120,6 +123,12 @@ class Transformer(nn.Module):
                 parameter.normal_(std=1 / math.sqrt(parameter.shape[1]))
             elif parameter.dim() == 2:
                 parameter.normal_(std=_EMBEDDING_STD)
+
+
+def window_mask(mask_B1TT: Tensor | None, num_tokens: int, window: int, device: torch.device) -> Tensor:
+    """The mask, or without one the causal mask, narrowed to the last `window` tokens, each token itself included."""
+    near_TT = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=device).tril().triu(1 - window)
+    return near_TT if mask_B1TT is None else mask_B1TT & near_TT
 
 
 def document_mask(documents_BT: Tensor) -> Tensor:

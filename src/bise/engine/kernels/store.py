@@ -1,5 +1,6 @@
 """Putting keys and values into the cache's cells: the compiled twin of `cells.write_cells`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,6 @@ def make_store(precision: KVPrecision) -> tuple[Any, Any]:
     item = ITEM_BYTES[precision]
     copy = make_copy(item)
 
-    @njit(**DEVICE)
     def round_row(row, head_dim, out):
         for i in range(0, head_dim, 16):
             if item == 4:
@@ -71,7 +71,8 @@ def make_store(precision: KVPrecision) -> tuple[Any, Any]:
             else:
                 store_halves(out, i * 2, load_floats(row, i * 4))
 
-    @njit(**DEVICE)
+    round_row = _named(round_row, precision)
+
     def store_keys(row, cell, place, head_dim, scratch):
         rounded = row
         if item == 1:
@@ -84,7 +85,6 @@ def make_store(precision: KVPrecision) -> tuple[Any, Any]:
         for dimension in range(head_dim):
             copy(rounded + dimension * item, cell + (dimension * BLOCK + place) * item)
 
-    @njit(**DEVICE)
     def store_values(row, cell, place, head_dim, scratch):
         out = cell + (BLOCK + place) * head_dim * item
         if item == 1:
@@ -94,7 +94,16 @@ def make_store(precision: KVPrecision) -> tuple[Any, Any]:
         else:
             round_row(row, head_dim, out)
 
-    return store_keys, store_values
+    return _named(store_keys, precision), _named(store_values, precision)
+
+
+def _named(function: Callable[..., Any], precision: KVPrecision) -> Any:
+    """A device function under a name of its own.
+
+    Compiled code that is loaded finds its functions by name: those of another precision must not pass for it.
+    """
+    function.__qualname__ = function.__name__ = f"{function.__name__}_{precision}"
+    return njit(**DEVICE)(function)
 
 
 _keys_fp32, _values_fp32 = make_store("fp32")

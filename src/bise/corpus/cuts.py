@@ -1,6 +1,6 @@
 """Take out of texts the parts that earlier documents have, too: hashed unit by unit, marked among all, cut unit by unit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ from bise.corpus.texts import Data, Offsets, pack
 from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory
 
+Groups = Iterator[tuple[NDArray[np.int64], list[str]]]  # numbers of documents in their unit, and their texts
+
 _SPANS_FILE = "spans.npy"
 _HASHES = {"paragraphs": paragraph_hashes, "windows": window_hashes}
 _SPANS = {"paragraphs": paragraph_spans, "windows": window_spans}
@@ -47,27 +49,40 @@ class CutFinder:
 
     def __call__(self, unit: Unit, tell: Tell) -> None:
         """Keep the hashes, or the spans [spans, 3] of document of the unit, first byte and byte after the last."""
-        kept = np.load(self.work.result(self.kept) / f"{unit.index:05d}.npy")
-        marks = {
-            kind: np.load(self.work.result(self.marks) / _marks_file(unit, kind)) for kind in self.kinds if self.marks
-        }
+        groups = _kept_texts(self.work.result(unit.key) / TEXTS_FILE, np.load(self._kept_file(unit)))
+        if self.marks:
+            self._find(unit, groups, tell)
+        else:
+            self._hash(unit, groups, tell)
+
+    def _kept_file(self, unit: Unit) -> Path:
+        return self.work.result(self.kept) / f"{unit.index:05d}.npy"
+
+    def _hash(self, unit: Unit, groups: Groups, tell: Tell) -> None:
         found: dict[str, list[Hashes]] = {kind: [np.empty(0, np.uint64)] for kind in self.kinds}
-        spans = [np.empty((0, 3), np.int64)]
-        for rows, texts in _kept_texts(self.work.result(unit.key) / TEXTS_FILE, kept):
+        for rows, texts in groups:
             data, offsets = pack(texts)
-            parts = {kind: _HASHES[kind](data, offsets)[0] for kind in self.kinds}
-            for kind, hashes in parts.items():
-                found[kind].append(hashes)
-            if self.marks:
-                own = {kind: marks[kind][: len(hashes)] for kind, hashes in parts.items()}
-                marks = {kind: marks[kind][len(hashes) :] for kind, hashes in parts.items()}
+            for kind in self.kinds:
+                found[kind].append(_HASHES[kind](data, offsets)[0])
+            tell(0, f"document {rows[-1]:,} of those that passed")
+        with self.work.writing(self.key(unit)) as (directory, _):
+            for kind, hashes in found.items():
+                np.save(directory / f"{kind}.npy", np.concatenate(hashes))
+                np.save(directory / f"{kind}.ends.npy", np.cumsum([len(some) for some in hashes]))
+
+    def _find(self, unit: Unit, groups: Groups, tell: Tell) -> None:
+        hashed = self.work.result(CutFinder(self.work, self.kept, self.kinds).key(unit))
+        ends = {kind: np.load(hashed / f"{kind}.ends.npy") for kind in self.kinds}
+        marks = {kind: np.load(self.work.result(self.marks) / _marks_file(unit, kind)) for kind in self.kinds}
+        spans = [np.empty((0, 3), np.int64)]
+        for index, (rows, texts) in enumerate(groups):
+            own = {kind: marks[kind][ends[kind][index] : ends[kind][index + 1]] for kind in self.kinds}
+            if any(marked.any() for marked in own.values()):
+                data, offsets = pack(texts)
                 spans.append(_in_documents(_union(data, offsets, own), offsets, rows))
             tell(0, f"document {rows[-1]:,} of those that passed")
         with self.work.writing(self.key(unit)) as (directory, _):
-            if self.marks:
-                np.save(directory / _SPANS_FILE, np.concatenate(spans))
-            for kind in self.kinds if not self.marks else ():
-                np.save(directory / f"{kind}.npy", np.concatenate(found[kind]))
+            np.save(directory / _SPANS_FILE, np.concatenate(spans))
 
 
 def find_cuts(
@@ -114,17 +129,16 @@ def _marks_file(unit: Unit, kind: str) -> str:
     return f"{unit.index:05d}.{kind}.npy"
 
 
-def _kept_texts(path: Path, kept: NDArray[np.bool_]) -> list[tuple[NDArray[np.int64], list[str]]]:
+def _kept_texts(path: Path, kept: NDArray[np.bool_]) -> Groups:
     """The kept texts of a file, row group by row group, with their numbers in the unit."""
-    start, groups = 0, []
+    start = 0
     with pq.ParquetFile(path) as file:
         for index in range(file.num_row_groups):
             texts = file.read_row_group(index, columns=["text"]).column("text")
             rows = np.flatnonzero(kept[start : start + len(texts)])
             if len(rows):
-                groups.append((rows + start, texts.take(rows).to_pylist()))
+                yield rows + start, texts.take(rows).to_pylist()
             start += len(texts)
-    return groups
 
 
 def _union(data: Data, offsets: Offsets, marks: dict[str, Marks]) -> Spans:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bise.errors import InputError
+from bise.errors import InputError, NotFoundError
 from bise.runs import MANIFEST, Input, read_manifest, run_input
 from bise.weights.store import find_model
 
@@ -15,7 +15,10 @@ def find_base(base: Path) -> tuple[Path, Input]:
         InputError: it is another kind of run.
     """
     if len(base.parts) == 1 and not (base / MANIFEST).exists():
-        directory = find_model(str(base))
+        try:
+            directory = find_model(str(base))
+        except NotFoundError as error:
+            raise NotFoundError(f"There is no run at {base}. {error}") from None
         return directory, run_input(directory)
     stage = read_manifest(base).stage
     if stage not in ("train", "tune", "model"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bise.corpus.pipeline import curate
-from bise.corpus.recipe import CurateRecipe, Source, SourceFile, Sources
+from bise.corpus.recipe import CurateRecipe, Duplicates, Source, SourceFile, Sources
 from bise.corpus.rules import Rules
 from bise.runs import RunDirectory
 from bise.tokenizer.tekken import FILE_NAME, write_tekken
@@ -37,8 +37,8 @@ def parents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = (json.dumps(document) for document in raw_documents())
     (root / "raw.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     sources = Sources(list=(Source("small", "Apache-2.0", (SourceFile("raw.jsonl"),)),), root=root)
-    rules = Rules(families=())  # the texts are made of few words
-    curate(CurateRecipe("small", sources, rules=rules, root=root))
+    # The texts are made of few words, and much alike.
+    curate(CurateRecipe("small", sources, rules=Rules(families=()), duplicates=Duplicates(near=False), root=root))
     run = RunDirectory(root, "tokenizer", "small")
     write_tekken(train_vocabulary([document["text"] for document in raw_documents()], 400), run.path / FILE_NAME)
     run.finish({}, [], {})

@@ -13,7 +13,7 @@ import click
 from bise import __version__
 
 EXTRAS = {
-    "corpus": ("brotli", "ftfy", "py3langid", "pyarrow", "resiliparse", "trafilatura"),
+    "corpus": ("brotli", "ftfy", "lxml_html_clean", "py3langid", "pyarrow", "resiliparse", "trafilatura"),
     "train": ("pyarrow", "torch"),
 }
 EXTRA_VERBS = {"corpus": "curate", "train": "train and tune"}

@@ -119,7 +119,9 @@ def extract(
     except _PARSER_FAULTS as error:
         raise PageRefused(f"{engine} failed on the page: {error or type(error).__name__}"[:200]) from None
     except ImportError as error:
-        raise UnavailableError(f'Reading web pages needs {error.name}. Type: pip install "bise[corpus]"') from None
+        raise UnavailableError(
+            f'Reading web pages needs packages that are not here ({error}). Type: pip install "bise[corpus]"'
+        ) from None
 
 
 def check_bounds(html: str) -> None:

@@ -52,8 +52,10 @@ class Side:
     def close(self) -> None:
         """End the child."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(timeout=30)
+        self._process.stdout.close()
 
 
 def spread(values: Sequence[float], digits: int = 2) -> dict[str, float]:

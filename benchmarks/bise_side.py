@@ -11,6 +11,8 @@ from bise.engine.core import Engine, EngineConfig
 from bise.engine.forward import Batch, Model
 from bise.engine.kernels.table import BLOCK, choose_kernels
 from bise.engine.peaks import read_bandwidth
+from bise.engine.requests import Request
+from bise.engine.sampling import SamplingParams
 from bise.weights.files import open_weights
 
 MARGIN = 256  # tokens that a sequence may grow beyond its context
@@ -24,7 +26,7 @@ class Bise:
         choice = choose_kernels()
         self.kernels = choice.kernels.name
         model = Model(open_weights(directory), choice.kernels, threads)
-        self.engine = Engine(model, EngineConfig(cache_bytes=4 << 30))
+        self.engine = Engine(model, EngineConfig(cache_bytes=4 << 30, prefix_sharing=False))
         self.ids = np.random.default_rng(0).integers(1000, 30_000, model.spec.context_length).astype(np.int32)
         self.shape: dict[str, int] = {}
 
@@ -42,6 +44,18 @@ class Bise:
         """Seconds of one block of steps of the prepared workload."""
         return {"seconds": timed(lambda: self._block(steps))}
 
+    def serve(self, prompts: list[list[int]], steps: int) -> dict[str, Any]:
+        """Seconds until each prompt has its first token, and of the steps after that; planning and drawing included."""
+        params = SamplingParams(temperature=0, max_tokens=MARGIN, ignore_eos=True)
+        waiting = {str(index): Request(str(index), ids, params) for index, ids in enumerate(prompts)}
+        for request in waiting.values():
+            self.engine.add_request(request)
+        seconds = {"prompt_s": timed(lambda: self._begin(set(waiting)))}
+        seconds["steps_s"] = timed(lambda: [self.engine.step() for _ in range(steps)])
+        for name in waiting:
+            self.engine.cancel(name)
+        return seconds
+
     def logits(self, ids: list[int]) -> dict[str, Any]:
         """The logits after a prompt."""
         self.ids[: len(ids)] = ids
@@ -51,6 +65,10 @@ class Bise:
     def bandwidth(self) -> dict[str, Any]:
         """Bytes that this machine's memory delivers in a second, read by as many threads as the model uses."""
         return {"bytes_per_s": read_bandwidth(self.threads, passes=1)[0]}
+
+    def _begin(self, waiting: set[str]) -> None:
+        while waiting:
+            waiting -= {output.request_id for output in self.engine.step()}
 
     def _block(self, steps: int) -> None:
         if self.shape["prompt"]:
@@ -75,9 +93,8 @@ class Bise:
 def main() -> None:
     """Load the model and answer orders."""
     bise = Bise(Path(sys.argv[1]), int(sys.argv[2]))
-    answer_orders(
-        {"prepare": bise.prepare, "measure": bise.measure, "logits": bise.logits, "bandwidth": bise.bandwidth}
-    )
+    orders = (bise.prepare, bise.measure, bise.serve, bise.logits, bise.bandwidth)
+    answer_orders({order.__name__: order for order in orders})
 
 
 if __name__ == "__main__":

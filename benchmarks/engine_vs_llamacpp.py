@@ -16,22 +16,16 @@ llama-cpp-python, built natively (CMAKE_ARGS="-DGGML_NATIVE=ON" pip install --no
 Ratios are of medians over the rounds; rates are tokens a second with their 10th and 90th percentile.
 """
 
-import argparse
-import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs by its path, too
 
-from benchmarks.alternating import Side, load_average, load_before, machine_facts, spread
+from benchmarks.alternating import Side, load_before, spread
+from benchmarks.engine_peers import correlation, finish, parse_options, take_turns, tell
 from benchmarks.random_model import ONE_BILLION, SMALL, make_gguf, make_model
-from bise.config import cache_home
 from bise.engine.bench import step_bytes
-from bise.engine.machine import usable_cores
 from bise.weights.spec import ModelSpec, read_spec
 
 HERE = Path(__file__).parent
@@ -47,7 +41,7 @@ WORKLOADS: dict[str, dict[str, int]] = {
 
 def main() -> None:
     """Make the models, take turns, print."""
-    options = parse_options()
+    options = parse_options(__doc__, WORKLOADS, 9, "llama-cpp-python and gguf")
     spec, files = (SMALL, options.files / "small") if options.small else (ONE_BILLION, options.files / "1.1b")
     model, gguf = make_model(files, spec), make_gguf(files, spec, options.peers_python)
     threads = str(options.threads)
@@ -57,31 +51,7 @@ def main() -> None:
     report["logits_correlation"] = correlation(ours, theirs)
     for name in options.only or WORKLOADS:
         report |= compare(name, read_spec(model), ours, theirs, options.rounds)
-    report |= {
-        "idle_share": {side.name: round(side.idle_share, 3) for side in (ours, theirs)},
-        "load_after": load_average(),
-        "threads": options.threads,
-        "machine": machine_facts() | theirs.ask(do="versions")["versions"],
-    }
-    for side in (ours, theirs):
-        side.close()
-    print(json.dumps(report, indent=2) if options.json else "\n".join(f"{k:20} {v}" for k, v in report.items()))
-
-
-def parse_options() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--only", nargs="+", choices=list(WORKLOADS))
-    parser.add_argument("--small", action="store_true", help="a small model, to try the benchmark itself")
-    parser.add_argument("--files", type=Path, default=cache_home() / "benchmarks", help="where the models are kept")
-    parser.add_argument("--peers-python", default=os.environ.get("BISE_PEERS_PYTHON"))
-    options = parser.parse_args()
-    if options.peers_python is None:
-        parser.error("Set BISE_PEERS_PYTHON to a Python that has llama-cpp-python and gguf.")
-    return options
+    finish(report, ours, theirs, options)
 
 
 def compare(name: str, spec: ModelSpec, ours: Side, theirs: Side, rounds: int) -> dict[str, Any]:
@@ -90,30 +60,24 @@ def compare(name: str, spec: ModelSpec, ours: Side, theirs: Side, rounds: int) -
     steps = shape.pop("steps")
     settings = {side.name: side.ask(do="prepare", shape=shape)["settings"] for side in (ours, theirs)}
     tokens = shape["prompt"] or shape["sequences"] * steps
-    rates: dict[str, list[float]] = {"Bise": [], "llama.cpp": []}
     memory = []
-    for _ in range(rounds):
-        for side in (ours, theirs):
-            rates[side.name].append(tokens / side.ask(do="measure", steps=steps)["seconds"])
+
+    def rate(side: Side) -> float:
+        return tokens / float(side.ask(do="measure", steps=steps)["seconds"])
+
+    def read_memory() -> None:
         if name == "decode_1":
             memory.append(ours.ask(do="bandwidth")["bytes_per_s"])
-    found = {side: spread(values) for side, values in rates.items()}
-    ratio = round(found["Bise"]["median"] / found["llama.cpp"]["median"], 3)
+
+    ratio, found = take_turns(ours, theirs, rounds, rate, read_memory)
     report: dict[str, Any] = {name: ratio, f"{name}_rates": found, f"{name}_settings": settings}
     if memory:
         delivered = spread([value / 1e9 for value in memory])
         needed = step_bytes(spec, CONTEXT + steps / 2) / 1e9
         report["bandwidth_share"] = round(found["Bise"]["median"] * needed / delivered["median"], 3)
         report |= {"memory_gb_per_s": delivered, "step_gb": round(needed, 4)}
-    print(f"{name}: {ratio} ({found})", file=sys.stderr, flush=True)
+    tell(name, ratio, found)
     return report
-
-
-def correlation(ours: Side, theirs: Side) -> float:
-    """Of the logits after one prompt."""
-    ids = np.random.default_rng(7).integers(1000, 30_000, 40).tolist()
-    logits = [side.ask(do="logits", ids=ids)["logits"] for side in (ours, theirs)]
-    return round(float(np.corrcoef(*logits)[0, 1]), 4)
 
 
 if __name__ == "__main__":

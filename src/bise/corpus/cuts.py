@@ -23,11 +23,11 @@ from bise.corpus.repeats import (
 )
 from bise.corpus.stages import TEXTS_FILE
 from bise.corpus.survivors import Decisions, Survivors
-from bise.corpus.texts import Data, Offsets, pack
+from bise.corpus.texts import Data, Offsets, from_arrow
 from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory
 
-Groups = Iterator[tuple[NDArray[np.int64], list[str]]]  # numbers of documents in their unit, and their texts
+Groups = Iterator[tuple[NDArray[np.int64], Data, Offsets]]  # numbers of documents in their unit, and their texts
 
 _SPANS_FILE = "spans.npy"
 _HASHES = {"paragraphs": paragraph_hashes, "windows": window_hashes}
@@ -60,8 +60,7 @@ class CutFinder:
 
     def _hash(self, unit: Unit, groups: Groups, tell: Tell) -> None:
         found: dict[str, list[Hashes]] = {kind: [np.empty(0, np.uint64)] for kind in self.kinds}
-        for rows, texts in groups:
-            data, offsets = pack(texts)
+        for rows, data, offsets in groups:
             for kind in self.kinds:
                 found[kind].append(_HASHES[kind](data, offsets)[0])
             tell(0, f"document {rows[-1]:,} of those that passed")
@@ -75,10 +74,9 @@ class CutFinder:
         ends = {kind: np.load(hashed / f"{kind}.ends.npy") for kind in self.kinds}
         marks = {kind: np.load(self.work.result(self.marks) / _marks_file(unit, kind)) for kind in self.kinds}
         spans = [np.empty((0, 3), np.int64)]
-        for index, (rows, texts) in enumerate(groups):
+        for index, (rows, data, offsets) in enumerate(groups):
             own = {kind: marks[kind][ends[kind][index] : ends[kind][index + 1]] for kind in self.kinds}
             if any(marked.any() for marked in own.values()):
-                data, offsets = pack(texts)
                 spans.append(_in_documents(_union(data, offsets, own), offsets, rows))
             tell(0, f"document {rows[-1]:,} of those that passed")
         with self.work.writing(self.key(unit)) as (directory, _):
@@ -137,7 +135,8 @@ def _kept_texts(path: Path, kept: NDArray[np.bool_]) -> Groups:
             texts = file.read_row_group(index, columns=["text"]).column("text")
             rows = np.flatnonzero(kept[start : start + len(texts)])
             if len(rows):
-                yield rows + start, texts.take(rows).to_pylist()
+                kept_texts = texts if len(rows) == len(texts) else texts.take(rows)
+                yield rows + start, *from_arrow(kept_texts)
             start += len(texts)
 
 

@@ -24,7 +24,7 @@ from bise.corpus.recipe import CurateRecipe, EvaluationData, Language, Normalise
 from bise.corpus.rules import REASONS, judge
 from bise.corpus.statistics import NAMES, measure
 from bise.corpus.tables import ALONE, TEXTS, metadata_column
-from bise.corpus.texts import Data, Offsets, pack
+from bise.corpus.texts import Data, Offsets, num_bytes, pack
 from bise.corpus.units import find_named
 from bise.corpus.words import Words, split_words
 
@@ -45,7 +45,7 @@ class Batch:
         self.documents.append(document)
         self.files.append(file)
         self.lines.append(line)
-        self.size_bytes += len(document.text.encode("utf-8"))
+        self.size_bytes += num_bytes(document.text)
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
         "line": batch.lines,
         "lang": langs,
         "confidence": _or_null(confidences),
-        "bytes": [len(document.text.encode("utf-8")) for document in documents],
+        "bytes": [num_bytes(document.text) for document in documents],
         **{name: statistics.column(name) for name in NAMES},
         "quality": _or_null(scores),
         "listed_words": _or_null(listed),

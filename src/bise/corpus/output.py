@@ -1,6 +1,7 @@
 """Write what a run leaves: shards of kept documents, one a unit, and one row for every document seen."""
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from bise.corpus.fingerprints import DOCUMENTS_FOLDER
 from bise.corpus.pool import Tell
 from bise.corpus.repeats import Spans, cut
 from bise.corpus.stages import SEEN_FILE, TEXTS_FILE
-from bise.corpus.tables import ALONE, AMONG, DOCUMENTS, SEEN
-from bise.corpus.texts import pack, unpack
+from bise.corpus.tables import ALONE, AMONG, DOCUMENTS, PACKING, SEEN
+from bise.corpus.texts import from_arrow
 from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory
 
@@ -39,13 +40,13 @@ class UnitWriter:
         among = _read(self.work.result(self.decisions) / _decision_file(unit.index))
         spans = np.load(self.work.result(self.decisions) / _cuts_file(unit.index))
         with self.work.writing(key) as (directory, facts):
-            with pq.ParquetWriter(directory / SHARD_FILE, DOCUMENTS, compression="zstd") as shard:
+            with pq.ParquetWriter(directory / SHARD_FILE, DOCUMENTS, **PACKING) as shard:
                 for start, texts in _row_groups(source / TEXTS_FILE):
                     copies = among.column("copies").slice(start, texts.num_rows).to_numpy()
                     shard.write_table(_documents(_cut(texts, spans, start), copies))
                     if start:
                         tell(unit.size_bytes * start // among.num_rows, f"document {start:,} of those that passed")
-            pq.write_table(merge(_read(source / SEEN_FILE), among), directory / SEEN_FILE, compression="zstd")
+            pq.write_table(merge(_read(source / SEEN_FILE), among), directory / SEEN_FILE, **PACKING)
             facts["documents"] = int(np.sum(among.column("copies").to_numpy()))
 
     def key(self, unit: Unit) -> str:
@@ -111,17 +112,20 @@ def _cut(texts: pa.Table, spans: Spans, start: int) -> pa.Table:
     own = spans[(spans[:, 0] >= start) & (spans[:, 0] < start + texts.num_rows)]
     if not len(own):
         return texts
-    data, offsets = pack(texts.column("text").to_pylist())
+    data, offsets = from_arrow(texts.column("text"))
     rows = own[:, 0] - start
     begins = offsets[rows]
-    rest = unpack(*cut(data, offsets, np.column_stack([rows, own[:, 1] + begins, own[:, 2] + begins])))
-    return texts.set_column(texts.schema.get_field_index("text"), "text", pa.array(rest, pa.string()))
+    rest, rest_offsets = cut(data, offsets, np.column_stack([rows, own[:, 1] + begins, own[:, 2] + begins]))
+    buffers = [None, pa.py_buffer(rest_offsets), pa.py_buffer(rest)]
+    column = pa.Array.from_buffers(pa.large_string(), texts.num_rows, buffers).cast(pa.string())
+    return texts.set_column(texts.schema.get_field_index("text"), "text", column)
 
 
 def _documents(texts: pa.Table, copies: NDArray[np.int64]) -> pa.Table:
     """The rows of a shard, each with the hash of its text."""
-    written = texts.take(np.repeat(np.arange(texts.num_rows), copies))
-    hashes = [hashlib.sha256(text.encode("utf-8")).hexdigest() for text in written.column("text").to_pylist()]
+    written = texts if (copies == 1).all() else texts.take(np.repeat(np.arange(texts.num_rows), copies))
+    data, offsets = from_arrow(written.column("text"))
+    hashes = [hashlib.sha256(data[start:stop]).hexdigest() for start, stop in itertools.pairwise(offsets.tolist())]
     return written.append_column("sha256", pa.array(hashes, pa.string()))
 
 

@@ -19,7 +19,8 @@ from bise.corpus.texts import Data, Offsets, read_only
 
 MIN_PARAGRAPH_WORDS = 10  # shorter lines, such as headings and exclamations, may be the same in many documents
 WINDOW_WORDS = 50
-_MARKED_AT_ONCE = 1 << 24  # hashes that are sorted together
+_MARKED_AT_ONCE = 1 << 24  # hashes that are compared together, at 16 bytes each
+_BUCKET_SIZE = 1 << 13  # hashes that fit the processor's cache with the table over them
 
 Hashes = NDArray[np.uint64]
 Marks = NDArray[np.bool_]
@@ -44,22 +45,22 @@ def window_hashes(data: Data, offsets: Offsets, width: int = WINDOW_WORDS) -> tu
 
 
 def mark_repeats(hashes: Hashes, marked_at_once: int = _MARKED_AT_ONCE) -> Marks:
-    """Which hashes stand further left already; memory is bounded by what is sorted at once, but for the marks."""
+    """Which hashes stand further left already; memory is bounded by what is marked at once, but for the marks."""
+    from bise.corpus.kernels.later import count_buckets, mark_later
+
+    hashes = read_only(hashes)
     marks = np.zeros(len(hashes), np.bool_)
     num_parts = 1
     while len(hashes) > num_parts * marked_at_once:
         num_parts *= 2
+    num_buckets = 1 << (len(hashes) // num_parts // _BUCKET_SIZE).bit_length()
     for part in range(num_parts):
-        indices = np.flatnonzero((hashes & np.uint64(num_parts - 1)) == part)
-        values = hashes[indices]
-        order = np.argsort(values)
-        values, indices = values[order], indices[order]
-        is_first = np.ones(len(values), np.bool_)
-        is_first[1:] = values[1:] != values[:-1]
-        starts = np.flatnonzero(is_first)
-        marks[indices] = True
-        if len(starts):
-            marks[np.minimum.reduceat(indices, starts)] = False
+        counts = np.zeros(num_buckets, np.int64)
+        count_buckets(hashes, part, num_parts - 1, counts)
+        starts = np.cumsum(counts) - counts
+        values, places = np.empty(counts.sum(), np.uint64), np.empty(counts.sum(), np.int64)
+        slots = np.empty(1 << (2 * int(counts.max())).bit_length(), np.int32)
+        mark_later(hashes, part, num_parts - 1, starts, starts.copy(), values, places, slots, marks)
     return marks
 
 

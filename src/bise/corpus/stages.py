@@ -11,7 +11,7 @@ from bise.corpus.duplicates import BANDS
 from bise.corpus.examine import Batch, Clock, Steps, examine
 from bise.corpus.pool import Tell
 from bise.corpus.readers import Reading, read_part
-from bise.corpus.tables import ALONE, TEXTS
+from bise.corpus.tables import ALONE, PACKING, TEXTS
 from bise.corpus.units import Unit
 from bise.corpus.work import WorkDirectory
 
@@ -34,8 +34,8 @@ class UnitExaminer:
         digests, bands = [np.empty((0, 2), np.uint64)], [np.empty((0, BANDS), np.uint64)]
         with (
             self.work.writing(unit.key) as (directory, facts),
-            pq.ParquetWriter(directory / SEEN_FILE, ALONE, compression="zstd") as seen,
-            pq.ParquetWriter(directory / TEXTS_FILE, TEXTS, compression="zstd") as texts,
+            pq.ParquetWriter(directory / SEEN_FILE, ALONE, **PACKING) as seen,
+            pq.ParquetWriter(directory / TEXTS_FILE, TEXTS, **PACKING) as texts,
         ):
             for batch in self._batches(unit, reading, tell):
                 clock.lap("reading")

@@ -47,6 +47,15 @@ AMONG = pa.schema(
 SEEN = pa.schema([*ALONE, *(field for field in AMONG if field.name not in ALONE.names)])
 
 
+# How tables are packed: few values are told by number, long texts and measurements are not worth a search for equals.
+PACKING: Mapping[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": ["source", "licence", "file", "lang", "reason"],
+    "write_statistics": ["id", "source", "lang", "reason", "bytes"],
+}
+
+
 def metadata_column(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     """Metadata as JSON, one spelling for equal content."""
     return [json.dumps(dict(entry), ensure_ascii=False, sort_keys=True) if entry else "{}" for entry in entries]

@@ -29,6 +29,22 @@ def unpack(data: Data, offsets: Offsets) -> list[str]:
     return [buffer[start:stop].decode("utf-8") for start, stop in pairwise(offsets)]
 
 
+def num_bytes(text: str) -> int:
+    """How long a text is in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8"))
+
+
+def from_arrow(column: Any) -> tuple[Data, Offsets]:
+    """The texts of an Arrow column of strings."""
+    texts = column.cast("large_string").combine_chunks()
+    _, offset_buffer, data_buffer = texts.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    if not len(texts):
+        return np.empty(0, np.uint8), np.zeros(1, np.int64)
+    data = np.frombuffer(data_buffer or b"", np.uint8)[offsets[0] : offsets[-1]]
+    return data, offsets - offsets[0]
+
+
 def read_only(array: Array) -> Array:
     """The same numbers, not writeable: kernels are compiled once, for this form, and Arrow's buffers have it."""
     view = np.ascontiguousarray(array).view()

@@ -125,7 +125,7 @@ def _documents(texts: pa.Table, copies: NDArray[np.int64]) -> pa.Table:
     """The rows of a shard, each with the hash of its text."""
     written = texts if (copies == 1).all() else texts.take(np.repeat(np.arange(texts.num_rows), copies))
     data, offsets = from_arrow(written.column("text"))
-    hashes = [hashlib.sha256(data[start:stop]).hexdigest() for start, stop in itertools.pairwise(offsets.tolist())]
+    hashes = [hashlib.sha256(data[start:stop].data).hexdigest() for start, stop in itertools.pairwise(offsets.tolist())]
     return written.append_column("sha256", pa.array(hashes, pa.string()))
 
 

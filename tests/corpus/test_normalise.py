@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bise.corpus.clean import even_spacing
@@ -50,6 +50,7 @@ MIXED = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_f
 
 
 @settings(deadline=None)  # the first call compiles
+@example("×\x08¤", "NFC")
 @given(MIXED, st.sampled_from(["NFC", "NFKC"]))
 def test_twice_is_once(text: str, form: str) -> None:
     once = normalise(text, form)  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ def without_windows(texts: list[str], width: int = 50) -> list[str]:
     return unpack(*cut(data, offsets, window_spans(data, offsets, mark_repeats(hashes), width)))
 
 
+@pytest.mark.slow
 def test_a_paragraph_stands_once_in_the_corpus() -> None:
     shared, a, b, c = (sentence(seed) for seed in range(4))
     texts = [f"{a}\n\n{shared}\n\n{b}", f"{shared.upper()}\n{c}", f"Short.\n\n{shared}", shared, "Short.\n"]

@@ -38,6 +38,7 @@ def recipe(tmp_path: Path, write_lines: Maker, make_records: Maker) -> CurateRec
     return CurateRecipe("one", Sources(sources, root=tmp_path / "raw"), root=tmp_path / "runs", workers=1)
 
 
+@pytest.mark.slow
 def test_workers_and_one_process_write_the_same_bytes(recipe: CurateRecipe) -> None:
     assert curate(recipe).outputs == curate(replace(recipe, name="two", workers=2)).outputs
 

@@ -191,6 +191,7 @@ def test_characters_are_made_sound(write_lines: Maker, make_records: Maker, make
     assert curated(recipe)[0]["a/0"].startswith("The café and the éclair. ")
 
 
+@pytest.mark.slow
 def test_parts_that_earlier_documents_have_are_cut(write_lines: Maker, make_records: Maker, make_recipe: Maker) -> None:
     records = make_records("a", 6)
     notice, story = prose("notice"), prose("story")

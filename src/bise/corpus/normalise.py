@@ -45,7 +45,7 @@ def normalise(text: str, form: Form = "NFC", *, repair: bool = True) -> str:
             text = _INVISIBLE.sub(_replacement, _SPACES.sub(" ", text))
         if form == "NFKC" or (form == "NFC" and marks & DECOMPOSED):
             text = unicodedata.normalize(form, text)
-        if text == before or not marks & MOJIBAKE:
+        if text == before:  # what is cut can bring the halves of mojibake together
             break
     return text
 

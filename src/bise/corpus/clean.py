@@ -38,12 +38,13 @@ def clean(text: str, steps: Iterable[Step]) -> str:
 
 def cut_front_matter(text: str) -> str:
     """Cut a leading block of settings: YAML between lines of "---", or a JSON object."""
-    return _FRONT_MATTER.sub("", text, count=1)
+    found = _FRONT_MATTER.match(text)  # a search would try every character for the beginning of the text
+    return text[found.end() :] if found else text
 
 
 def cut_templates(text: str) -> str:
     """Cut the commands of site generators: {{ }}, {% %} and {: }."""
-    return _TEMPLATES.sub("", text)
+    return _TEMPLATES.sub("", text) if "{{" in text or "{%" in text or "{:" in text else text
 
 
 def cut_html(text: str) -> str:

@@ -93,12 +93,13 @@ def _score(
     data: Data, starts: NDArray[np.int64], stops: NDArray[np.int64], model: LanguageModel
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """Score of each label [n, labels], different features found [n] and bytes read [n]."""
-    from bise.corpus.kernels.language import score_batch
+    from bise.corpus.kernels.language import LANES, score_batch
 
     scores = np.tile(model.priors, (len(starts), 1))
     found = np.empty(len(starts), np.int64)
     tables = model.first_row, model.moves, model.first_states, model.features, model.weights
-    scratch = np.zeros(len(model.weights), np.int32), np.empty(len(model.weights), np.int32)
+    shape = LANES, len(model.weights)
+    scratch = np.zeros(shape, np.int32), np.empty(shape, np.int32), np.empty(LANES, np.int64)
     score_batch(read_only(data), read_only(starts), read_only(stops), *tables, scratch, scores, found)
     return scores, found, stops - starts
 

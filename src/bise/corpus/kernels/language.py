@@ -12,6 +12,7 @@ from bise.corpus.characters import COMPOSING, LOWER, UPPER
 from bise.corpus.kernels.compile import device, kernel
 from bise.corpus.kernels.text import Bytes, Longs, decode
 
+LANES = 8
 _SIGN = np.uint32(0x8000)
 _HALF_TO_SINGLE = np.float32(2.0**112)  # between the biases of the exponents of 16 and 32-bit numbers
 
@@ -50,32 +51,42 @@ def score_batch(
     first_states: Longs,
     features: NDArray[np.int32],
     weights: NDArray[np.uint16],
-    scratch: tuple[NDArray[np.int32], NDArray[np.int32]],
+    scratch: tuple[NDArray[np.int32], NDArray[np.int32], Longs],
     scores: NDArray[np.float32],
     found: NDArray[np.int64],
 ) -> None:
     """Add to the score of each label [n, labels] what is found, and fill how many different features were found [n].
 
     A move holds the row of the next state above and the state's place among those that share the row below, so that
-    one load leads from byte to byte. `weights` are the bits of 16-bit numbers [features, labels].
+    one load leads from byte to byte, and LANES texts are walked side by side, so that the waits for the main memory
+    overlap. `weights` are the bits of 16-bit numbers [features, labels]; `scratch` is the number of times and the order
+    in which features were found [LANES, features], the first all zero, and a row [LANES].
     """
-    counts, seen = scratch
-    for document in range(starts.size):
-        num_seen, row = 0, np.int64(first_row)
-        for i in range(starts[document], stops[document]):
-            move = np.int64(moves[(row << 8) + np.int64(data[i])])
-            row = move >> 16
-            feature = features[first_states[row] + (move & 0xFFFF)]
-            if feature >= 0:
-                if counts[feature] == 0:
-                    seen[num_seen] = feature
-                    num_seen += 1
-                counts[feature] += 1
-        found[document] = num_seen
-        for k in range(num_seen):
-            feature = seen[k]
-            _add(scores[document], weights[feature], np.float32(np.log1p(np.float32(counts[feature]))))
-            counts[feature] = 0
+    counts, seen, rows = scratch
+    for first in range(0, starts.size, LANES):
+        num_lanes = min(LANES, starts.size - first)
+        longest = 0
+        for lane in range(num_lanes):
+            rows[lane], found[first + lane] = first_row, 0
+            longest = max(longest, stops[first + lane] - starts[first + lane])
+        for step in range(longest):
+            for lane in range(num_lanes):
+                i = starts[first + lane] + step
+                if i < stops[first + lane]:
+                    move = np.int64(moves[(rows[lane] << 8) + np.int64(data[i])])
+                    rows[lane] = move >> 16
+                    feature = features[first_states[move >> 16] + (move & 0xFFFF)]
+                    if feature >= 0:
+                        if counts[lane, feature] == 0:
+                            seen[lane, found[first + lane]] = feature
+                            found[first + lane] += 1
+                        counts[lane, feature] += 1
+        for lane in range(num_lanes):
+            for k in range(found[first + lane]):
+                feature = seen[lane, k]
+                weight = np.float32(np.log1p(np.float32(counts[lane, feature])))
+                _add(scores[first + lane], weights[feature], weight)
+                counts[lane, feature] = 0
 
 
 @device

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.corpus.kernels.compile import kernel
-from bise.corpus.kernels.text import Bytes, decode
+from bise.corpus.kernels.text import Bytes, decode, is_plain
 
 # Of a character, in a table of classes, and of a text:
 ODD = 1  # a control, an invisible mark, a space or line end of another kind
@@ -19,9 +19,13 @@ MOJIBAKE = 64  # has a character as mojibake has it
 
 @kernel
 def find_marks(data: Bytes, classes: NDArray[np.uint8]) -> int:
-    """The bits of one text; `classes` has those of each code point."""
+    """The bits of one text; `classes` has those of each code point, none for printable ASCII."""
     marks, awaited, i = 0, 0, 0
     while i < data.size:
+        if is_plain(data, i):
+            awaited = 0
+            i += 8
+            continue
         code, width = np.int64(data[i]), 1
         if code >= 0x80:
             code, width = decode(data, i, data.size)

@@ -1,7 +1,7 @@
 """Lines with even spacing, in one pass over the bytes of a text."""
 
 from bise.corpus.kernels.compile import inlined, kernel
-from bise.corpus.kernels.text import Bytes
+from bise.corpus.kernels.text import Bytes, is_plain
 
 _TAB, _NEWLINE, _SPACE, _DELETE = 9, 10, 32, 127
 
@@ -42,13 +42,17 @@ def even_lines(data: Bytes, out: Bytes) -> int:
         begin = i
         while i < data.size and (data[i] == _SPACE or data[i] == _TAB):
             i += 1
-        words, last = i, i
+        words = i
         while i < data.size and data[i] != _NEWLINE:
+            if is_plain(data, i):
+                i += 8
+                continue
             if _is_control(data, i):
                 return -1
-            if data[i] != _SPACE and data[i] != _TAB:
-                last = i + 1
             i += 1
+        last = i
+        while last > words and (data[last - 1] == _SPACE or data[last - 1] == _TAB):
+            last -= 1
         if last == words:
             is_apart = True
         else:

@@ -81,6 +81,17 @@ def load_bytes(data: Bytes, i: int, stop: int) -> np.uint64:
 
 
 @inlined
+def is_plain(data: Bytes, i: int) -> bool:
+    """Whether eight bytes from `i` on are printable ASCII or spaces: what most texts hold most of the time."""
+    if data.size - i < 8:
+        return False
+    word = _load_word(data, np.int64(i))
+    is_delete = word ^ np.uint64(0x7F7F7F7F7F7F7F7F)
+    is_control = (word - np.uint64(0x2020202020202020)) | (is_delete - np.uint64(0x0101010101010101))
+    return (word | is_control) & np.uint64(0x8080808080808080) == 0
+
+
+@inlined
 def mix(value: np.uint64) -> np.uint64:
     """Spread every bit of a hash over all of them."""
     value = (value ^ (value >> _HALF)) * _MIXER

@@ -50,9 +50,11 @@ class Pool:
     def run(self, *, alone: bool = False) -> None:
         """Run one step, on every thread or on this one alone; returns when it is done."""
         shared = self._shared
-        if self.num_threads > 1 and not alone:
-            _begin(shared, self._announce)
-        shared.turns(0, shared.address)
+        try:
+            if self.num_threads > 1 and not alone:
+                _begin(shared, self._announce)
+        finally:  # interrupted, too, this must not return while other threads work in the step's memory
+            shared.turns(0, shared.address)
 
 
 def _begin(shared: _Shared, announce: Callable[[int, int], int]) -> None:

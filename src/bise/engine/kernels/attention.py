@@ -17,7 +17,7 @@ from numba import njit, types
 from numba.extending import intrinsic, register_jitable
 
 from bise.engine.kernels.attention_loops import CHUNK, CHUNK_BLOCKS, AttentionType, has_scales, is_wide, mix, scores
-from bise.engine.kernels.cache import compile_kernel
+from bise.engine.kernels.cache import address_of, compile_kernel
 from bise.engine.kernels.cells import SCALE_GROUP, KVPrecision
 from bise.engine.kernels.linear import DEVICE
 from bise.engine.kernels.memory import load_int32, load_int64, store_int64
@@ -259,9 +259,7 @@ def load_attend(precision: KVPrecision, wide: bool) -> int:
     """The address of `attend` compiled for a precision; `wide`: the processor has 32 long registers."""
     counts = [types.int64]
     signature = types.void(AttentionType(precision, wide), *counts * 9, types.float32, *counts * 4)
-    compiled = compile_kernel(attend, signature, exact=True)
-    (overload,) = compiled.overloads.values()
-    return int(overload.library.get_pointer_to_function(overload.fndesc.llvm_cfunc_wrapper_name))
+    return address_of(compile_kernel(attend, signature, exact=True))
 
 
 @intrinsic

@@ -23,6 +23,7 @@ from bise.config import cache_home
 UNUSED_S = 30 * 24 * 3600
 # Not "nnan": a NaN must stay one, to be found.
 _FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
+_called_by_address: list[Any] = []
 
 
 def compile_kernel(function: Callable[..., None], signature: Any, *, exact: bool = False) -> Any:
@@ -44,6 +45,18 @@ def compile_kernel(function: Callable[..., None], signature: Any, *, exact: bool
         )(function)
     finally:
         numba.config.CACHE_DIR = previous
+
+
+def address_of(kernel: Any) -> int:
+    """Where a compiled kernel begins as a C function.
+
+    The kernel is kept for good, since nothing else tells that compiled code still calls it.
+    """
+    _called_by_address.append(kernel)
+    (overload,) = kernel.overloads.values()
+    address = int(overload.library.get_pointer_to_function(overload.fndesc.llvm_cfunc_wrapper_name))
+    assert address != 0, f"{kernel.py_func.__name__} has no C function"
+    return address
 
 
 @cache

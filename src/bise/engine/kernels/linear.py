@@ -24,8 +24,14 @@ from bise.engine.kernels.cache import compile_kernel
 from bise.engine.kernels.instructions import InstructionSetType
 from bise.engine.kernels.tiles import call_product
 
-# No fast-math: additions must stay in their order.
-DEVICE = {"nogil": True, "boundscheck": False, "error_model": "numpy", "no_cpython_wrapper": True}
+# No fast-math: additions must stay in their order. Left unsaid, it would be that of whichever kernel is compiled first.
+DEVICE = {
+    "nogil": True,
+    "boundscheck": False,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "fastmath": False,
+}
 TOKEN_BLOCK = 128  # tokens whose activations stay in the second cache while all tiles pass
 _SMALLEST_NORMAL = np.float32(np.finfo(np.float32).smallest_normal)
 

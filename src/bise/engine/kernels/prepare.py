@@ -22,6 +22,7 @@ PROBLEMS = (
     "a block is outside the cache",
     "a row of logits is not in the batch",
     "tokens of a sequence are not together and in order",
+    "more rows of logits are wanted than there are tokens",
 )
 
 
@@ -46,6 +47,8 @@ def find_problem(positions, sequences, slots, blocks, num_blocks, logit_rows):
         for i in range(blocks.shape[1]):
             if blocks[row, i] < 0 or blocks[row, i] >= num_blocks:
                 return 4
+    if len(logit_rows) > len(positions):  # their activations have room for the tokens
+        return 7
     for i in range(len(logit_rows)):
         if logit_rows[i] < 0 or logit_rows[i] >= len(positions):
             return 5

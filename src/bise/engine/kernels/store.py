@@ -29,7 +29,7 @@ from bise.engine.kernels.vectors import (
     zeros,
 )
 
-DEVICE: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
+DEVICE: dict[str, Any] = {"nogil": True, "boundscheck": False, "error_model": "numpy", "fastmath": False}
 copy_half = make_copy(2)
 
 

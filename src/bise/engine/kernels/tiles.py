@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bise.engine.kernels.cache import compile_kernel
+from bise.engine.kernels.cache import address_of, compile_kernel
 from bise.engine.kernels.products import ProductType, block_bytes, multiply_block, share_bytes
 from bise.engine.kernels.vectors import I8, I64
 
@@ -94,9 +94,7 @@ def load_product(set_name: str, bits: int) -> int:
     """The address of a product's compiled function."""
     function = multiply_wide if set_name == "avx512" else multiply_narrow
     signature = types.void(ProductType(set_name, bits), *[types.int64] * 11)
-    compiled = compile_kernel(function, signature, exact=True)
-    (overload,) = compiled.overloads.values()
-    return int(overload.library.get_pointer_to_function(overload.fndesc.llvm_cfunc_wrapper_name))
+    return address_of(compile_kernel(function, signature, exact=True))
 
 
 @intrinsic

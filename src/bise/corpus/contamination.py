@@ -183,7 +183,7 @@ def _texts(record: Any, fields: Sequence[str]) -> Iterator[tuple[str, str]]:
     while stack:
         way, value = stack.pop()
         if isinstance(value, str):
-            yield way, value.encode("utf-8", "replace").decode()
+            yield way, value if value.isascii() else value.encode("utf-8", "replace").decode()
         elif isinstance(value, dict):
             stack += [(f"{way}.{key}" if way else str(key), entry) for key, entry in reversed(value.items())]
         elif isinstance(value, list):

@@ -23,7 +23,7 @@ from bise.corpus.repeats import (
 )
 from bise.corpus.stages import TEXTS_FILE
 from bise.corpus.survivors import Decisions, Survivors
-from bise.corpus.texts import Data, Offsets, from_arrow
+from bise.corpus.texts import Array, Data, Offsets, from_arrow
 from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory
 
@@ -60,24 +60,31 @@ class CutFinder:
 
     def _hash(self, unit: Unit, groups: Groups, tell: Tell) -> None:
         found: dict[str, list[Hashes]] = {kind: [np.empty(0, np.uint64)] for kind in self.kinds}
+        counts: dict[str, list[Offsets]] = {kind: [np.empty(0, np.int64)] for kind in self.kinds}
         for rows, data, offsets in groups:
             for kind in self.kinds:
-                found[kind].append(_HASHES[kind](data, offsets)[0])
+                hashes, starts = _HASHES[kind](data, offsets)
+                found[kind].append(hashes)
+                counts[kind].append(np.diff(starts))
             tell(0, f"document {rows[-1]:,} of those that passed")
         with self.work.writing(self.key(unit)) as (directory, _):
-            for kind, hashes in found.items():
-                np.save(directory / f"{kind}.npy", np.concatenate(hashes))
-                np.save(directory / f"{kind}.ends.npy", np.cumsum([len(some) for some in hashes]))
+            for kind, parts in found.items():
+                np.save(directory / f"{kind}.npy", np.concatenate(parts))
+                np.save(directory / f"{kind}.counts.npy", np.concatenate(counts[kind]))
 
     def _find(self, unit: Unit, groups: Groups, tell: Tell) -> None:
         hashed = self.work.result(CutFinder(self.work, self.kept, self.kinds).key(unit))
-        ends = {kind: np.load(hashed / f"{kind}.ends.npy") for kind in self.kinds}
+        starts = {kind: np.concatenate([[0], np.cumsum(np.load(hashed / f"{kind}.counts.npy"))]) for kind in self.kinds}
         marks = {kind: np.load(self.work.result(self.marks) / _marks_file(unit, kind)) for kind in self.kinds}
-        spans = [np.empty((0, 3), np.int64)]
-        for index, (rows, data, offsets) in enumerate(groups):
-            own = {kind: marks[kind][ends[kind][index] : ends[kind][index + 1]] for kind in self.kinds}
-            if any(marked.any() for marked in own.values()):
-                spans.append(_in_documents(_union(data, offsets, own), offsets, rows))
+        first, spans = 0, [np.empty((0, 3), np.int64)]
+        for rows, data, offsets in groups:
+            bounds = {kind: starts[kind][first : first + len(rows) + 1] for kind in self.kinds}
+            is_marked = np.any([_has_marks(marks[kind], bounds[kind]) for kind in self.kinds], axis=0)
+            if is_marked.any():  # texts without marks need not be split into words again
+                own = {kind: _of_texts(marks[kind], bounds[kind], is_marked)[0] for kind in self.kinds}
+                some, some_offsets = _of_texts(data, offsets, is_marked)
+                spans.append(_in_documents(_union(some, some_offsets, own), some_offsets, rows[is_marked]))
+            first += len(rows)
             tell(0, f"document {rows[-1]:,} of those that passed")
         with self.work.writing(self.key(unit)) as (directory, _):
             np.save(directory / _SPANS_FILE, np.concatenate(spans))
@@ -138,6 +145,20 @@ def _kept_texts(path: Path, kept: NDArray[np.bool_]) -> Groups:
                 kept_texts = texts if len(rows) == len(texts) else texts.take(rows)
                 yield rows + start, *from_arrow(kept_texts)
             start += len(texts)
+
+
+def _has_marks(marks: Marks, bounds: Offsets) -> Marks:
+    """Whether each text has a mark; those of text k stand from `bounds[k]` to before `bounds[k + 1]`."""
+    sums = np.concatenate([[0], np.cumsum(marks[bounds[0] : bounds[-1]])])
+    counts: NDArray[np.int64] = np.diff(sums[bounds - bounds[0]])
+    return counts > 0
+
+
+def _of_texts(values: Array, bounds: Offsets, is_wanted: Marks) -> tuple[Array, Offsets]:
+    """What belongs to some texts, one after another, and where each text's begins."""
+    parts = [values[bounds[text] : bounds[text + 1]] for text in np.flatnonzero(is_wanted)]
+    sizes = np.diff(bounds)[is_wanted]
+    return np.concatenate(parts), np.concatenate([[0], np.cumsum(sizes)])
 
 
 def _union(data: Data, offsets: Offsets, marks: dict[str, Marks]) -> Spans:

@@ -28,6 +28,7 @@ from bise.corpus.survivors import read_survivors
 from bise.corpus.units import Unit, hash_of, plan_units, step_inputs, unit_inputs
 from bise.corpus.work import WorkDirectory
 from bise.errors import InputError
+from bise.memory import keep_freed_memory
 from bise.runs import MANIFEST, Input, Manifest, RunDirectory, read_manifest, run_input
 
 _LITTLE_BYTES = 4 << 20  # stored bytes below which starting processes takes longer than the work
@@ -43,6 +44,7 @@ def curate(recipe: CurateRecipe, progress: Progress | None = None) -> Manifest:
         NotFoundError: a source is absent.
         UnavailableError: a worker process was killed.
     """
+    keep_freed_memory()
     units, earlier = plan_units(recipe), _check_earlier(recipe)
     run = RunDirectory(recipe.root, "curate", recipe.name)
     work = WorkDirectory(recipe.root, recipe.name)

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
 from bise.errors import BiseError, UnavailableError
+from bise.memory import keep_freed_memory
 
 Task = TypeVar("Task")
 Tell = Callable[[int, str], None]  # work done in this task so far, in the unit of its weight, and the place reached
@@ -126,6 +127,7 @@ def _death(worker: _Worker[Task]) -> UnavailableError:
 def _serve(connection: Connection, make: Callable[[], Callable[[Task, Tell], None]]) -> None:
     """A worker's life. An error that is a mistake of ours ends it with a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    keep_freed_memory()
     try:
         work = make()
         while True:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 
 from bise.errors import InputError
+from bise.memory import keep_freed_memory
 from bise.model.transformer import Transformer
 from bise.runs import Input, RunDirectory
 from bise.train.checkpoint import Progress, begin_or_continue, load_checkpoint, save_checkpoint
 from bise.train.evaluation import HeldOut
 from bise.train.interrupt import stop_requests
-from bise.train.memory import keep_freed_memory
 from bise.train.optimizer import Optimizer, schedule
 from bise.train.packing import Batch
 from bise.train.recipe import CostRecipe, LoopRecipe, OptimizerRecipe

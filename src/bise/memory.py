@@ -1,7 +1,7 @@
-"""Keep the memory of one step for the next.
+"""Keep the memory of one step of training, or of one batch of curation, for the next.
 
 By default glibc gives large blocks back to the system as soon as they are freed, and every step pays for new pages: on
-two cores a third of the time went there.
+two cores a third of the time of training went there.
 """
 
 import ctypes

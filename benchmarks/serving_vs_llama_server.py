@@ -1,7 +1,7 @@
 """`bise serve` beside llama.cpp's `llama-server`: `python benchmarks/serving_vs_llama_server.py [--json]`.
 
 Both serve the random model of 1.1 billion parameters in 4 bits over HTTP with as many threads, and take turns: in every
-round sixteen clients send the same requests to one and then to the other, each client the next as soon as its last is
+round sixteen clients send the same new requests to one and then to the other, each client the next as soon as its last is
 answered. Prompts have 32 to 1,000 tokens, answers 32 to 128, streamed, greedy; no two prompts begin alike, both are told
 not to keep prompts, and every count of tokens is checked. `--llama-server` or `LLAMA_SERVER` names llama.cpp's program
 (`cmake -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON`, target llama-server), `BISE_PEERS_PYTHON` a Python with
@@ -108,12 +108,12 @@ def main() -> None:
     spec, files = (SMALL, options.files / "small") if options.small else (ONE_BILLION, options.files / "1.1b")
     model, gguf = make_model(files, spec), make_gguf(files, spec, options.peers_python)
     tokenizer = ChatTokenizer.load(model)
-    requests = make_requests(tokenizer, options.requests)
+    rounds = [make_requests(tokenizer, options.requests, words=number) for number in range(options.rounds + 1)]
     report: dict[str, Any] = {"load_before": load_before()}
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as running:
         ours = running.enter_context(serve_bise(model, Path(home)))
         theirs = running.enter_context(serve_llama(options.llama_server, gguf, Path(home)))
-        report |= asyncio.run(compare((ours, theirs), requests, options.rounds))
+        report |= asyncio.run(compare((ours, theirs), rounds))
         long_ones = make_requests(tokenizer, STREAMS, (100, 100), (LONG_ANSWER, LONG_ANSWER), seed=2)
         (intruder,) = make_requests(tokenizer, 1, (LONG_PROMPT, LONG_PROMPT), (8, 8), seed=3)
         report |= asyncio.run(stall(ours, long_ones, intruder))
@@ -143,26 +143,31 @@ def make_requests(
     prompt: tuple[int, int] = PROMPT_TOKENS,
     answer: tuple[int, int] = ANSWER_TOKENS,
     seed: int = 1,
+    words: int = 0,
 ) -> list[Request]:
-    """Questions of random words; lengths of prompts are spread evenly by their logarithm, so most are short."""
-    random = np.random.default_rng(seed)
+    """Questions of random words; lengths of prompts are spread evenly by their logarithm, so most are short.
+
+    The seed decides the lengths, with `words` the words: other words of the same lengths are the same work, of which
+    nothing can be kept.
+    """
+    random, letters = np.random.default_rng(seed), np.random.default_rng([seed, words])
     requests = []
     for _ in range(count):
         num_prompt = int(np.exp(random.uniform(*np.log(prompt))))
-        words = random.integers(ord("a"), ord("z") + 1, (max(1, (num_prompt - 4) // 2), 3)).astype(np.uint8)
-        text = " ".join(word.tobytes().decode() for word in words)
+        spelt = letters.integers(ord("a"), ord("z") + 1, (max(1, (num_prompt - 4) // 2), 3)).astype(np.uint8)
+        text = " ".join(word.tobytes().decode() for word in spelt)
         rendered = tokenizer.render(Conversation((Message("user", text),)), for_completion=True)
         requests.append(Request(text, rendered.ids, int(random.integers(answer[0], answer[1] + 1))))
     return requests
 
 
-async def compare(servers: Sequence[Server], requests: Sequence[Request], rounds: int) -> dict[str, Any]:
-    """Rounds of the same requests for one server and then the other."""
+async def compare(servers: Sequence[Server], rounds: Sequence[Sequence[Request]]) -> dict[str, Any]:
+    """The same requests for one server and then the other, new ones in every round; the first warms both up."""
     rates: dict[str, list[float]] = {server.name: [] for server in servers}
     waits: dict[str, list[float]] = {server.name: [] for server in servers}
     for server in servers:
-        await answer_all(server, requests[:2])
-    for _ in range(rounds):
+        await answer_all(server, rounds[0][:2])
+    for requests in rounds[1:]:
         for server in servers:
             await asyncio.sleep(SETTLE_S)
             began = time.perf_counter()

@@ -22,7 +22,9 @@ def test_requests_are_the_same_each_time_and_share_no_beginning(tmp_path: Path) 
     assert [r.prompt_ids for r in requests] == [r.prompt_ids for r in make_requests(tokenizer, 40)]
     assert all(PROMPT_TOKENS[0] - 4 <= len(r.prompt_ids) <= PROMPT_TOKENS[1] + 4 for r in requests)
     assert all(ANSWER_TOKENS[0] <= r.num_answer <= ANSWER_TOKENS[1] for r in requests)
-    beginnings = sorted(list(r.prompt_ids[:BLOCK]) for r in requests)
+    others = make_requests(tokenizer, 40, words=1)
+    assert [r.num_answer for r in requests] == [r.num_answer for r in others]
+    beginnings = sorted(list(r.prompt_ids[:BLOCK]) for r in (*requests, *others))
     assert all(first != second for first, second in pairwise(beginnings))
 
 

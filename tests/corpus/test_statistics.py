@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bise.corpus import characters
@@ -60,6 +60,9 @@ def test_awkward_texts_are_measured_as_the_papers_say(text: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+@example("“Yes!” [edit]]")
+@example("Yes. [[edit] No.")
+@example("Yes. [[12]] [] No.[3]")
 def test_random_pieces_are_measured_as_the_papers_say(text: str) -> None:
     assert_same(text)
 

@@ -159,8 +159,6 @@ def scan(
                 line[_ENDED] = 0
                 line[_OPEN] = 1
         else:
-            if code == _BRACKET and begin >= skip_until:
-                skip_until = max(begin, _citation_stop(data, begin, stop))
             same = code
             while code == same:
                 run += 1
@@ -178,7 +176,12 @@ def scan(
                 line[_BRACES] += run
             if flags & MARKUP:
                 markup += run
-            if begin >= skip_until:
+            outside = i > skip_until
+            if same == _BRACKET and outside:
+                citation_stop = _citation_stop(data, i - 1, stop)
+                if citation_stop >= 0:
+                    skip_until, outside = citation_stop, run > 1
+            if outside:
                 if flags & TERMINAL or same == _ELLIPSIS:
                     line[_ENDED] = 1
                 elif not flags & CLOSER:

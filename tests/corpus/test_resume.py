@@ -1,6 +1,8 @@
 """The same bytes for any number of workers, and after being killed anywhere."""
 
+import itertools
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bise.corpus.pipeline import curate
+from bise.corpus.progress import Standing
 from bise.corpus.readers import read_curated
 from bise.corpus.recipe import CurateRecipe, Source, SourceFile, Sources
 from bise.corpus.units import plan_units
@@ -43,21 +46,42 @@ def test_workers_and_one_process_write_the_same_bytes(recipe: CurateRecipe) -> N
     assert curate(recipe).outputs == curate(replace(recipe, name="two", workers=2)).outputs
 
 
-@pytest.mark.parametrize("stop_after", range(0, 2 * FILES, 3))
+@pytest.mark.parametrize("stop_after", range(0, 50, 7))
 def test_an_interrupted_run_goes_on_where_it_was(recipe: CurateRecipe, stop_after: int) -> None:
-    expected = curate(recipe).outputs
+    recipe = replace(recipe, duplicates=replace(recipe.duplicates, windows=True))
+    undisturbed: list[Standing] = []
+    expected = curate(recipe, undisturbed.append).outputs
     again, calls = replace(recipe, name="again"), iter(range(100))
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(standing: Standing) -> None:
         if next(calls) == stop_after:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         curate(again, interrupt)
-    steps: list[int] = []
-    assert curate(again, lambda done, _: steps.append(done)).outputs == expected
-    assert steps == sorted(set(steps)), "what is done is told once"
-    assert len(steps) <= 2 * FILES - stop_after, "a finished unit was worked on again"
+    steps: list[Standing] = []
+    assert curate(again, steps.append).outputs == expected
+    for standings in (undisturbed, steps):
+        done = [standing.done for standing in standings]
+        assert done == sorted(done), "the bar goes back"
+        assert done[-1] == standings[-1].total
+    examined = sum(standing.phase == "Examining" for standing in steps)
+    assert examined <= max(0, 2 + 2 * FILES - stop_after), "a finished unit was worked on again"
+
+
+def test_every_phase_tells_how_far_it_is(recipe: CurateRecipe) -> None:
+    recipe = replace(recipe, duplicates=replace(recipe.duplicates, windows=True))
+    for workers in (1, 2):
+        standings: list[Standing] = []
+        facts: Any = curate(replace(recipe, name=f"w{workers}", workers=workers), standings.append).facts
+        phases = [phase for phase, _ in itertools.groupby(standing.phase for standing in standings)]
+        assert phases == ["Examining", "Comparing documents", "Hashing passages", "Finding repeats", "Writing"]
+        for phase in phases:
+            text_bytes = [standing.text_bytes for standing in standings if standing.phase == phase]
+            assert text_bytes == sorted(text_bytes)
+            assert len(set(text_bytes)) > 2, f"{phase} does not move"
+        examined = [standing for standing in standings if standing.phase == "Examining"][-1]
+        assert examined.text_bytes == facts["read_bytes"], "nothing of these texts is cut"
 
 
 def test_what_other_inputs_or_recipes_made_is_not_used(recipe: CurateRecipe, write_lines: Maker) -> None:
@@ -104,9 +128,35 @@ def test_a_killed_worker_is_a_sentence_and_the_next_run_goes_on(recipe: CurateRe
     assert curate(replace(recipe, name="killed", workers=2)).outputs == expected
 
 
-def start(recipe: CurateRecipe, directory: Path) -> "subprocess.Popen[bytes]":
-    """Run the recipe by its command as "killed" with two workers."""
-    lines = ['name = "killed"', "workers = 2", f'root = "{recipe.root}"', f'sources.root = "{recipe.sources.root}"']
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("limit_bytes", [100, 3_000, 8_000, 20_000])
+def test_a_full_disk_is_a_sentence_and_the_next_run_goes_on(
+    recipe: CurateRecipe, tmp_path: Path, workers: int, limit_bytes: int
+) -> None:
+    """Files of more bytes than the limit cannot be written, as on a disk that is full."""
+    recipe = replace(recipe, duplicates=replace(recipe.duplicates, windows=True))
+    expected = curate(recipe).outputs
+    assert limit_bytes < max(output.size_bytes for output in expected), "nothing would fail"
+    process = start(recipe, tmp_path, workers, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes,) * 2))
+    error = process.communicate()[1].decode()
+    assert process.returncode == 2, error
+    assert "File too large. Free space there" in error
+    assert "Traceback" not in error
+    assert curate(replace(recipe, name="killed", workers=workers)).outputs == expected
+
+
+def start(
+    recipe: CurateRecipe, directory: Path, workers: int = 2, prepare: Callable[[], None] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Run the recipe by its command as "killed"."""
+    lines = [
+        'name = "killed"',
+        f"workers = {workers}",
+        f'root = "{recipe.root}"',
+        f'sources.root = "{recipe.sources.root}"',
+    ]
+    lines += [f"duplicates.windows = {str(recipe.duplicates.windows).lower()}"]
     for source in recipe.sources.list:
         lines += [
             "[[sources.list]]",
@@ -121,6 +171,7 @@ def start(recipe: CurateRecipe, directory: Path) -> "subprocess.Popen[bytes]":
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        preexec_fn=prepare,  # noqa: PLW1509 - this process has no threads
     )
 
 

@@ -1,6 +1,7 @@
 """`bise curate`: raw text to curated documents, with a reason for each one dropped."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from bise.cli.extras import require_extra
 from bise.config import load_recipe
 
 if TYPE_CHECKING:
+    from bise.cli.progress import Advance
+    from bise.corpus.progress import Standing
     from bise.corpus.recipe import CurateRecipe
 
 
@@ -50,8 +53,8 @@ def _curate(recipe: "CurateRecipe", report: bool, as_json: bool) -> None:
     directory = recipe.root / "curate" / recipe.name
     manifest = finished_as(recipe) if report else None
     if manifest is None:
-        with progress_bar("Curating") as progress:
-            manifest = curate(recipe, progress)
+        with progress_bar("Reading the recipe") as advance:
+            manifest = curate(recipe, partial(_show, advance))
     facts: dict[str, Any] = manifest.facts
     if facts["bad_lines"]:
         click.echo(f"Malformed lines: {facts['bad_lines']:,}", err=True)
@@ -62,6 +65,11 @@ def _curate(recipe: "CurateRecipe", report: bool, as_json: bool) -> None:
         page = directory.with_name(f"{recipe.name}.html")
         write_report(Run(directory), page)
         click.echo(f"Report: {page}", err=True)
+
+
+def _show(advance: "Advance", standing: "Standing") -> None:
+    rate = f"{standing.text_mb_per_s:.1f} MB/s" if standing.text_bytes else ""
+    advance(standing.done, standing.total, standing.phase, rate)
 
 
 def _summary(facts: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ COMMANDS: dict[str, str] = {
 
 
 # What the disk says no with, and a person can change; every other OSError is a mistake of ours.
-_DISK = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
+_DISK = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 
 class LazyGroup(click.Group):

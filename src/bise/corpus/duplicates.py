@@ -127,6 +127,7 @@ def find_near_duplicates(
     threshold: float = THRESHOLD,
     rank: NDArray[np.float64] | None = None,
     group_size: int = 20_000,
+    advance: Callable[[float], None] = lambda _: None,
 ) -> NearDuplicates:
     """Find the sets of near copies, and which document of each to keep.
 
@@ -136,11 +137,12 @@ def find_near_duplicates(
         threshold: least Jaccard similarity of two copies.
         rank: the lowest is kept, and of equal ones the first document; all are equal when absent.
         group_size: candidates whose shingles are in memory together; a set of candidates is never divided.
+        advance: told the share that is done, from 0 to 1.
     """
     from bise.corpus.kernels.similar import compare_pairs, settle
 
     num_documents = len(keys)
-    loose = _candidate_sets(keys)
+    loose = _candidate_sets(keys, advance)
     sizes = np.bincount(loose, minlength=num_documents)
     candidates = np.flatnonzero(sizes[loose] > 1)
     result = NearDuplicates(
@@ -151,7 +153,7 @@ def find_near_duplicates(
         num_compared=0,
         peak_bytes=0,
     )
-    compared, peak = 0, keys.nbytes + 8 * 4 * num_documents
+    compared, reached, peak = 0, 0, keys.nbytes + 8 * 4 * num_documents
     for documents in _groups(candidates, loose, group_size):
         hashes, offsets = read_shingles(documents)
         parents = np.arange(len(documents))
@@ -164,11 +166,13 @@ def find_near_duplicates(
         result.cluster[documents[copies]] = documents[parents[copies]]
         result.keeper[documents[copies]] = documents[keepers[copies]]
         result.similarity[documents[copies]] = similarity
+        reached += len(documents)
+        advance(0.5 + 0.5 * reached / len(candidates))
         peak = max(peak, keys.nbytes + 8 * 5 * num_documents + hashes.nbytes + 8 * (BANDS + 4) * len(documents))
     return NearDuplicates(result.cluster, result.keeper, result.similarity, result.num_candidates, compared, peak)
 
 
-def _candidate_sets(keys: Hashes) -> Indices:
+def _candidate_sets(keys: Hashes, advance: Callable[[float], None]) -> Indices:
     """Of each document the lowest one that shares bands with it, directly or through others [n]."""
     from bise.corpus.kernels.similar import join_equal, settle
 
@@ -176,6 +180,7 @@ def _candidate_sets(keys: Hashes) -> Indices:
     for band in range(keys.shape[1]):
         column = np.ascontiguousarray(keys[:, band])
         join_equal(np.argsort(column, kind="stable"), column, parents)
+        advance(0.5 * (band + 1) / keys.shape[1])
     settle(parents)
     return parents
 

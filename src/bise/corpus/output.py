@@ -20,7 +20,7 @@ from bise.corpus.stages import SEEN_FILE, TEXTS_FILE
 from bise.corpus.tables import ALONE, AMONG, DOCUMENTS, PACKING, SEEN
 from bise.corpus.texts import from_arrow
 from bise.corpus.units import Unit, hash_of
-from bise.corpus.work import WorkDirectory
+from bise.corpus.work import WorkDirectory, write_array
 
 SHARD_FILE = "shard.parquet"
 STATISTICS_FOLDER = "statistics"
@@ -45,7 +45,7 @@ class UnitWriter:
                     copies = among.column("copies").slice(start, texts.num_rows).to_numpy()
                     shard.write_table(_documents(_cut(texts, spans, start), copies))
                     if start:
-                        tell(unit.size_bytes * start // among.num_rows, f"document {start:,} of those that passed")
+                        tell(unit.size_bytes * start // among.num_rows, 0, f"document {start:,} of those that passed")
             pq.write_table(merge(_read(source / SEEN_FILE), among), directory / SEEN_FILE, **PACKING)
             facts["documents"] = int(np.sum(among.column("copies").to_numpy()))
 
@@ -58,7 +58,7 @@ def write_decisions(tables: Iterable[pa.Table], spans: Sequence[Spans], director
     """Keep what was decided among documents, and what to cut of each, one file a unit."""
     for index, (table, cuts) in enumerate(zip(tables, spans, strict=True)):
         pq.write_table(table, directory / _decision_file(index))
-        np.save(directory / _cuts_file(index), cuts)
+        write_array(directory / _cuts_file(index), cuts)
 
 
 def place_outputs(units: Sequence[Unit], writer: UnitWriter, directory: Path) -> None:

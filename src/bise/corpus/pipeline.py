@@ -8,19 +8,20 @@ was killed at any moment goes on where it was, and comes to the same bytes for a
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from bise.corpus.cuts import find_cuts
+from bise.corpus.cuts import FINDING, HASHING, find_cuts
 from bise.corpus.examine import open_steps
 from bise.corpus.facts import corpus_facts, reading_facts
 from bise.corpus.fingerprints import DOCUMENTS_FOLDER, FINGERPRINTS_FILE, read_known, write_fingerprints
 from bise.corpus.output import STATISTICS_FOLDER, UnitWriter, place_outputs, write_decisions
 from bise.corpus.pool import run_tasks
+from bise.corpus.progress import Meter, Progress
 from bise.corpus.recipe import CurateRecipe
 from bise.corpus.selection import compare, limit
 from bise.corpus.stages import UnitExaminer
@@ -32,8 +33,7 @@ from bise.memory import keep_freed_memory
 from bise.runs import MANIFEST, Input, Manifest, RunDirectory, read_manifest, run_input
 
 _LITTLE_BYTES = 4 << 20  # stored bytes below which starting processes takes longer than the work
-_EXAMINING_WEIGHT = 8  # how much longer it takes to examine a unit than to write it
-Progress = Callable[[int, int], None]  # work done so far, and in all
+_EXAMINING, _COMPARING, _WRITING = "Examining", "Comparing documents", "Writing"  # phases
 
 
 def curate(recipe: CurateRecipe, progress: Progress | None = None) -> Manifest:
@@ -48,19 +48,25 @@ def curate(recipe: CurateRecipe, progress: Progress | None = None) -> Manifest:
     units, earlier = plan_units(recipe), _check_earlier(recipe)
     run = RunDirectory(recipe.root, "curate", recipe.name)
     work = WorkDirectory(recipe.root, recipe.name)
+    work.sweep()
     shutil.rmtree(run.path / DOCUMENTS_FOLDER, ignore_errors=True)  # of a run that was killed when it was almost done
     shutil.rmtree(run.path / STATISTICS_FOLDER, ignore_errors=True)
     (run.path / FINGERPRINTS_FILE).unlink(missing_ok=True)
-    meter = _Meter(units, progress)
+    meter = _meter(units, recipe, progress)
     num_workers = _num_workers(units, recipe)
     unfinished = [unit for unit in units if work.facts(unit.key) is None]
     if unfinished:
         steps = open_steps(recipe)
-        run_tasks(unfinished, partial(UnitExaminer, steps, work), num_workers, meter.examining(unfinished), _size)
+        run_tasks(
+            unfinished, partial(UnitExaminer, steps, work), num_workers, meter.units(_EXAMINING, unfinished), _size
+        )
     _check_yield(units, recipe, work)
-    writer = UnitWriter(work, _decide(units, recipe, work))
+    meter.text_bytes = sum(_noted(unit, work)["bytes"] for unit in units)
+    writer = UnitWriter(work, _decide(units, recipe, work, meter))
     unwritten = [unit for unit in units if work.facts(writer.key(unit)) is None]
-    run_tasks(unwritten, partial(UnitWriter, work, writer.decisions), num_workers, meter.writing(unwritten), _size)
+    run_tasks(
+        unwritten, partial(UnitWriter, work, writer.decisions), num_workers, meter.units(_WRITING, unwritten), _size
+    )
     place_outputs(units, writer, run.path)
     facts = corpus_facts(run.path, recipe) | reading_facts(units, work, writer.decisions)
     if not facts["kept"]:
@@ -91,26 +97,11 @@ def _size(unit: Unit) -> int:
     return unit.size_bytes
 
 
-class _Meter:
-    """Work done in two parts, examining and writing, as one progress; the work is counted in stored bytes."""
-
-    def __init__(self, units: Sequence[Unit], progress: Progress | None) -> None:
-        self._size = sum(unit.size_bytes for unit in units)
-        self._progress = progress
-
-    def examining(self, unfinished: Sequence[Unit]) -> Callable[[int], None]:
-        """How the first part tells what it has done; units finished by an earlier start count as done."""
-        before = self._size - sum(unit.size_bytes for unit in unfinished)
-        return lambda done: self._tell(_EXAMINING_WEIGHT * (before + done))
-
-    def writing(self, unwritten: Sequence[Unit]) -> Callable[[int], None]:
-        """How the second part does."""
-        before = self._size - sum(unit.size_bytes for unit in unwritten)
-        return lambda done: self._tell(_EXAMINING_WEIGHT * self._size + before + done)
-
-    def _tell(self, done: int) -> None:
-        if self._progress:
-            self._progress(done, (_EXAMINING_WEIGHT + 1) * self._size)
+def _meter(units: Sequence[Unit], recipe: CurateRecipe, progress: Progress | None) -> Meter:
+    weights = {_EXAMINING: 12, _COMPARING: 1}  # seconds for the same text, compared with each other
+    if recipe.duplicates.paragraphs or recipe.duplicates.windows:
+        weights |= {HASHING: 2, FINDING: 2}
+    return Meter(units, weights | {_WRITING: 2}, progress)
 
 
 def _num_workers(units: Sequence[Unit], recipe: CurateRecipe) -> int:
@@ -150,18 +141,19 @@ def _noted(unit: Unit, work: WorkDirectory) -> dict[str, Any]:
     return facts
 
 
-def _decide(units: Sequence[Unit], recipe: CurateRecipe, work: WorkDirectory) -> str:
+def _decide(units: Sequence[Unit], recipe: CurateRecipe, work: WorkDirectory, meter: Meter) -> str:
     """Compare all documents that passed with each other; the key that the decisions are kept under."""
     earlier = recipe.duplicates.against
     key = hash_of([[unit.key for unit in units], recipe.corpus_steps(), [run_input(path).sha256 for path in earlier]])
     if work.facts(key) is None:
+        advance = meter.share(_COMPARING, units)
         survivors, known = read_survivors(units, work), read_known(earlier, near=recipe.duplicates.near)
-        decisions, measured = compare(survivors, known, recipe)
+        decisions, measured = compare(survivors, known, recipe, advance)
         spans = [np.empty((0, 3), np.int64)] * len(units)
         cut_bytes = np.zeros(len(survivors), np.int64)
         if recipe.duplicates.paragraphs or recipe.duplicates.windows:
             workers = _num_workers(units, recipe)
-            spans, cut_bytes = find_cuts(units, survivors, decisions, work, recipe.duplicates, workers)
+            spans, cut_bytes = find_cuts(units, survivors, decisions, work, recipe.duplicates, workers, meter)
         limit(survivors, decisions, cut_bytes, recipe)
         names = pa.chunked_array([*survivors.ids.chunks, pa.array(known.ids, pa.string())])
         with work.writing(key) as (directory, facts):

@@ -16,8 +16,9 @@ from bise.errors import BiseError, UnavailableError
 from bise.memory import keep_freed_memory
 
 Task = TypeVar("Task")
-Tell = Callable[[int, str], None]  # work done in this task so far, in the unit of its weight, and the place reached
-Advance = Callable[[int], None]  # work done in all tasks so far
+# Work done in this task so far, in the unit of its weight; bytes of text among it, 0 if not counted; the place reached.
+Tell = Callable[[int, int, str], None]
+Advance = Callable[[int, int], None]  # work and bytes of text done in all tasks so far
 
 
 @dataclass
@@ -26,6 +27,7 @@ class _Worker(Generic[Task]):
     connection: Connection
     task: Task | None = None
     done: int = 0
+    text_bytes: int = 0  # of this task
     place: str = "its start"
 
 
@@ -71,15 +73,23 @@ def _run_here(
     advance: Advance,
     weigh: Callable[[Task], int],
 ) -> None:
-    work, finished = make(), 0
+    work, finished, text_finished = make(), 0, 0
     for task in tasks:
-        work(task, lambda done, _, before=finished: advance(before + done))  # type: ignore[misc]
-        finished += weigh(task)
-        advance(finished)
+        text_bytes = 0
+
+        def tell(done: int, text: int, place: str) -> None:
+            nonlocal text_bytes
+            del place
+            text_bytes = text
+            advance(finished + done, text_finished + text)  # noqa: B023 - called within this turn only
+
+        work(task, tell)
+        finished, text_finished = finished + weigh(task), text_finished + text_bytes
+        advance(finished, text_finished)
 
 
 def _hand_out(tasks: list[Task], workers: list[_Worker[Task]], advance: Advance, weigh: Callable[[Task], int]) -> None:
-    waiting, finished = list(reversed(tasks)), 0
+    waiting, finished, text_finished = list(reversed(tasks)), 0, 0
     for worker in workers:
         _give(worker, waiting)
     while busy := [worker for worker in workers if worker.task is not None]:
@@ -88,12 +98,15 @@ def _hand_out(tasks: list[Task], workers: list[_Worker[Task]], advance: Advance,
             assert worker.task is not None
             if _hear(worker):
                 finished += weigh(worker.task)
+                text_finished += worker.text_bytes
                 _give(worker, waiting)
-        advance(finished + sum(worker.done for worker in workers))
+        text_bytes = text_finished + sum(worker.text_bytes for worker in workers)
+        advance(finished + sum(worker.done for worker in workers), text_bytes)
 
 
 def _give(worker: _Worker[Task], waiting: list[Task]) -> None:
-    worker.task, worker.done, worker.place = waiting.pop() if waiting else None, 0, "its start"
+    worker.task = waiting.pop() if waiting else None
+    worker.done, worker.text_bytes, worker.place = 0, 0, "its start"
     if worker.task is not None:
         try:
             worker.connection.send(worker.task)
@@ -111,7 +124,7 @@ def _hear(worker: _Worker[Task]) -> bool:
         raise message
     if message is None:
         return True
-    worker.done, worker.place = message
+    worker.done, worker.text_bytes, worker.place = message
     return False
 
 
@@ -131,7 +144,7 @@ def _serve(connection: Connection, make: Callable[[], Callable[[Task, Tell], Non
     try:
         work = make()
         while True:
-            work(connection.recv(), lambda done, place: connection.send((done, place)))
+            work(connection.recv(), lambda *standing: connection.send(standing))
             connection.send(None)
     except (EOFError, BrokenPipeError):  # the parent is gone
         return

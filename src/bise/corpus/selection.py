@@ -4,6 +4,7 @@ Works on columns over all documents that passed, in reading order, so it can be 
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +19,10 @@ from bise.corpus.survivors import Decisions, Survivors
 from bise.corpus.texts import pack
 
 
-def compare(survivors: Survivors, known: Known, recipe: CurateRecipe) -> tuple[Decisions, dict[str, Any]]:
-    """Decide which documents repeat others; also tell what that took.
+def compare(
+    survivors: Survivors, known: Known, recipe: CurateRecipe, advance: Callable[[float], None]
+) -> tuple[Decisions, dict[str, Any]]:
+    """Decide which documents repeat others; also tell what that took. `advance` is told the share that is done.
 
     Twins are numbers of survivors or, from there on, of documents of earlier runs.
     """
@@ -28,7 +31,7 @@ def compare(survivors: Survivors, known: Known, recipe: CurateRecipe) -> tuple[D
     if recipe.duplicates.exact:
         _drop_exact(survivors, known, decisions)
     if recipe.duplicates.near:
-        measured |= _drop_near(survivors, known, decisions, recipe.duplicates.min_similarity)
+        measured |= _drop_near(survivors, known, decisions, recipe.duplicates.min_similarity, advance)
     return decisions, measured
 
 
@@ -67,7 +70,13 @@ def _drop_exact(survivors: Survivors, known: Known, decisions: Decisions) -> Non
     decisions.cluster[rows[here]] = decisions.cluster[first[here]] = first[here]
 
 
-def _drop_near(survivors: Survivors, known: Known, decisions: Decisions, min_similarity: float) -> dict[str, Any]:
+def _drop_near(
+    survivors: Survivors,
+    known: Known,
+    decisions: Decisions,
+    min_similarity: float,
+    advance: Callable[[float], None],
+) -> dict[str, Any]:
     """Drop near copies of an earlier document; candidates alone are read again, to compare them exactly."""
     kept = np.flatnonzero(decisions.kept)
     numbers = np.concatenate([len(survivors) + np.arange(len(known)), kept])  # earlier runs come first
@@ -83,7 +92,7 @@ def _drop_near(survivors: Survivors, known: Known, decisions: Decisions, min_sim
         return np.concatenate(hashes), np.cumsum(np.concatenate(sizes))
 
     bands = np.concatenate([known.bands, survivors.bands[kept]])
-    found = find_near_duplicates(bands, read_shingles, min_similarity)
+    found = find_near_duplicates(bands, read_shingles, min_similarity, advance=advance)
     rows = np.flatnonzero(found.removed)
     rows = rows[rows >= len(known)]
     decisions.drop(numbers[rows], "near_duplicate", found.similarity[rows], min_similarity)

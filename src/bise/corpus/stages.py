@@ -13,7 +13,7 @@ from bise.corpus.pool import Tell
 from bise.corpus.readers import Reading, read_part
 from bise.corpus.tables import ALONE, PACKING, TEXTS
 from bise.corpus.units import Unit
-from bise.corpus.work import WorkDirectory
+from bise.corpus.work import WorkDirectory, write_array
 
 _BATCH_BYTES = 8 << 20  # of UTF-8 text examined at once
 _BAD_SHOWN = 20  # of a unit, in the manifest; the count is of all
@@ -47,8 +47,8 @@ class UnitExaminer:
                 num_bytes += batch.size_bytes
                 clock.lap("writing")
             clock.lap("reading")
-            np.save(directory / DIGESTS_FILE, np.concatenate(digests))
-            np.save(directory / BANDS_FILE, np.concatenate(bands))
+            write_array(directory / DIGESTS_FILE, np.concatenate(digests))
+            write_array(directory / BANDS_FILE, np.concatenate(bands))
             facts["records"] = reading.num_records
             facts["bad"] = reading.num_bad
             facts["bad_examples"] = [str(bad) for bad in reading.bad_records[:_BAD_SHOWN]]
@@ -58,15 +58,18 @@ class UnitExaminer:
             facts["seconds"] = dict(clock.seconds)
 
     def _batches(self, unit: Unit, reading: Reading, tell: Tell) -> Iterator[Batch]:
-        batch, stored = Batch(), Counter[str]()
-        reading.progress = lambda num_bytes: stored.update(read=num_bytes)
+        batch, counted = Batch(), Counter[str]()
+        reading.progress = lambda num_bytes: counted.update(stored=num_bytes)
         for file in unit.files:
             part = None if file.part is None else range(*file.part)
             for document in read_part(file.path, file.name, unit.source, reading, part):
                 batch.add(document, file.name, reading.number)
                 if batch.size_bytes >= _BATCH_BYTES:
                     yield batch
-                    tell(stored["read"], f"{file.name}, line {batch.lines[-1]:,}")
+                    counted.update(text=batch.size_bytes)
+                    tell(counted["stored"], counted["text"], f"{file.name}, line {batch.lines[-1]:,}")
                     batch = Batch()
         if batch.documents:
             yield batch
+            counted.update(text=batch.size_bytes)
+            tell(counted["stored"], counted["text"], f"{batch.files[-1]}, line {batch.lines[-1]:,}")

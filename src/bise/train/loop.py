@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -18,16 +19,22 @@ from bise.memory import keep_freed_memory
 from bise.model.transformer import Transformer
 from bise.runs import Input, RunDirectory
 from bise.train.checkpoint import Progress, begin_or_continue, load_checkpoint, save_checkpoint
-from bise.train.evaluation import HeldOut
 from bise.train.interrupt import stop_requests
 from bise.train.optimizer import Optimizer, schedule
 from bise.train.packing import Batch
 from bise.train.recipe import CostRecipe, LoopRecipe, OptimizerRecipe
 from bise.train.report import Reporter
-from bise.train.step import Precision, faster_precision, optimisation_step
+from bise.train.step import Forward, Objective, Precision, faster_precision, next_token
 
 _FINAL_LOSS_STEPS = 50
 HeldOutLosses = dict[str, dict[str, float]]
+
+
+class Evaluation(Protocol):
+    """Measures a model on what it never learns from."""
+
+    def measure(self, forward: Forward, precision: Precision) -> HeldOutLosses:
+        """Loss and other measures of each kind of text."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,13 @@ class Job:
     model: Transformer
     num_steps: int
     batch: Callable[[int], Batch]  # of a step
-    held_out: HeldOut
+    held_out: Evaluation
     optimizer: OptimizerRecipe
     loop: LoopRecipe
     flops_per_token: float
     peak_flops: float  # of this machine, a second
     cost: CostRecipe
+    objective: Objective = next_token
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,9 @@ def _step(job: Job, optimizer: Optimizer, precision: Precision, progress: Progre
     started = time.monotonic()
     batch = job.batch(progress.step)
     factor = schedule(progress.step, job.num_steps, job.optimizer)
-    loss = optimisation_step(job.model, optimizer, batch, job.loop.microbatch_rows, precision, factor)
+    measures = job.objective(job.model, batch, job.loop.microbatch_rows, precision)
+    optimizer.step(factor)
+    loss = measures["loss"]
     if not math.isfinite(loss):
         raise InputError(
             f"The loss became {loss} at step {progress.step + 1:,}: training diverged. "
@@ -122,7 +132,7 @@ def _step(job: Job, optimizer: Optimizer, precision: Precision, progress: Progre
     job.run.log_metrics(
         {
             "step": done.step,
-            "loss": loss,
+            **measures,
             "tokens": done.num_targets,
             "tokens_per_s": round(tokens_per_s, 1),
             "mfu": round(mfu, 4),
@@ -130,7 +140,8 @@ def _step(job: Job, optimizer: Optimizer, precision: Precision, progress: Progre
             "seconds": round(done.seconds, 2),
         }
     )
-    note = f"loss {loss:.3f}, {tokens_per_s:,.0f} tokens/s, {100 * mfu:.0f} % of the peak{_cost_left(job, done)}"
+    told = ", ".join(f"{name} {value:.3f}" for name, value in measures.items())
+    note = f"{told}, {tokens_per_s:,.0f} tokens/s, {100 * mfu:.0f} % of the peak{_cost_left(job, done)}"
     reporter.advance("Training", done.step, job.num_steps, note)
     return done
 

@@ -7,17 +7,24 @@ split of the batch.
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bise.train.optimizer import Optimizer
 from bise.train.packing import IGNORED, Batch
 
 Precision = Literal["bf16", "f32"]
 Forward = Callable[[Tensor, Tensor], Tensor]  # ids [B, T], documents [B, T] -> logits [B, T, V]
+Measures = dict[str, float]  # "loss", and what else an objective tells of a step
+
+
+class Objective(Protocol):
+    """What a run descends: the next token for most, preferences for some."""
+
+    def __call__(self, forward: Forward, batch: Batch, microbatch_rows: int, precision: Precision) -> Measures:
+        """Add the gradient of the whole batch, a few rows at a time, and tell its measures."""
 
 
 def loss_sum(forward: Forward, batch: Batch, precision: Precision) -> Tensor:
@@ -49,17 +56,9 @@ def accumulate_gradient(forward: Forward, batch: Batch, microbatch_rows: int, pr
     return total
 
 
-def optimisation_step(
-    forward: Forward, optimizer: Optimizer, batch: Batch, microbatch_rows: int, precision: Precision, factor: float
-) -> float:
-    """One step at `factor` times the learning rates.
-
-    Returns:
-        The mean loss in nats per target, before the step.
-    """
-    loss = accumulate_gradient(forward, batch, microbatch_rows, precision)
-    optimizer.step(factor)
-    return loss
+def next_token(forward: Forward, batch: Batch, microbatch_rows: int, precision: Precision) -> Measures:
+    """The objective of pretraining and supervised tuning: mean cross-entropy in nats per target."""
+    return {"loss": accumulate_gradient(forward, batch, microbatch_rows, precision)}
 
 
 def faster_precision() -> Precision:

@@ -11,8 +11,8 @@ from bise.app.events import EventLog
 from bise.app.generation import Generations
 from bise.errors import UnavailableError
 from bise.store.accounts import local_owner
-from bise.store.conversations import get_conversation, mark_interrupted
 from bise.store.database import open_database
+from bise.store.turns import get_conversation, mark_interrupted
 from tests.app.conftest import App
 from tests.scripted_backend import MODEL, Gate, ScriptedBackend, until
 

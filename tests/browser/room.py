@@ -16,8 +16,8 @@ from bise.messages import Conversation
 from bise.server.backend import ChatEvent, ChatRequest, Finished, ModelInfo, TextDelta
 from bise.server.listen import Server, bind
 from bise.store.accounts import local_owner
-from bise.store.conversations import mark_interrupted
 from bise.store.database import open_database
+from bise.store.turns import mark_interrupted
 
 ANSWERS = Path(__file__).with_name("answers")
 CARD = """# bise-demo

@@ -8,23 +8,25 @@ from hypothesis import strategies as st
 
 from bise.errors import NotFoundError
 from bise.store.accounts import create_user, local_owner
+from bise.store.branches import RESERVED_EVENTS, AnswerSettings, BusyError, Question, add_turn
 from bise.store.conversations import (
     MAX_TITLE_CHARS,
-    RESERVED_EVENTS,
-    BusyError,
-    add_turn,
-    conversation_of_message,
     create_conversation,
     delete_conversation,
-    finish_answer,
-    get_conversation,
     list_conversations,
-    mark_interrupted,
     rename_conversation,
-    save_partial_answer,
     shorten,
 )
 from bise.store.database import Database
+from bise.store.turns import (
+    conversation_of_message,
+    finish_answer,
+    get_conversation,
+    mark_interrupted,
+    save_partial_answer,
+)
+
+SETTINGS = AnswerSettings("m")
 
 
 async def finish(database: Database, conversation_id: str, last_event: int = 7) -> None:
@@ -37,7 +39,7 @@ async def finish(database: Database, conversation_id: str, last_event: int = 7) 
 async def test_a_turn_comes_back_as_it_was_kept(database: Database) -> None:
     owner = (await local_owner(database)).id
     conversation = await create_conversation(database, owner)
-    turn = await add_turn(database, owner, conversation.id, "Guten Tag, wie geht es?", "c1", "m")
+    turn = await add_turn(database, owner, conversation.id, Question("Guten Tag, wie geht es?", "c1"), SETTINGS)
     found, messages = await get_conversation(database, owner, conversation.id)
     assert messages == (turn.user_message, turn.assistant_message)
     assert (found.title, found.generating) == ("Guten Tag, wie geht es?", True)
@@ -50,7 +52,9 @@ async def test_a_turn_comes_back_as_it_was_kept(database: Database) -> None:
 async def test_the_same_message_twice_is_kept_once_even_at_the_same_moment(database: Database) -> None:
     owner = (await local_owner(database)).id
     conversation = await create_conversation(database, owner)
-    turns = await asyncio.gather(*(add_turn(database, owner, conversation.id, "hi", "c1", "m") for _ in range(5)))
+    turns = await asyncio.gather(
+        *(add_turn(database, owner, conversation.id, Question("hi", "c1"), SETTINGS) for _ in range(5))
+    )
     assert len({turn.user_message.id for turn in turns}) == len({turn.assistant_message.id for turn in turns}) == 1
     assert sum(turn.is_new for turn in turns) == 1
     assert len((await get_conversation(database, owner, conversation.id))[1]) == 2
@@ -60,7 +64,8 @@ async def test_of_two_messages_at_the_same_moment_one_must_wait(database: Databa
     owner = (await local_owner(database)).id
     conversation = await create_conversation(database, owner)
     results = await asyncio.gather(
-        *(add_turn(database, owner, conversation.id, "hi", f"c{i}", "m") for i in range(3)), return_exceptions=True
+        *(add_turn(database, owner, conversation.id, Question("hi", f"c{i}"), SETTINGS) for i in range(3)),
+        return_exceptions=True,
     )
     assert sum(isinstance(result, BusyError) for result in results) == 2
     assert len((await get_conversation(database, owner, conversation.id))[1]) == 2
@@ -69,18 +74,18 @@ async def test_of_two_messages_at_the_same_moment_one_must_wait(database: Databa
 async def test_event_numbers_never_come_twice_not_even_after_a_kill(database: Database) -> None:
     owner = (await local_owner(database)).id
     conversation = await create_conversation(database, owner)
-    first = await add_turn(database, owner, conversation.id, "a", "c1", "m")
+    first = await add_turn(database, owner, conversation.id, Question("a", "c1"), SETTINGS)
     assert await mark_interrupted(database) == 1  # killed after any number of events
-    second = await add_turn(database, owner, conversation.id, "b", "c2", "m")
+    second = await add_turn(database, owner, conversation.id, Question("b", "c2"), SETTINGS)
     await finish(database, conversation.id, last_event=second.first_event + 5)
-    third = await add_turn(database, owner, conversation.id, "c", "c3", "m")
+    third = await add_turn(database, owner, conversation.id, Question("c", "c3"), SETTINGS)
     assert [first.first_event, second.first_event, third.first_event] == [0, RESERVED_EVENTS, RESERVED_EVENTS + 5]
 
 
 async def test_a_killed_answer_keeps_its_text_and_is_marked(database: Database) -> None:
     owner = (await local_owner(database)).id
     conversation = await create_conversation(database, owner)
-    turn = await add_turn(database, owner, conversation.id, "a", "c1", "m")
+    turn = await add_turn(database, owner, conversation.id, Question("a", "c1"), SETTINGS)
     await save_partial_answer(database, turn.assistant_message.id, "so far")
     assert await mark_interrupted(database) == 1
     assert await mark_interrupted(database) == 0
@@ -91,20 +96,20 @@ async def test_a_killed_answer_keeps_its_text_and_is_marked(database: Database) 
 async def test_the_latest_conversation_comes_first(database: Database) -> None:
     owner = (await local_owner(database)).id
     first, second = [await create_conversation(database, owner) for _ in range(2)]
-    await add_turn(database, owner, first.id, "a", "c1", "m")
+    await add_turn(database, owner, first.id, Question("a", "c1"), SETTINGS)
     assert [entry.id for entry in await list_conversations(database, owner)] == [first.id, second.id]
 
 
 async def test_what_belongs_to_another_does_not_exist(database: Database) -> None:
     owner, other = (await local_owner(database)).id, (await create_user(database, "other")).id
     conversation = await create_conversation(database, owner)
-    turn = await add_turn(database, owner, conversation.id, "mine", "c1", "m")
+    turn = await add_turn(database, owner, conversation.id, Question("mine", "c1"), SETTINGS)
     before = await get_conversation(database, owner, conversation.id)
     for attempt in (
         get_conversation(database, other, conversation.id),
         rename_conversation(database, other, conversation.id, "theirs"),
         delete_conversation(database, other, conversation.id),
-        add_turn(database, other, conversation.id, "theirs", "c1", "m"),
+        add_turn(database, other, conversation.id, Question("theirs", "c1"), SETTINGS),
         conversation_of_message(database, other, turn.user_message.id),
     ):
         with pytest.raises(NotFoundError):
@@ -116,7 +121,7 @@ async def test_what_belongs_to_another_does_not_exist(database: Database) -> Non
 async def test_a_deleted_conversation_takes_its_messages_along(database: Database) -> None:
     owner = (await local_owner(database)).id
     conversation = await create_conversation(database, owner)
-    turn = await add_turn(database, owner, conversation.id, "a", "c1", "m")
+    turn = await add_turn(database, owner, conversation.id, Question("a", "c1"), SETTINGS)
     await delete_conversation(database, owner, conversation.id)
     with pytest.raises(NotFoundError):
         await conversation_of_message(database, owner, turn.user_message.id)

@@ -16,21 +16,19 @@ from bise.app.events import EventLog, encode
 from bise.app.history import fit, spoken
 from bise.errors import BiseError, UnavailableError
 from bise.server.backend import Backend, ChatRequest, Finished, ModelInfo
-from bise.store.conversations import (
+from bise.store.branches import RESERVED_EVENTS, Turn
+from bise.store.conversations import GENERATING, StoredConversation
+from bise.store.database import Database
+from bise.store.turns import (
     COMPLETE,
     FAILED,
-    GENERATING,
     INTERRUPTED,
-    RESERVED_EVENTS,
     STOPPED,
-    StoredConversation,
     StoredMessage,
-    Turn,
     finish_answer,
     get_conversation,
     save_partial_answer,
 )
-from bise.store.database import Database
 
 log = logging.getLogger(__name__)
 SAVE_EVERY_S = 0.5
@@ -48,7 +46,7 @@ class Job:
     conversation_id: str
     message: StoredMessage  # as it was opened, or as it ended
     events: EventLog
-    pieces: list[str] = field(default_factory=list)
+    pieces: list[str]  # of the text; an answer that is continued begins with what it said before
     started: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
     dropped_turns: int = 0
@@ -59,6 +57,18 @@ class Job:
     def snapshot(self) -> StoredMessage:
         """Show the message as the events so far have told it."""
         return replace(self.message, content="".join(self.pieces))
+
+    def overlay(self, kept: StoredMessage) -> StoredMessage:
+        """Show the message as the events so far have told it, and what was thought of it as the database knows."""
+        told = self.snapshot()
+        return replace(
+            kept,
+            content=told.content,
+            status=told.status,
+            finish_reason=told.finish_reason,
+            error=told.error,
+            stats=told.stats,
+        )
 
     def end(self, status: str) -> None:
         """Stop writing; what was written stays."""
@@ -81,7 +91,8 @@ class Generations:
         """Begin the answer to a turn that is in the database."""
         events = self._log(conversation_id, turn.first_event)
         events.trim()
-        job = Job(owner, conversation_id, turn.assistant_message, events)
+        said = turn.assistant_message.content
+        job = Job(owner, conversation_id, turn.assistant_message, events, [said] if said else [])
         self._jobs[conversation_id] = job
         job.writing = asyncio.create_task(self._write(job, model))
         job.running = asyncio.create_task(self._run(job, job.writing))
@@ -126,10 +137,9 @@ class Generations:
             if job is None:  # the numbers reserved by an answer that is about to begin have not been told yet
                 reserved = RESERVED_EVENTS if conversation.generating else 0
                 return replace(conversation, last_event=conversation.last_event - reserved), messages
-            if any(message.id == job.message.id for message in messages):
+            if job.message.status != GENERATING or any(message.id == job.message.id for message in messages):
                 break  # else the turn was added while we read
-        latest = job.snapshot()
-        shown = tuple(latest if message.id == latest.id else message for message in messages)
+        shown = tuple(job.overlay(message) if message.id == job.message.id else message for message in messages)
         generating = any(message.status == GENERATING for message in shown)
         return replace(conversation, last_event=job.events.last, generating=generating), shown
 
@@ -153,7 +163,7 @@ class Generations:
 
     async def _write(self, job: Job, model: ModelInfo) -> Finished:
         _, messages = await get_conversation(self._database, job.owner, job.conversation_id)
-        said = spoken([message for message in messages if message.id != job.message.id])
+        said = spoken(messages)
         history = await fit(self._backend, model, said)
         job.dropped_turns = history.dropped_turns
         answer = await self._backend.chat(ChatRequest(model.id, history.conversation, tenant=job.owner))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bise.messages import Conversation, Message
 from bise.server.backend import Backend, ModelInfo
-from bise.store.conversations import StoredMessage
+from bise.store.turns import StoredMessage
 
 _ANSWER_SHARE = 4  # at least a quarter of the context is kept for the answer, when the newest message leaves that much
 _MAX_ANSWER_TOKENS = 1024  # but never more than this
@@ -20,8 +20,8 @@ class History:
 
 
 def spoken(messages: Sequence[StoredMessage]) -> tuple[Message, ...]:
-    """What was said: an answer that failed before its first word is none."""
-    return tuple(Message(message.role, message.content) for message in messages if message.content)
+    """What was said, with better answers in their places: an answer that failed before its first word is none."""
+    return tuple(Message(message.role, message.text) for message in messages if message.text)
 
 
 async def fit(backend: Backend, model: ModelInfo, messages: Sequence[Message]) -> History:

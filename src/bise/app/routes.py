@@ -12,17 +12,16 @@ from bise.app.session import SignedIn, enter
 from bise.server.api import backend_of
 from bise.server.errors import ApiError, from_validation
 from bise.server.streams import EventStream
+from bise.store.branches import AnswerSettings, BusyError, Question, add_turn
 from bise.store.conversations import (
-    BusyError,
     StoredConversation,
-    add_turn,
-    conversation_of_message,
     create_conversation,
     delete_conversation,
     list_conversations,
     rename_conversation,
 )
 from bise.store.database import Database
+from bise.store.turns import conversation_of_message
 
 router = APIRouter()
 Body = TypeVar("Body", bound=BaseModel)
@@ -122,7 +121,8 @@ async def send_message(request: Request, user: SignedIn, conversation_id: str) -
     body = await _read(request, NewMessage)
     model = backend_of(request).models()[0]
     try:
-        turn = await add_turn(_database(request), user.id, conversation_id, body.content, body.client_id, model.id)
+        question = Question(body.content, body.client_id)
+        turn = await add_turn(_database(request), user.id, conversation_id, question, AnswerSettings(model.id))
     except BusyError as error:
         raise ApiError(409, str(error), code="busy") from None
     if turn.is_new:

@@ -18,8 +18,8 @@ from bise.server.guard import Guard
 from bise.server.listen import Server, bind
 from bise.server.local import LocalBackend
 from bise.store.accounts import local_owner
-from bise.store.conversations import mark_interrupted
 from bise.store.database import Database, open_database
+from bise.store.turns import mark_interrupted
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,19 @@
 
     users ──┬── sessions        a browser that came in through /enter
             ├── api_keys        a program that calls /v1
-            └── conversations ── messages
+            └── conversations ── messages ──┬── ratings       a thumb, with a reason
+                                            ├── better_answers
+                                            └── preferences   between two answers to one question
+
+The messages of a conversation form a tree: a question asked anew and an answer made anew stand beside the first. Of
+the messages with one parent, exactly one is shown; the shown ones, from the root on, are what is read.
 
 Ids are random hex, never counted: they tell nothing and cannot be guessed. Secrets are kept as hashes only.
 """
 
 import secrets
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -61,6 +67,7 @@ users = sa.Table(
     sa.Column("id", ID, primary_key=True),
     sa.Column("name", sa.String(100), nullable=False, unique=True),
     sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("default_model", sa.String(200)),  # for new conversations; without one, the server's default
 )
 
 sessions = sa.Table(
@@ -94,6 +101,8 @@ conversations = sa.Table(
     sa.Column("updated_at", UtcTime, nullable=False),
     # The number of the last event that any browser can have seen; while an answer is made, an upper bound of it.
     sa.Column("last_event", sa.BigInteger, nullable=False),
+    sa.Column("model", sa.String(200)),  # that of its next answers; without one, the owner's default
+    sa.Column("system_prompt", sa.Text),
 )
 
 messages = sa.Table(
@@ -112,6 +121,51 @@ messages = sa.Table(
     sa.Column("stats", sa.JSON(none_as_null=True)),
     # What the browser called its message: the same name twice is the same message.
     sa.Column("client_id", sa.String(100)),
+    # Without an action of its own: a chain of cascades as long as a conversation is too deep for SQLite.
+    sa.Column("parent_id", ID, sa.ForeignKey("messages.id"), index=True),
+    sa.Column("shown", sa.Boolean, nullable=False, server_default=sa.true()),
+    # What an answer was asked with.
+    sa.Column("system_prompt", sa.Text),
+    sa.Column("parameters", sa.JSON(none_as_null=True)),
     sa.UniqueConstraint("conversation_id", "position"),
     sa.UniqueConstraint("conversation_id", "client_id", name="uq_messages_client_id"),
+)
+
+
+def _feedback_columns() -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column("id", ID, primary_key=True),
+        sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+        sa.Column("created_at", UtcTime, nullable=False),
+        sa.Column("excluded", sa.Boolean, nullable=False),  # the owner does not want it to be learned from
+    )
+
+
+ratings = sa.Table(
+    "ratings",
+    metadata,
+    *_feedback_columns(),
+    sa.Column("message_id", ID, sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False, unique=True),
+    sa.Column("thumb", sa.String(8), nullable=False),
+    sa.Column("reason", sa.String(32)),
+    sa.Column("comment", sa.Text),
+)
+
+better_answers = sa.Table(
+    "better_answers",
+    metadata,
+    *_feedback_columns(),
+    sa.Column("message_id", ID, sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False, unique=True),
+    sa.Column("content", sa.Text, nullable=False),
+)
+
+preferences = sa.Table(
+    "preferences",
+    metadata,
+    *_feedback_columns(),
+    # The one that was made first stands first.
+    sa.Column("first_id", ID, sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("second_id", ID, sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("verdict", sa.String(8), nullable=False),
+    sa.UniqueConstraint("first_id", "second_id"),
 )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.weights.quantise import write_tensors
+from bise.weights.rope import RopeScaling
 from bise.weights.spec import ModelSpec, write_spec
 
 TINY = ModelSpec(
@@ -25,6 +26,17 @@ SHAPES = {
     "grouped, tied": replace(TINY, tied_embeddings=True),
     "sliding window": replace(TINY, sliding_window=9),
     "one key/value head, wide heads": replace(TINY, num_kv_heads=1, head_dim=48, rope_theta=1e6),
+    "biases, windows in some layers": replace(
+        TINY, attention_bias=True, num_layers=3, sliding_window=9, full_attention_layers=(1,)
+    ),
+    "head norms, llama3 frequencies": replace(
+        TINY, qk_norm=True, rope_scaling=RopeScaling("llama3", factor=8.0, original_context=24)
+    ),
+    "an unrotated layer, growing queries, yarn": replace(
+        TINY,
+        unrotated_layers=(1,),
+        rope_scaling=RopeScaling("yarn", 4.0, original_context=16, attention_factor=1.1, query_beta=0.3),
+    ),
     "nothing a multiple of 16": replace(TINY, hidden_size=52, num_heads=3, num_kv_heads=1, head_dim=10, ffn_size=75),
 }
 

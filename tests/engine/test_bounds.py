@@ -65,7 +65,7 @@ def guard_model(monkeypatch: pytest.MonkeyPatch, side: str) -> None:
         return int(memory.ctypes.data)
 
     def up_to(self: RotaryTables, position: int) -> tuple[Floats, ...]:
-        tables = rotary_tables(position + 1, self._head_dim, self._theta)
+        tables = rotary_tables(position + 1, self._frequencies, self._factor)
         self._tables = guard(tables[0], side), guard(tables[1], side)
         return self._tables
 

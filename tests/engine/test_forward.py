@@ -17,6 +17,9 @@ from bise.weights.spec import ModelSpec
 from tests.random_models import SHAPES, TINY, write_model
 
 BLOCKS = 4  # of each sequence: 64 tokens
+MISTRALS = [  # what `transformers`' Mistral can be
+    name for name, s in SHAPES.items() if not (s.attention_bias or s.qk_norm or s.rope_scaling or s.unrotated_layers)
+]
 
 
 def batch_of(*pieces: tuple[int, list[int], int]) -> Batch:
@@ -100,7 +103,7 @@ def hugging_face_name(name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", MISTRALS)
 def test_logits_equal_those_of_transformers(tmp_path: Path, kernels: Kernels, shape: str) -> None:
     spec = SHAPES[shape]
     directory = write_model(tmp_path, spec)

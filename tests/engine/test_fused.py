@@ -17,6 +17,7 @@ from bise.engine.kernels.instructions import available, choose_instruction_set
 from bise.engine.kernels.table import Floats, Kernels, choose_kernels
 from bise.weights.files import open_weights
 from bise.weights.quantise import quantise_directory
+from bise.weights.rope import RopeScaling
 from bise.weights.spec import ModelSpec, Quantisation
 from tests.random_models import TINY, write_model
 
@@ -30,6 +31,14 @@ SHAPES = {
     "one key/value head of 48": replace(TINY, num_kv_heads=1, head_dim=48),
     "heads of 80 in groups of three, window": replace(
         TINY, num_heads=6, num_kv_heads=2, head_dim=80, hidden_size=32, sliding_window=50
+    ),
+    "biases, head norms, windows in some layers": replace(
+        WIDE, attention_bias=True, qk_norm=True, num_layers=3, sliding_window=50, full_attention_layers=(1,)
+    ),
+    "growing queries, an unrotated layer, yarn": replace(
+        WIDE,
+        unrotated_layers=(1,),
+        rope_scaling=RopeScaling("yarn", 4.0, original_context=64, attention_factor=1.05, query_beta=0.1),
     ),
     "more heads in a group than rows in a unit": replace(TINY, num_heads=40, num_kv_heads=1, head_dim=16),
 }
@@ -140,8 +149,14 @@ def test_any_rows_of_logits(model: Model) -> None:
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_it_is_the_exact_path_but_for_rounded_activations(tmp_path: Path, kernels: Kernels, bits: int) -> None:
-    weights = open_weights(quantised(tmp_path, replace(WIDE, num_layers=1), bits))
+@pytest.mark.parametrize(
+    "shape", ["groups of four", *(name for name in SHAPES if name.startswith(("bias", "growing")))]
+)
+def test_it_is_the_exact_path_but_for_rounded_activations(
+    tmp_path: Path, kernels: Kernels, bits: int, shape: str
+) -> None:
+    spec = replace(SHAPES[shape], num_layers=1, full_attention_layers=(), unrotated_layers=())
+    weights = open_weights(quantised(tmp_path, spec, bits))
     ids = prompt(weights.spec, LENGTH)
     fused, exact = Model(weights, kernels), Model(weights, kernels, activations="float32")
     assert (fused.is_fused, exact.is_fused) == (True, False)

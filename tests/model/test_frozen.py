@@ -1,5 +1,6 @@
 """Frozen quantised weights compute what their floats would, forward and backward, and take the memory of their integers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,17 @@ IDS = torch.arange(24).reshape(2, 12)
 ADAPTER = AdapterSpec(rank=4, alpha=8.0, targets=TARGETS)
 
 
-@pytest.fixture(params=[(4, True), (4, False), (8, True)], ids=["4 bits tied", "4 bits", "8 bits tied"])
+PLAIN = ModelSpec(64, 64, 2, 4, 2, 16, 96, 64)
+TIED = replace(PLAIN, tied_embeddings=True)
+BIASED = replace(PLAIN, attention_bias=True, qk_norm=True)
+CASES = {"4 bits tied": (4, TIED), "4 bits": (4, PLAIN), "8 bits tied": (8, TIED), "biases, head norms": (4, BIASED)}
+
+
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def quantised(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    bits, tied = request.param
+    bits, spec = request.param
     torch.manual_seed(0)
-    model = Transformer(ModelSpec(64, 64, 2, 4, 2, 16, 96, 64, tied_embeddings=tied))
+    model = Transformer(spec)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     save_model(tmp_path / "float", model)
@@ -75,8 +82,11 @@ def test_merged_weights_are_the_floats_with_the_adapter(quantised: Path) -> None
 def test_only_integers_and_scales_are_kept(quantised: Path) -> None:
     model = load_frozen(quantised)
     stored = sum(
-        entry.end - entry.start for name, entry in open_weights(quantised).entries.items() if "norm" not in name
+        entry.end - entry.start
+        for name, entry in open_weights(quantised).entries.items()
+        if not name.endswith(("norm.weight", "bias"))
     )
     kept = [module for module in model.modules() if isinstance(module, FrozenMatrix)]
     assert sum(buffer.nbytes for module in kept for buffer in module.buffers()) == stored
-    assert sum(parameter.numel() for parameter in model.parameters()) == 5 * 64  # the norms
+    vectors = [shape[0] for shape in model.spec.tensor_shapes().values() if len(shape) == 1]
+    assert sum(parameter.numel() for parameter in model.parameters()) == sum(vectors)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.engine.kernels.table import Floats, Ints
+from bise.weights.rope import rotary_frequencies
 from bise.weights.spec import ModelSpec
 
 
@@ -25,19 +26,24 @@ class RotaryTables:
     """Cosines and sines of position times frequency (arXiv 2104.09864), as far as positions have been asked for."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        self._head_dim, self._theta = spec.head_dim, spec.rope_theta
-        self._tables = rotary_tables(0, spec.head_dim, spec.rope_theta)
+        self._frequencies = rotary_frequencies(spec.head_dim, spec.rope_theta, spec.rope_scaling)
+        self._factor = spec.rope_scaling.attention_factor if spec.rope_scaling is not None else 1.0
+        self._tables = rotary_tables(0, self._frequencies, self._factor)
 
     def up_to(self, position: int) -> tuple[Floats, Floats]:
         """Tables that reach the position; they grow by doubling, so that a long context costs nothing until used."""
         if position >= len(self._tables[0]):
             length = max(1024, 1 << position.bit_length())
-            self._tables = rotary_tables(length, self._head_dim, self._theta)
+            self._tables = rotary_tables(length, self._frequencies, self._factor)
         return self._tables
 
 
-def rotary_tables(length: int, head_dim: int, theta: float) -> tuple[Floats, Floats]:
-    """Cosines and sines, each [length, head_dim / 2], of position times frequency (arXiv 2104.09864)."""
-    frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)
+def identity_tables(head_dim: int) -> tuple[Floats, Floats]:
+    """Tables of one position, whose rotation changes nothing: for layers without a rotary embedding."""
+    return np.ones((1, head_dim // 2), np.float32), np.zeros((1, head_dim // 2), np.float32)
+
+
+def rotary_tables(length: int, frequencies: NDArray[np.float64], factor: float = 1.0) -> tuple[Floats, Floats]:
+    """Cosines and sines, each [length, head_dim / 2], of position times frequency, multiplied by a factor."""
     angles = np.outer(np.arange(length), frequencies)
-    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    return (factor * np.cos(angles)).astype(np.float32), (factor * np.sin(angles)).astype(np.float32)

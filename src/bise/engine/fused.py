@@ -15,8 +15,10 @@ from bise.engine.kernels.packing import Bytes, empty_matrix, num_tiles, pack_mat
 from bise.engine.kernels.prepare import PROBLEMS, load_prepare
 from bise.engine.kernels.step import COUNTERS_BYTES, LAYER, NUM_PHASES, TASK, load_step, thread_scratch_bytes
 from bise.engine.kernels.table import TILE, Floats
+from bise.engine.operations import joined_bias
 from bise.engine.pool import Pool
 from bise.weights.files import Weights
+from bise.weights.rope import query_scales
 
 _PRODUCT_FLOATS = 1 << 16  # of a thread's products at once, so that they stay in its second cache
 _ALIGNMENT = 64
@@ -64,6 +66,8 @@ class FusedModel:
         assert problem == 0, f"The batch cannot run: {PROBLEMS[problem - 1]}."
         cosines, sines = self._rotary.up_to(int(batch.positions_T.max()))
         task["cosines"], task["sines"] = _address(cosines), _address(sines)
+        scales_T = query_scales(batch.positions_T, self.spec.rope_scaling)
+        task["query_scales"] = 0 if scales_T is None else _address(scales_T)
         self._pool.run(alone=self._packed_bytes * tokens < self._least_shared_bytes)
         return logits[:, : self.spec.vocab_size]
 
@@ -74,6 +78,14 @@ class FusedModel:
         layer["ffn_norm"] = self._keep(_vector(weights, prefix + "ffn_norm.weight"))
         joined = [attention + name for name in ("wq.weight", "wk.weight", "wv.weight")]
         layer["query_key_value"], layer["query_key_value_bits"] = self._keep_matrix(pack_joined(weights, joined))
+        spec = weights.spec
+        bias = joined_bias(weights, index, (spec.num_heads + 2 * spec.num_kv_heads) * spec.head_dim)
+        if bias is not None:
+            layer["query_key_value_bias"] = self._keep(bias)
+        if spec.qk_norm:
+            layer["query_norm"] = self._keep(_vector(weights, attention + "q_norm.weight"))
+            layer["key_norm"] = self._keep(_vector(weights, attention + "k_norm.weight"))
+        layer["window"], layer["is_rotated"] = spec.layer_window(index) or 0, index not in spec.unrotated_layers
         layer["output"], layer["output_bits"] = self._keep_matrix(pack_joined(weights, [attention + "wo.weight"]))
         gate_up = pack_in_turn(weights, ffn + "w1.weight", ffn + "w3.weight")
         layer["gate_up"], layer["gate_up_bits"] = self._keep_matrix(gate_up)
@@ -84,7 +96,6 @@ class FusedModel:
         for name in ("num_layers", "hidden_size", "num_heads", "num_kv_heads", "head_dim", "ffn_size"):
             task[name] = getattr(spec, name)
         task["norm_epsilon"], task["attention_scale"] = spec.norm_eps, spec.head_dim**-0.5
-        task["window"] = spec.sliding_window or 0
         task["final_norm"] = self._keep(_vector(weights, "norm.weight"))
         name = "tok_embeddings.weight" if spec.tied_embeddings else "output.weight"
         task["head"], task["head_bits"] = self._keep_matrix(pack_joined(weights, [name]))

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.engine.batch import Batch, RotaryTables
+from bise.engine.batch import Batch, RotaryTables, identity_tables
 from bise.engine.cache import KVCache
 from bise.engine.kernels.cells import PRECISIONS
 from bise.engine.kernels.table import TILE, Floats, Kernels, pack_tiles
 from bise.weights.files import Weights
+from bise.weights.rope import query_scales
 
 # Below this many multiplications a product is done before a second thread has woken up (about 50 µs).
 _THREADED_PRODUCT = 4_000_000
@@ -36,6 +37,10 @@ class Layer:
 
     attention_norm: Floats
     query_key_value: Matrix
+    bias: Floats | None  # of queries, keys and values, padded as their product
+    head_norms: tuple[Floats, Floats] | None  # of each head's query and key
+    window: int  # tokens that a token sees; 0 for all
+    is_rotated: bool
     attention_output: Matrix
     ffn_norm: Floats
     gate_up: Matrix
@@ -53,7 +58,7 @@ class OperationModel:
         self.num_threads = num_threads
         self._threaded_product = threaded_product
         self._threads = ThreadPoolExecutor(self.num_threads - 1, "bise-matmul") if self.num_threads > 1 else None
-        self._layers = [_load_layer(weights, f"layers.{i}.") for i in range(self.spec.num_layers)]
+        self._layers = [_load_layer(weights, index) for index in range(self.spec.num_layers)]
         self._norm = _vector(weights, "norm.weight")
         self._head = _pack(weights, "tok_embeddings.weight" if self.spec.tied_embeddings else "output.weight")
         self._rotary = RotaryTables(self.spec)
@@ -66,16 +71,18 @@ class OperationModel:
     def forward(self, hidden_TK: Floats, batch: Batch, cache: KVCache) -> Floats:
         """Run the layers on embedded tokens; returns logits [len(logit_rows), vocab_size]."""
         spec, precision, x_TK = self.spec, PRECISIONS.index(cache.precision), hidden_TK
-        cosines, sines = self._rotary.up_to(int(batch.positions_T.max()))
+        turned = (batch.positions_T, batch.slots_T, *self._rotary.up_to(int(batch.positions_T.max())))
+        unturned = (np.zeros_like(batch.positions_T), batch.slots_T, *identity_tables(spec.head_dim))
+        scales_T = query_scales(batch.positions_T, spec.rope_scaling)
         where = (batch.positions_T, batch.sequences_T, batch.blocks)
         for layer, cells in zip(self._layers, cache.cells, strict=True):
-            normed = self._rms_norm(x_TK, layer.attention_norm)
-            qkv = self._multiply(normed, layer.query_key_value)
-            self.kernels.rotate_and_store(
-                qkv, batch.positions_T, batch.slots_T, cosines, sines, spec.num_heads, cells, precision
-            )
+            qkv = self._project(self._rms_norm(x_TK, layer.attention_norm), layer)
+            rotation = turned if layer.is_rotated else unturned
+            self.kernels.rotate_and_store(qkv, *rotation, spec.num_heads, cells, precision)
+            if scales_T is not None:
+                qkv[:, : spec.num_heads * spec.head_dim] *= scales_T[:, None]
             attended = np.empty((len(x_TK), spec.num_heads * spec.head_dim), np.float32)
-            self.kernels.attention(qkv, *where, cells, precision, spec.num_heads, spec.sliding_window or 0, attended)
+            self.kernels.attention(qkv, *where, cells, precision, spec.num_heads, layer.window, attended)
             x_TK += self._multiply(attended, layer.attention_output)[:, : spec.hidden_size]
             normed = self._rms_norm(x_TK, layer.ffn_norm)
             gate_up = self._multiply(normed, layer.gate_up)
@@ -84,6 +91,20 @@ class OperationModel:
             x_TK += self._multiply(gated, layer.down)[:, : spec.hidden_size]
         last = self._rms_norm(x_TK[batch.logit_rows], self._norm)
         return self._multiply(last, self._head)[:, : spec.vocab_size]
+
+    def _project(self, normed_TK: Floats, layer: Layer) -> Floats:
+        """Queries, keys and values, with their biases and norms, before rotation."""
+        spec, qkv = self.spec, self._multiply(normed_TK, layer.query_key_value)
+        if layer.bias is not None:
+            qkv += layer.bias
+        if layer.head_norms is not None:
+            first, borders = 0, (spec.num_heads, spec.num_heads + spec.num_kv_heads)
+            for weight, last in zip(layer.head_norms, borders, strict=True):
+                columns = slice(first * spec.head_dim, last * spec.head_dim)
+                heads = np.ascontiguousarray(qkv[:, columns]).reshape(-1, spec.head_dim)
+                qkv[:, columns] = self._rms_norm(heads, weight).reshape(len(qkv), -1)
+                first = last
+        return qkv
 
     def _rms_norm(self, x_TK: Floats, weight_K: Floats) -> Floats:
         out = np.empty_like(x_TK)
@@ -114,16 +135,36 @@ class OperationModel:
             self.kernels.matmul_int8(x_TK, matrix.tiles, matrix.scales, first, last, out)
 
 
-def _load_layer(weights: Weights, prefix: str) -> Layer:
+def _load_layer(weights: Weights, index: int) -> Layer:
+    spec, prefix = weights.spec, f"layers.{index}."
     attention, ffn = prefix + "attention.", prefix + "feed_forward."
+    query_key_value = _pack(weights, attention + "wq.weight", attention + "wk.weight", attention + "wv.weight")
     return Layer(
         attention_norm=_vector(weights, prefix + "attention_norm.weight"),
-        query_key_value=_pack(weights, attention + "wq.weight", attention + "wk.weight", attention + "wv.weight"),
+        query_key_value=query_key_value,
+        bias=joined_bias(weights, index, len(query_key_value.tiles) * TILE),
+        head_norms=_head_norms(weights, attention) if spec.qk_norm else None,
+        window=spec.layer_window(index) or 0,
+        is_rotated=index not in spec.unrotated_layers,
         attention_output=_pack(weights, attention + "wo.weight"),
         ffn_norm=_vector(weights, prefix + "ffn_norm.weight"),
         gate_up=_pack(weights, ffn + "w1.weight", ffn + "w3.weight"),
         down=_pack(weights, ffn + "w2.weight"),
     )
+
+
+def joined_bias(weights: Weights, layer: int, columns: int) -> Floats | None:
+    """The biases of queries, keys and values side by side, with zeros up to so many columns; None without any."""
+    if not weights.spec.attention_bias:
+        return None
+    parts = [weights.tensor(f"layers.{layer}.attention.{name}.bias") for name in ("wq", "wk", "wv")]
+    joined = np.zeros(columns, np.float32)
+    joined[: sum(map(len, parts))] = np.concatenate(parts)
+    return joined
+
+
+def _head_norms(weights: Weights, attention: str) -> tuple[Floats, Floats]:
+    return _vector(weights, attention + "q_norm.weight"), _vector(weights, attention + "k_norm.weight")
 
 
 def _vector(weights: Weights, name: str) -> Floats:

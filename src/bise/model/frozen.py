@@ -27,6 +27,7 @@ class FrozenMatrix(nn.Module):
         stored = weights.quantised(name)
         self.out_features, self.in_features = stored.values.shape
         values = pack_nibbles(stored.values) if stored.bits == 4 else stored.values.copy()
+        self.bias: nn.Parameter | None = None
         self.register_buffer("values", torch.from_numpy(values), persistent=False)
         self.register_buffer("scales", torch.from_numpy(stored.scales.copy()), persistent=False)
 
@@ -36,9 +37,9 @@ class FrozenMatrix(nn.Module):
         return _dequantise(self.values, self.scales)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x @ weight.T`; the gradient reaches x only."""
+        """`x @ weight.T + bias`; the gradient reaches x only."""
         out: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]
-        return out
+        return out if self.bias is None else out + self.bias.to(out.dtype)
 
 
 class FrozenEmbedding(FrozenMatrix):
@@ -75,15 +76,15 @@ def load_frozen(directory: Path) -> Transformer:
     with torch.device("meta"):
         model = Transformer(weights.spec)
     for name, shape in weights.spec.tensor_shapes().items():
-        path = name.removesuffix(".weight")
+        path, _, kind = name.rpartition(".")
         parent, _, attribute = path.rpartition(".")
         module = model.get_submodule(parent)
         if len(shape) == 1:
             vector = torch.from_numpy(weights.tensor(name).copy())
-            getattr(module, attribute).weight = nn.Parameter(vector, requires_grad=False)
+            setattr(getattr(module, attribute), kind, nn.Parameter(vector, requires_grad=False))
         else:
-            kind = FrozenEmbedding if name == "tok_embeddings.weight" else FrozenMatrix
-            setattr(module, attribute, kind(weights, name))
+            frozen = FrozenEmbedding if name == "tok_embeddings.weight" else FrozenMatrix
+            setattr(module, attribute, frozen(weights, name))
     return model
 
 

@@ -61,8 +61,12 @@ def merged_weights(model: Transformer) -> dict[str, Tensor]:
     """
     weights = {}
     for name in model.spec.tensor_shapes():
-        module: Any = model.get_submodule(name.removesuffix(".weight"))
-        weight: Tensor = module.merged() if isinstance(module, AdaptedLinear) else module.weight
+        path, _, kind = name.rpartition(".")
+        module: Any = model.get_submodule(path)
+        if isinstance(module, AdaptedLinear):
+            weight: Tensor = module.merged() if kind == "weight" else getattr(module.base, kind)
+        else:
+            weight = getattr(module, kind)
         weights[name] = weight.to(torch.bfloat16)
     return weights
 

@@ -1,4 +1,4 @@
-"""The Mistral 7B architecture (arXiv 2310.06825) in plain PyTorch, for training and tuning.
+"""The Mistral 7B architecture (arXiv 2310.06825) and its relatives in plain PyTorch, for training and tuning.
 
 Parameter names are the canonical ones of `bise.weights.spec`, so a state dict is a model file without a map.
 
@@ -7,32 +7,59 @@ F feed-forward size, V vocabulary.
 """
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bise.weights.rope import query_scales, rotary_frequencies
 from bise.weights.spec import ModelSpec
 
 _EMBEDDING_STD = 0.02
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the tokens of a batch stand, and what each may see."""
+
+    cos_B1TE: Tensor
+    sin_B1TE: Tensor
+    query_scale_B1T1: Tensor | None  # what queries are multiplied by; None where that is one
+    mask_B1TT: Tensor | None  # of layers that see all tokens before; None for the causal mask
+    window_mask_B1TT: Tensor | None  # of the others
+
+
 class Attention(nn.Module):
     """Grouped-query attention with half-split rotary embeddings."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, layer: int) -> None:
         super().__init__()
         self.head_dim = spec.head_dim
-        self.wq = nn.Linear(spec.hidden_size, spec.num_heads * spec.head_dim, bias=False)
-        self.wk = nn.Linear(spec.hidden_size, spec.num_kv_heads * spec.head_dim, bias=False)
-        self.wv = nn.Linear(spec.hidden_size, spec.num_kv_heads * spec.head_dim, bias=False)
+        self.is_rotated = layer not in spec.unrotated_layers
+        self.has_window = spec.layer_window(layer) is not None
+        self.wq = nn.Linear(spec.hidden_size, spec.num_heads * spec.head_dim, bias=spec.attention_bias)
+        self.wk = nn.Linear(spec.hidden_size, spec.num_kv_heads * spec.head_dim, bias=spec.attention_bias)
+        self.wv = nn.Linear(spec.hidden_size, spec.num_kv_heads * spec.head_dim, bias=spec.attention_bias)
         self.wo = nn.Linear(spec.num_heads * spec.head_dim, spec.hidden_size, bias=False)
+        self.has_norms = spec.qk_norm
+        if spec.qk_norm:
+            self.q_norm = nn.RMSNorm(spec.head_dim, eps=spec.norm_eps)
+            self.k_norm = nn.RMSNorm(spec.head_dim, eps=spec.norm_eps)
 
-    def forward(self, x_BTD: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
-        """Mix values over the tokens that the mask allows; without a mask, over all earlier ones."""
-        q_BHTE = rotate(self._heads(self.wq(x_BTD)), cos_B1TE, sin_B1TE)
-        k_BKTE = rotate(self._heads(self.wk(x_BTD)), cos_B1TE, sin_B1TE)
-        v_BKTE = self._heads(self.wv(x_BTD))
+    def forward(self, x_BTD: Tensor, places: Places) -> Tensor:
+        """Mix values over the tokens that each may see."""
+        q_BHTE, k_BKTE, v_BKTE = (self._heads(project(x_BTD)) for project in (self.wq, self.wk, self.wv))
+        if self.has_norms:
+            q_BHTE = self.q_norm(q_BHTE.float()).to(v_BKTE.dtype)
+            k_BKTE = self.k_norm(k_BKTE.float()).to(v_BKTE.dtype)
+        if self.is_rotated:
+            q_BHTE = rotate(q_BHTE, places.cos_B1TE, places.sin_B1TE)
+            k_BKTE = rotate(k_BKTE, places.cos_B1TE, places.sin_B1TE)
+        if places.query_scale_B1T1 is not None:
+            q_BHTE = (q_BHTE * places.query_scale_B1T1).to(k_BKTE.dtype)
+        mask_B1TT = places.window_mask_B1TT if self.has_window else places.mask_B1TT
         mixed_BHTE = functional.scaled_dot_product_attention(
             q_BHTE, k_BKTE, v_BKTE, attn_mask=mask_B1TT, is_causal=mask_B1TT is None, enable_gqa=True
         )
@@ -61,16 +88,16 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Attention, then feed-forward, each on a normed copy of the residual stream."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, layer: int) -> None:
         super().__init__()
         self.attention_norm = nn.RMSNorm(spec.hidden_size, eps=spec.norm_eps)
-        self.attention = Attention(spec)
+        self.attention = Attention(spec, layer)
         self.ffn_norm = nn.RMSNorm(spec.hidden_size, eps=spec.norm_eps)
         self.feed_forward = FeedForward(spec)
 
-    def forward(self, x_BTD: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, places: Places) -> Tensor:
         """Add both branches to the residual stream."""
-        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), cos_B1TE, sin_B1TE, mask_B1TT)
+        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), places)
         out_BTD: Tensor = x_BTD + self.feed_forward(self.ffn_norm(x_BTD))
         return out_BTD
 
@@ -82,7 +109,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.spec = spec
         self.tok_embeddings = nn.Embedding(spec.vocab_size, spec.hidden_size)
-        self.layers = nn.ModuleList(Block(spec) for _ in range(spec.num_layers))
+        self.layers = nn.ModuleList(Block(spec, layer) for layer in range(spec.num_layers))
         self.norm = nn.RMSNorm(spec.hidden_size, eps=spec.norm_eps)
         if not spec.tied_embeddings:
             self.output = nn.Linear(spec.hidden_size, spec.vocab_size, bias=False)
@@ -104,20 +131,25 @@ class Transformer(nn.Module):
             positions_BT = torch.arange(num_tokens, device=ids_BT.device).unsqueeze(0)
         else:
             mask_B1TT, positions_BT = document_mask(documents_BT), restarting_positions(documents_BT)
+        near_B1TT = mask_B1TT
         if self.spec.sliding_window is not None and num_tokens > self.spec.sliding_window:
-            mask_B1TT = window_mask(mask_B1TT, num_tokens, self.spec.sliding_window, ids_BT.device)
+            near_B1TT = window_mask(mask_B1TT, num_tokens, self.spec.sliding_window, ids_BT.device)
         cos_B1TE, sin_B1TE = rotary_table(self.spec, positions_BT)
+        places = Places(cos_B1TE, sin_B1TE, query_scale(self.spec, positions_BT), mask_B1TT, near_B1TT)
         x_BTD = self.tok_embeddings(ids_BT)
         for layer in self.layers:
-            x_BTD = layer(x_BTD, cos_B1TE, sin_B1TE, mask_B1TT)
+            x_BTD = layer(x_BTD, places)
         head_VD = self.tok_embeddings.weight if self.spec.tied_embeddings else self.output.weight
         return functional.linear(self.norm(x_BTD), head_VD)
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        """Scale each matrix by its inputs; `wo` and `w2` begin at zero, so that every block begins as the identity."""
+        """Scale each matrix by its inputs; `wo` and `w2` begin at zero, so that every block begins as the identity.
+
+        Biases begin at zero, too.
+        """
         for name, parameter in self.named_parameters():
-            if name.endswith(("wo.weight", "w2.weight")):
+            if name.endswith(("wo.weight", "w2.weight", ".bias")):
                 parameter.zero_()
             elif name.startswith("layers.") and parameter.dim() == 2:
                 parameter.normal_(std=1 / math.sqrt(parameter.shape[1]))
@@ -147,10 +179,19 @@ def restarting_positions(documents_BT: Tensor) -> Tensor:
 
 def rotary_table(spec: ModelSpec, positions_BT: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and sines [B, 1, T, E] of the rotary embedding (arXiv 2104.09864), both halves alike."""
-    half = torch.arange(0, spec.head_dim, 2, device=positions_BT.device, dtype=torch.float32)
-    frequencies = 1.0 / spec.rope_theta ** (half / spec.head_dim)
-    angles_B1TE = (positions_BT[:, None, :, None].float() * frequencies).repeat(1, 1, 1, 2)
-    return angles_B1TE.cos(), angles_B1TE.sin()
+    frequencies = rotary_frequencies(spec.head_dim, spec.rope_theta, spec.rope_scaling).astype(np.float32)
+    turning = torch.from_numpy(frequencies).to(positions_BT.device)
+    angles_B1TE = (positions_BT[:, None, :, None].float() * turning).repeat(1, 1, 1, 2)
+    factor = spec.rope_scaling.attention_factor if spec.rope_scaling is not None else 1.0
+    return angles_B1TE.cos() * factor, angles_B1TE.sin() * factor
+
+
+def query_scale(spec: ModelSpec, positions_BT: Tensor) -> Tensor | None:
+    """What the queries at these positions are multiplied by [B, 1, T, 1], or None."""
+    scales = query_scales(np.arange(positions_BT.shape[1], dtype=np.int32), spec.rope_scaling)
+    if scales is None:
+        return None
+    return torch.from_numpy(scales).to(positions_BT.device)[positions_BT][:, None, :, None]
 
 
 def rotate(x: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ Canonical names are those of Mistral's own format, one file of truth for model, 
     layers.{i}.attention.wq.weight            [num_heads * head_dim, hidden_size]
     layers.{i}.attention.wk.weight, wv.weight [num_kv_heads * head_dim, hidden_size]
     layers.{i}.attention.wo.weight            [hidden_size, num_heads * head_dim]
+    layers.{i}.attention.wq.bias              [num_heads * head_dim]      with attention_bias; wk, wv alike
+    layers.{i}.attention.q_norm.weight, k_norm [head_dim]                 with qk_norm
     layers.{i}.ffn_norm.weight                [hidden_size]
     layers.{i}.feed_forward.w1.weight, w3     [ffn_size, hidden_size]   (w1 gate, w3 up)
     layers.{i}.feed_forward.w2.weight         [hidden_size, ffn_size]   (down)
@@ -14,7 +16,7 @@ Canonical names are those of Mistral's own format, one file of truth for model, 
     output.weight                             [vocab_size, hidden_size] (absent when embeddings are tied)
 
 The rotary embedding pairs dimension j with j + head_dim / 2 ("half-split", as Hugging Face does); Mistral's own files
-interleave the pairs, so importing or exporting that format permutes the rows of wq and wk.
+interleave the pairs, so importing or exporting that format permutes the rows of wq and wk, and of their biases.
 
 A quantised matrix `X.weight` [rows, columns] stands beside `X.scales`, float16 [rows, columns / group_size]; a weight is
 its integer times the scale of its group. The integers are stored as
@@ -24,11 +26,13 @@ its integer times the scale of its group. The integers are stored as
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bise.config import from_table
 from bise.errors import InputError
+from bise.weights.rope import RopeScaling
 
 SPEC_FILE = "spec.json"
 
@@ -43,7 +47,7 @@ class Quantisation:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """The shape of a decoder (Mistral 7B, arXiv 2310.06825)."""
+    """The shape of a decoder (Mistral 7B, arXiv 2310.06825), with what Llama, Qwen and SmolLM add to it."""
 
     vocab_size: int
     hidden_size: int
@@ -58,6 +62,11 @@ class ModelSpec:
     tied_embeddings: bool = False
     sliding_window: int | None = None  # tokens that a token attends to, itself included; None: all before it
     quantisation: Quantisation | None = None
+    full_attention_layers: tuple[int, ...] = ()  # layers that the sliding window does not bound
+    rope_scaling: RopeScaling | None = None
+    unrotated_layers: tuple[int, ...] = ()  # layers without rotary embedding (NoPE, arXiv 2305.19466)
+    attention_bias: bool = False  # queries, keys and values have biases (Qwen2)
+    qk_norm: bool = False  # each head's query and key has an RMS norm before it is rotated (Qwen3)
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be a model."""
@@ -72,6 +81,28 @@ class ModelSpec:
             raise ValueError(f"num_heads ({self.num_heads}) must be a multiple of num_kv_heads ({self.num_kv_heads}).")
         if self.head_dim % 2:
             raise ValueError(f"head_dim is {self.head_dim}, but rotary embeddings need an even number.")
+        if not 1 < self.rope_theta < math.inf:
+            raise ValueError(f"rope_theta is {self.rope_theta}, but must be a number above 1.")
+        if not 0 <= self.norm_eps < 1:
+            raise ValueError(f"norm_eps is {self.norm_eps}, but must be from 0 to below 1.")
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        for name in ("full_attention_layers", "unrotated_layers"):
+            layers = getattr(self, name)
+            if list(layers) != sorted({layer for layer in layers if 0 <= layer < self.num_layers}):
+                raise ValueError(
+                    f"{name} is {list(layers)}, but must be numbers of layers, 0 to {self.num_layers - 1}, in order."
+                )
+        if self.full_attention_layers and self.sliding_window is None:
+            raise ValueError("full_attention_layers is given, but without sliding_window every layer is one.")
+        pairs = self.head_dim // 2
+        if self.rope_scaling is not None and len(self.rope_scaling.factors) not in (0, pairs):
+            raise ValueError(f"rope_scaling has {len(self.rope_scaling.factors)} factors, but head_dim needs {pairs}.")
+
+    def layer_window(self, layer: int) -> int | None:
+        """Tokens that a token attends to in a layer, itself included; None: all before it."""
+        return None if layer in self.full_attention_layers else self.sliding_window
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor that the model must have, by canonical name, before quantisation."""
@@ -91,6 +122,11 @@ class ModelSpec:
                 prefix + "feed_forward.w3.weight": (ffn, hidden),
                 prefix + "feed_forward.w2.weight": (hidden, ffn),
             }
+            if self.attention_bias:
+                sizes = (("wq", query), ("wk", key_value), ("wv", key_value))
+                shapes |= {f"{prefix}attention.{name}.bias": (size,) for name, size in sizes}
+            if self.qk_norm:
+                shapes |= {f"{prefix}attention.{name}.weight": (self.head_dim,) for name in ("q_norm", "k_norm")}
         shapes["norm.weight"] = (hidden,)
         if not self.tied_embeddings:
             shapes["output.weight"] = (self.vocab_size, hidden)

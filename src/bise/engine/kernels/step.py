@@ -3,7 +3,8 @@
 A layer has seven phases, each of which begins when the one before is complete:
 
     normalise   RMS norm (arXiv 1910.07467) of the hidden states, quantised to int8
-    project     queries, keys and values of some heads; rotation (RoPE, arXiv 2104.09864); keys and values to the cache
+    project     queries, keys and values of some heads; biases, norms, rotation (RoPE, arXiv 2104.09864); keys and
+                values to the cache
     attend      one key/value head for a few neighbouring tokens; the result quantised
     output      the attention's output matrix, added to the hidden states
     normalise
@@ -50,9 +51,10 @@ TASK = _record(
     # the threads, and the memory that each has for itself
     " num_threads control counters scratch scratch_bytes product_floats"
     # the cache
-    " precision attend window cells layer_bytes block_bytes cell_bytes"
+    " precision attend cells layer_bytes block_bytes cell_bytes"
     # the batch
     " num_tokens stride num_logits num_queries positions sequences slots blocks blocks_bytes logit_rows cosines sines"
+    " query_scales"
     # memory that all threads share: floats of each token, then int8 activations with scales and offsets
     " hidden queries attended logits query_tiles"
     " normed normed_scales normed_offsets mixed mixed_scales mixed_offsets gated gated_scales gated_offsets",
@@ -60,6 +62,8 @@ TASK = _record(
 )
 LAYER = _record(
     "attention_norm ffn_norm query_key_value query_key_value_bits output output_bits gate_up gate_up_bits down down_bits"
+    # zero where there is none; the window in tokens
+    " query_key_value_bias query_norm key_norm window is_rotated"
 )
 
 
@@ -174,6 +178,33 @@ def rotate(row, cosines, sines, head_dim, out):
 
 
 @njit(**DEVICE)
+def add_row(row, bias, columns):
+    """Add a bias to a row of whole vectors."""
+    for i in range(0, columns, 16):
+        v.store_floats(row, 4 * i, v.add(v.load_floats(row, 4 * i), v.load_floats(bias, 4 * i)))
+
+
+@njit(**DEVICE)
+def scale_row(row, factor, columns, out):
+    """Multiply a row of whole vectors by a number."""
+    for i in range(0, columns, 16):
+        v.store_floats(out, 4 * i, v.multiply(v.load_floats(row, 4 * i), v.splat(factor)))
+
+
+@njit(**DEVICE)
+def normalise_head(row, weight, columns, epsilon):
+    """RMS norm of one head's query or key, in place."""
+    squares = v.zeros()
+    for i in range(0, columns, 16):
+        x = v.load_floats(row, 4 * i)
+        squares = v.fma(x, x, squares)
+    factor = v.splat(np.float32(1) / np.sqrt(v.total(squares) / np.float32(columns) + epsilon))
+    for i in range(0, columns, 16):
+        x = v.multiply(v.load_floats(row, 4 * i), factor)
+        v.store_floats(row, 4 * i, v.multiply(x, v.load_floats(weight, 4 * i)))
+
+
+@njit(**DEVICE)
 def add_product(task, tile0, tile1, y):
     """Add what `multiply` wrote to the hidden states; rows beyond the model's width are padding."""
     width = (tile1 - tile0) * TILE
@@ -221,26 +252,32 @@ def gate(isa, task, phase, bits, weights, scratch):
 
 
 @njit(**DEVICE)
-def place_heads(task, cells, head0, head1, y, scratch):
+def place_heads(task, layer, cells, head0, head1, y, scratch):
     """Rotate and store the heads [head0, head1) of a product y [tokens, their columns and padding]."""
     heads, kv_heads, head_dim = task.num_heads, task.num_kv_heads, task.head_dim
     width = (head1 - head0) * head_dim
     width = (width + 31) // 32 * 32
     for head in range(head0, head1):
+        is_query, is_key = head < heads, heads <= head < heads + kv_heads
+        norm = layer.query_norm if is_query else layer.key_norm
         for token in range(task.num_tokens):
             row = y + 4 * (token * width + (head - head0) * head_dim)
-            position = load_int32(task.positions, 4 * token)
-            at = 2 * position * head_dim
-            if head < heads:
-                query = task.queries + 4 * (token * heads + head) * head_dim
-                rotate(row, task.cosines + at, task.sines + at, head_dim, query)
+            if layer.query_key_value_bias != 0:
+                add_row(row, layer.query_key_value_bias + 4 * head * head_dim, head_dim)
+            if norm != 0 and (is_query or is_key):
+                normalise_head(row, norm, head_dim, task.norm_epsilon)
+            place = task.queries + 4 * (token * heads + head) * head_dim if is_query else scratch
+            if layer.is_rotated != 0 and (is_query or is_key):
+                at = 2 * load_int32(task.positions, 4 * token) * head_dim
+                rotate(row, task.cosines + at, task.sines + at, head_dim, place)
+                row = place
+            if is_query:
+                if row != place or task.query_scales != 0:
+                    factor = np.float32(1) if task.query_scales == 0 else v.load_float(task.query_scales, 4 * token)
+                    scale_row(row, factor, head_dim, place)
                 continue
             slot = load_int32(task.slots, 4 * token)
             cell = cells + slot // BLOCK * task.block_bytes + (head - heads) % kv_heads * task.cell_bytes
-            is_key = head < heads + kv_heads
-            if is_key:
-                rotate(row, task.cosines + at, task.sines + at, head_dim, scratch)
-                row = scratch
             store_row(task.precision, is_key, row, cell, slot % BLOCK, head_dim, scratch + 4 * head_dim)
 
 
@@ -308,14 +345,14 @@ def project(isa, task, phase, layer, cells, scratch):
         x, scales, offsets = task.normed, task.normed_scales, task.normed_offsets
         bits, weights = layer.query_key_value_bits, layer.query_key_value
         multiply(isa, task, bits, weights, tile0, tile1, task.hidden_size, x, scales, offsets, scratch)
-        place_heads(task, cells, head0, head1, scratch, rest)
+        place_heads(task, layer, cells, head0, head1, scratch, rest)
         finish(task, phase, min(some, units - unit))
         unit = take(task, phase, some)
     wait_until_done(task, phase, units)
 
 
 @njit(**DEVICE, inline="always")
-def attend_all(task, phase, cells, scratch):
+def attend_all(task, phase, layer, cells, scratch):
     """The phase `attend`; a unit is a run of tokens and a key/value head, or a part of its group of heads."""
     group, head_dim = task.num_heads // task.num_kv_heads, task.head_dim
     runs = task.num_queries * task.num_kv_heads
@@ -343,7 +380,7 @@ def attend_all(task, phase, cells, scratch):
                 count,
                 heads,
                 load_int32(task.positions, 4 * first),
-                task.window,
+                layer.window,
                 head_dim,
                 task.attention_scale,
                 task.blocks + load_int32(task.sequences, 4 * first) * task.blocks_bytes,
@@ -369,7 +406,7 @@ def step(isa, thread, task, layers):
         layer, phase, cells = layers[index], NUM_PHASES * index, task.cells + index * task.layer_bytes
         normalise(task, phase, layer.attention_norm, 0, task.num_tokens)
         project(isa, task, phase + 1, layer, cells, scratch)
-        attend_all(task, phase + 2, cells, scratch)
+        attend_all(task, phase + 2, layer, cells, scratch)
         x, scales, offsets = task.mixed, task.mixed_scales, task.mixed_offsets
         bits, weights = layer.output_bits, layer.output
         add_output(isa, task, phase + 4, bits, weights, mixed_columns, x, scales, offsets, scratch)

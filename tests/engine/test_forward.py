@@ -1,4 +1,4 @@
-"""The forward pass gives the logits of transformers, whatever the shape, and the same bits however tokens are batched."""
+"""The forward pass gives the logits of our PyTorch model, whatever the shape, and the same bits however tokens are batched."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,6 @@ from bise.weights.spec import ModelSpec
 from tests.random_models import SHAPES, TINY, write_model
 
 BLOCKS = 4  # of each sequence: 64 tokens
-MISTRALS = [  # what `transformers`' Mistral can be
-    name for name, s in SHAPES.items() if not (s.attention_bias or s.qk_norm or s.rope_scaling or s.unrotated_layers)
-]
 
 
 def batch_of(*pieces: tuple[int, list[int], int]) -> Batch:
@@ -47,70 +44,6 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
     choice = choose_kernels()
     assert choice.kernels.name == "numba", choice.reason
     return choice.kernels
-
-
-def transformers_logits(directory: Path, spec: ModelSpec, ids: list[int]) -> np.ndarray:
-    """Logits of `transformers`' own Mistral with the same weights, in float32."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    config = transformers.MistralConfig(
-        vocab_size=spec.vocab_size,
-        hidden_size=spec.hidden_size,
-        intermediate_size=spec.ffn_size,
-        num_hidden_layers=spec.num_layers,
-        num_attention_heads=spec.num_heads,
-        num_key_value_heads=spec.num_kv_heads,
-        head_dim=spec.head_dim,
-        max_position_embeddings=spec.context_length,
-        rope_parameters={"rope_type": "default", "rope_theta": spec.rope_theta},
-        rms_norm_eps=spec.norm_eps,
-        tie_word_embeddings=spec.tied_embeddings,
-        sliding_window=spec.sliding_window,
-        attn_implementation="eager",
-    )
-    reference = transformers.MistralForCausalLM(config).to(torch.float32).eval()
-    weights = open_weights(directory)
-    names = {name: hugging_face_name(name) for name in spec.tensor_shapes()}
-    state = {theirs: torch.from_numpy(weights.tensor(ours).copy()) for ours, theirs in names.items()}
-    missing, unexpected = reference.load_state_dict(state, strict=False)
-    assert not unexpected
-    assert set(missing) <= ({"lm_head.weight"} if spec.tied_embeddings else set())
-    with torch.no_grad():
-        return np.asarray(reference(torch.tensor([ids])).logits[0].numpy())
-
-
-def hugging_face_name(name: str) -> str:
-    renamed = {
-        "tok_embeddings.weight": "model.embed_tokens.weight",
-        "norm.weight": "model.norm.weight",
-        "output.weight": "lm_head.weight",
-    }
-    parts = {
-        "attention_norm": "input_layernorm",
-        "ffn_norm": "post_attention_layernorm",
-        "attention.wq": "self_attn.q_proj",
-        "attention.wk": "self_attn.k_proj",
-        "attention.wv": "self_attn.v_proj",
-        "attention.wo": "self_attn.o_proj",
-        "feed_forward.w1": "mlp.gate_proj",
-        "feed_forward.w2": "mlp.down_proj",
-        "feed_forward.w3": "mlp.up_proj",
-    }
-    if name in renamed:
-        return renamed[name]
-    _, layer, part = name.removesuffix(".weight").split(".", 2)
-    return f"model.layers.{layer}.{parts[part]}.weight"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", MISTRALS)
-def test_logits_equal_those_of_transformers(tmp_path: Path, kernels: Kernels, shape: str) -> None:
-    spec = SHAPES[shape]
-    directory = write_model(tmp_path, spec)
-    ids = prompt(spec, 40)
-    expected = transformers_logits(directory, spec, ids)
-    (logits,) = run(Model(open_weights(directory), kernels), batch_of((0, ids, 0)))
-    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -1,6 +1,7 @@
 """A vocabulary, a small base run and conversations about two things."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from bise.tokenizer.chat import ChatTokenizer
 from bise.tokenizer.tekken import FILE_NAME, write_tekken
 from bise.tokenizer.training import train_vocabulary
 from bise.train.recipe import LoopRecipe, OptimizerRecipe
-from bise.tune.recipe import ConversationSource, OutsideSources, TuneRecipe
+from bise.tune.recipe import ConversationSource, DpoRecipe, OutsideSources, TuneRecipe
 from bise.weights.spec import ModelSpec
 
 COLOURS = {"grass": "green", "the sky": "blue", "snow": "white", "coal": "black", "a rose": "red"}
 QUESTIONS = ("What colour is {}?", "Tell me the colour of {}.", "{}: which colour?", "Say how {} looks.")
+BETA = 0.3
 FRENCH = {"l'herbe": "verte", "la neige": "blanche", "la nuit": "noire"}
 
 
@@ -64,4 +66,33 @@ def recipe(base: Path, tmp_path: Path) -> TuneRecipe:
         held_out_fraction=0.15,
         optimizer=OptimizerRecipe(matrix_learning_rate=0.02, embedding_learning_rate=0.02),
         loop=LoopRecipe(batch_rows=4, microbatch_rows=2, eval_every=50, checkpoint_every=7, threads=1, precision="f32"),
+    )
+
+
+def preferences() -> list[dict[str, object]]:
+    """Short answers are better than long ones."""
+    return [
+        {
+            "messages": [{"role": "user", "content": question.format(thing)}],
+            "chosen": f"It is {colour}.",
+            "rejected": {"role": "assistant", "content": f"Well, {thing} is {colour}, so I have been told."},
+            "lang": "en",
+        }
+        for thing, colour in COLOURS.items()
+        for question in QUESTIONS
+    ]
+
+
+@pytest.fixture
+def preferring(recipe: TuneRecipe, tmp_path: Path) -> TuneRecipe:
+    lines = "".join(json.dumps(line) + "\n" for line in preferences())
+    (tmp_path / "pairs.jsonl").write_text(lines, encoding="utf-8")
+    source = ConversationSource("pairs", "Apache-2.0", (SourceFile("pairs.jsonl"),))
+    return replace(
+        recipe,
+        name="preferring",
+        sources=OutsideSources(tmp_path, (source,)),
+        epochs=12.0,
+        held_out_fraction=0.3,
+        dpo=DpoRecipe(beta=BETA),
     )

@@ -62,6 +62,19 @@ def test_a_conversation_with_tools() -> None:
         (line({**ASK, "tool_calls": CALL["tool_calls"]}, ANSWER), "message 1 has tool_calls"),
         (line(ASK, {**CALL, "tool_calls": [{"id": 3}]}, RESULT, ANSWER), "a tool call of message 2"),
         (line(ASK, ANSWER, tools=["wind"]), "a tool is not"),
+        (line(ASK, ANSWER, tools="wind"), '"tools" is not a list'),
+        (line(ASK, ANSWER, tool=[TOOL]), r"unknown key tool \(known: messages,.* ignored_keys of the source"),
+        (line(ASK, {**ANSWER, "contents": "x"}), r"unknown key contents in message 2 \(known: role, content"),
+        (" \n", "the line is empty"),
+        (line(ASK, chosen="Hi"), 'this one has no "rejected"'),
+        (line(ASK, chosen="Hi", rejected="Hi"), "are the same answer"),
+        (line(ASK, ANSWER, chosen="Hi", rejected="No"), "message 3 is by assistant"),
+        (line(ASK, chosen="Hi", rejected=ASK), "message 2 is by user"),
+        (line(ASK, chosen="Hi", rejected=[ANSWER, ASK]), '"rejected" holds 2 messages'),
+        (line(ASK, chosen="Hi", rejected=7), "message 2 has no role"),
+        (json.dumps({"prompt": "Hello", "chosen": "Hi", "rejected": "No"}), 'needs a list "messages"'),
+        (json.dumps({"chosen": [ASK, ANSWER], "rejected": [{**ASK, "content": "x"}, ANSWER]}), "more than their last"),
+        (json.dumps({"chosen": [], "rejected": []}), "more than their last"),
     ],
 )
 def test_a_line_that_breaks_the_rules(text: str, reason: str) -> None:
@@ -77,6 +90,34 @@ def test_faults_are_named_by_file_and_line_before_anything_starts(tmp_path: Path
     assert "8 lines of the conversations talk" in str(caught.value)
     assert f"{path}:2: the last message" in str(caught.value)
     assert "and 3 more" in str(caught.value)
+
+
+def test_a_preference_in_every_shape_that_others_write_is_the_same() -> None:
+    better, worse = {"role": "assistant", "content": "Hi"}, {"role": "assistant", "content": "No"}
+    shapes = [
+        {"messages": [ASK], "chosen": "Hi", "rejected": "No"},
+        {"messages": [ASK], "chosen": better, "rejected": worse},
+        {"prompt": [ASK], "chosen": [better], "rejected": [worse]},
+        {"chosen": [ASK, better], "rejected": [ASK, worse]},
+    ]
+    first, *others = (parse(json.dumps(shape)) for shape in shapes)
+    assert first.rejected is not None
+    assert first.conversation.messages[-1].content == "Hi"
+    assert first.with_rejected().messages[-1].content == "No"
+    assert all(other.with_rejected() == first.with_rejected() for other in others)
+    assert all(other.conversation == first.conversation for other in others)
+
+
+def test_a_file_of_nothing_and_keys_to_be_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    path.touch()
+    with pytest.raises(InputError, match=r"talk\.jsonl is empty\. Put one conversation"):
+        read_source(source(path), tmp_path)
+    path.write_text(line(ASK, ANSWER, score=3) + "\n\n" + line(ASK, ANSWER) + "\n")
+    with pytest.raises(InputError, match=r"2 lines .*\n.*:1: unknown key score.*\n.*:2: the line is empty"):
+        read_source(source(path), tmp_path)
+    path.write_text(line(ASK, ANSWER, score=3) + "\n")
+    assert len(read_source(source(path, ignored_keys=("score",)), tmp_path)) == 1
 
 
 def test_packed_files_and_filters(tmp_path: Path) -> None:

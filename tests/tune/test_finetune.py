@@ -1,13 +1,14 @@
 """Tuning teaches answers and nothing but answers, leaks nothing between conversations, and counts what it leaves out."""
 
-import os
-import signal
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from bise.corpus.recipe import SourceFile
 from bise.errors import InputError, NotFoundError
 from bise.messages import Conversation, Message
 from bise.model.files import load_model
@@ -17,27 +18,22 @@ from bise.train.packing import IGNORED
 from bise.train.recipe import OptimizerRecipe
 from bise.train.report import Silent
 from bise.train.step import target_losses
-from bise.tune.data import prepare, rows
+from bise.tune.conversations import parse
+from bise.tune.data import Renderer, prepare, rows
 from bise.tune.finetune import tune
-from bise.tune.recipe import AdapterRecipe, TuneRecipe
-from bise.weights.adapter import ADAPTER_FILE, TARGETS
+from bise.tune.recipe import AdapterRecipe, GeneralText, TuneRecipe
+from bise.weights.adapter import TARGETS
 from bise.weights.store import pull
 
 
 class Listener(Silent):
-    """Keeps what is said; presses Ctrl-C after a step."""
+    """Keeps what is said."""
 
-    def __init__(self, stop_after: int = 0) -> None:
-        self.stop_after = stop_after
+    def __init__(self) -> None:
         self.said: list[str] = []
 
     def say(self, text: str) -> None:
         self.said.append(text)
-
-    def advance(self, task: str, done: int, total: int, note: str = "") -> None:
-        super().advance(task, done, total, note)
-        if task == "Training" and done == self.stop_after:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def weights(recipe: TuneRecipe) -> dict[str, torch.Tensor]:
@@ -49,8 +45,9 @@ def test_tuning_lowers_the_held_out_loss_and_answers(recipe: TuneRecipe) -> None
     before, after = facts["held_out_before"], facts["held_out"]
     assert isinstance(before, dict)
     assert isinstance(after, dict)
-    assert before.keys() == after.keys() == {"en", "fr"}
-    assert all(after[lang]["loss"] < before[lang]["loss"] / 2 for lang in after)
+    general = {f"text {lang}" for lang in ("de", "en", "es", "fr", "it")}
+    assert before.keys() == after.keys() == {"en", "fr"} | general
+    assert all(after[lang]["loss"] < before[lang]["loss"] / 2 for lang in ("en", "fr"))
     model, tokenizer = (kind(recipe.root / "tune" / "small" / "model") for kind in (load_model, ChatTokenizer.load))
     prompt = Conversation((Message("user", "What colour is grass?"),))
     ids = tokenizer.render(prompt, for_completion=True).ids
@@ -67,7 +64,7 @@ def test_conversations_packed_in_a_row_equal_each_alone(recipe: TuneRecipe) -> N
     samples = prepare(recipe, tokenizer, 64, Silent()).learned
     packed = rows(samples, 64, seed=0)
     assert packed.num_rows < len(samples)
-    alone = rows(samples, max(len(sample.ids) for sample in samples) - 1, seed=0)
+    alone = rows(samples, max(sample.num_places for sample in samples), seed=0)
     losses = []
     for layout in (packed, alone):
         batch = layout.batch(0, layout.num_rows)
@@ -78,21 +75,12 @@ def test_conversations_packed_in_a_row_equal_each_alone(recipe: TuneRecipe) -> N
 
 def test_only_the_assistants_words_and_its_eos_are_learned(recipe: TuneRecipe) -> None:
     tokenizer = ChatTokenizer.load(recipe.base / "model")
-    for sample in prepare(recipe, tokenizer, 64, Silent()).learned:
+    for example in prepare(recipe, tokenizer, 64, Silent()).learned:
+        sample = example.chosen
         assert sample.learned is not None
         learned = sample.ids[sample.learned]
         assert tokenizer.decode(learned).startswith(("It is ", "Elle est "))
         assert learned[-1] == tokenizer.eos_id
-
-
-def test_stopped_and_continued_equals_undisturbed(recipe: TuneRecipe) -> None:
-    tune(recipe, Silent())
-    disturbed = replace(recipe, name="disturbed")
-    with pytest.raises(KeyboardInterrupt):
-        tune(disturbed, Listener(stop_after=5))
-    tune(disturbed, Silent())
-    plain, continued = weights(recipe), weights(disturbed)
-    assert all(torch.equal(tensor, continued[name]) for name, tensor in plain.items())
 
 
 def with_adapter(recipe: TuneRecipe) -> TuneRecipe:
@@ -105,7 +93,7 @@ def test_an_adapter_learns_and_its_merged_model_is_the_base_with_it(recipe: Tune
     before, after = facts["held_out_before"], facts["held_out"]
     assert isinstance(before, dict)
     assert isinstance(after, dict)
-    assert all(after[lang]["loss"] < before[lang]["loss"] - 0.1 for lang in after)
+    assert all(after[lang]["loss"] < before[lang]["loss"] - 0.1 for lang in ("en", "fr"))
     run = recipe.root / "tune" / "adapted"
     adapted, merged = load_model(recipe.base / "model"), load_model(run / "model")
     load_adapter(run / "adapter", adapted)
@@ -125,21 +113,10 @@ def test_an_adapter_learns_beside_four_bit_weights_of_a_model_in_the_store(
     before, after = facts["held_out_before"], facts["held_out"]
     assert isinstance(before, dict)
     assert isinstance(after, dict)
-    assert all(after[lang]["loss"] < before[lang]["loss"] - 0.1 for lang in after)
+    assert all(after[lang]["loss"] < before[lang]["loss"] - 0.1 for lang in ("en", "fr"))
     assert load_model(recipe.root / "tune" / "adapted" / "model").spec.quantisation is None
     with pytest.raises(InputError, match=r"quantised to 4 bits.*\[adapter\] section"):
         tune(replace(recipe, base=Path("stored")), Silent())
-
-
-def test_a_stopped_adapter_continues_as_if_undisturbed(recipe: TuneRecipe) -> None:
-    adapting = with_adapter(recipe)
-    tune(adapting, Silent())
-    disturbed = replace(adapting, name="disturbed")
-    with pytest.raises(KeyboardInterrupt):
-        tune(disturbed, Listener(stop_after=5))
-    tune(disturbed, Silent())
-    plain, continued = ((recipe.root / "tune" / n / "adapter" / ADAPTER_FILE) for n in ("adapted", "disturbed"))
-    assert plain.read_bytes() == continued.read_bytes()
 
 
 def test_too_long_conversations_are_counted_and_said(recipe: TuneRecipe) -> None:
@@ -155,7 +132,7 @@ def test_too_long_conversations_are_counted_and_said(recipe: TuneRecipe) -> None
     assert isinstance(counts["too_long"], int)
     assert counts["too_long"] > 0
     assert f"{counts['too_long']} conversations are longer than 14 tokens" in listener.said[0]
-    assert max(len(sample.ids) for sample in data.learned) <= 14
+    assert max(len(example.chosen.ids) for example in data.learned) <= 14
 
 
 def test_repeats_copy_what_is_learned_and_not_what_is_held_out(recipe: TuneRecipe) -> None:
@@ -176,3 +153,57 @@ def test_nothing_to_learn(recipe: TuneRecipe) -> None:
 def test_the_base_must_be_a_finished_model_run(recipe: TuneRecipe, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="There is no run"):
         tune(replace(recipe, base=tmp_path / "train" / "nothing"), Silent())
+
+
+def test_duplicates_and_the_work_ahead_are_told_before_anything_starts(recipe: TuneRecipe) -> None:
+    path = recipe.sources.root / "talk.jsonl"
+    path.write_text(path.read_text() + "".join(path.read_text().splitlines(keepends=True)[:3]))
+    listener = Listener()
+    facts = tune(replace(recipe, epochs=1.0), listener).facts
+    sources = facts["sources"]
+    assert isinstance(sources, dict)
+    assert sources["talk"]["duplicates"] == 3
+    assert "talk: 3 conversations are there more than once" in listener.said[0]
+    assert re.search(
+        r"\d+ conversations of [\d,]+ tokens in \d+ rows of 64; \d+ steps of 4 rows: about", listener.said[1]
+    )
+
+
+def test_only_the_last_answer_is_learned_where_a_source_says_so(recipe: TuneRecipe) -> None:
+    tokenizer = ChatTokenizer.load(recipe.base / "model")
+    turns = [("user", "grass?"), ("assistant", "green"), ("user", "snow?"), ("assistant", "white")]
+    line = parse(json.dumps({"messages": [{"role": role, "content": text} for role, text in turns]}))
+    told = []
+    for learn in ("all", "last"):
+        example = Renderer(tokenizer, replace(recipe.sources.list[0], learn=learn), 64).example(line)
+        assert example is not None
+        assert example.chosen.learned is not None
+        told.append(tokenizer.decode(example.chosen.ids[example.chosen.learned]))
+    assert told == ["greenwhite", "white"]
+
+
+def test_a_tune_that_forgets_says_so_with_both_numbers(recipe: TuneRecipe) -> None:
+    listener = Listener()
+    facts = tune(recipe, listener).facts
+    before, after, warnings = facts["held_out_before"], facts["held_out"], facts["warnings"]
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert isinstance(warnings, list)
+    assert after["text de"]["bits_per_byte"] > before["text de"]["bits_per_byte"] * 1.01
+    numbers = [f"{found['text de']['bits_per_byte']:.3f}" for found in (before, after)]
+    told = next(warning for warning in warnings if "(de)" in warning)
+    assert told.startswith(f"General text (de) got worse: {numbers[0]} bits per byte before, {numbers[1]} after. ")
+    assert f"Warning: {told}" in listener.said
+
+
+def test_general_text_may_be_named(recipe: TuneRecipe, tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"text": "Grass and snow and coal.", "lang": "en"}\n{"text": "Nu."}\n')
+    named = replace(recipe, epochs=1.0, general_text=GeneralText((SourceFile("own.jsonl"),), tmp_path))
+    held_out = tune(named, Silent()).facts["held_out"]
+    assert isinstance(held_out, dict)
+    assert held_out.keys() == {"en", "fr", "text en", "text und"}
+    (tmp_path / "own.jsonl").write_text('{"words": "Grass"}\n')
+    with pytest.raises(InputError, match=r"own\.jsonl:1: not"):
+        tune(replace(named, name="other"), Silent())
+    with pytest.raises(NotFoundError, match=r"no files none\.jsonl"):
+        tune(replace(named, name="third", general_text=GeneralText((SourceFile("none.jsonl"),), tmp_path)), Silent())

@@ -48,8 +48,6 @@ def summary(facts: Mapping[str, Any]) -> str:
     ]
     for name, after in facts["held_out"].items():
         before = facts["held_out_before"][name]
-        lines.append(
-            f"held out {name:<12} loss {before['loss']:.3f} -> {after['loss']:.3f}, "
-            f"bits per byte {before['bits_per_byte']:.3f} -> {after['bits_per_byte']:.3f}"
-        )
+        told = (f"{key.replace('_', ' ')} {before[key]:.3f} -> {value:.3f}" for key, value in after.items())
+        lines.append(f"held out {name:<12} {', '.join(told)}")
     return "\n".join(lines)

@@ -119,14 +119,14 @@ class Transformer(nn.Module):
         """Logits [B, T, V] of the next token.
 
         Args:
-            ids_BT: token ids, at most `context_length` a row.
+            ids_BT: token ids, at most `context_length` a document.
             documents_BT: the number of the document that each token belongs to. Documents packed in one row do not
                 see each other, and positions restart with each, so that packed equals alone. Without it a row is one
                 document.
         """
         num_tokens = ids_BT.shape[1]
-        assert num_tokens <= self.spec.context_length, f"{num_tokens} tokens, context {self.spec.context_length}"
         if documents_BT is None:
+            assert num_tokens <= self.spec.context_length, f"{num_tokens} tokens, context {self.spec.context_length}"
             mask_B1TT: Tensor | None = None
             positions_BT = torch.arange(num_tokens, device=ids_BT.device).unsqueeze(0)
         else:

@@ -73,13 +73,21 @@ def _training(manifest: Manifest) -> str:
 
 
 def _held_out(facts: Facts) -> str:
-    before: Facts = facts["held_out_before"]
-    rows = [
-        (kind, f"{before[kind]['bits_per_byte']:.3f}", f"{after['bits_per_byte']:.3f}", f"{after['loss']:.3f}")
-        for kind, after in facts["held_out"].items()
+    before, after = facts["held_out_before"], facts["held_out"]
+    texts = [
+        (kind, f"{before[kind]['bits_per_byte']:.3f}", f"{one['bits_per_byte']:.3f}", f"{one['loss']:.3f}")
+        for kind, one in after.items()
+        if "bits_per_byte" in one
     ]
     heading = ("Held-out text", "bits per byte before", "bits per byte after", "nats per token after")
-    return _table(heading, rows)
+    pairs = [
+        (kind.removeprefix("pairs "), f"{one['accuracy']:.3f}", f"{one['loss']:.3f}", f"{one['margin']:.3f}")
+        for kind, one in after.items()
+        if "accuracy" in one
+    ]
+    pair_heading = ("Held-out preferences", "in right order", "nats per pair", "margin")
+    warnings = "".join(f"\n**Warning.** {sentence}\n" for sentence in facts.get("warnings", ()))
+    return _table(heading, texts) + ("\n" + _table(pair_heading, pairs) if pairs else "") + warnings
 
 
 def _sources(line: Sequence[Ancestor]) -> str:

@@ -50,8 +50,8 @@ def shard_rows(shards: Shards, bos_id: int, row_length: int, seed: int) -> Packe
         raise InputError("The corpus has no document left to train on. Curate more text.")
     pieces = cut(np.asarray(shards.document_ends, np.int64), row_length)
 
-    def sample(piece: int) -> Sample:
+    def samples(piece: int) -> list[Sample]:
         ids = shards.tokens[pieces.starts[piece] : pieces.ends[piece]].astype(np.int64)
-        return Sample(ids if pieces.begins_document[piece] else np.concatenate(([bos_id], ids)))
+        return [Sample(ids if pieces.begins_document[piece] else np.concatenate(([bos_id], ids)))]
 
-    return PackedRows(pieces.places(), sample, row_length, seed)
+    return PackedRows(pieces.places(), samples, row_length, seed)

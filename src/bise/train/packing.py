@@ -42,21 +42,24 @@ class Sample:
 
     ids: NDArray[np.int64]
     learned: NDArray[np.bool_] | None = None
+    number: int | None = None  # as a document of its batch; none means its place in the row
 
 
 class PackedRows:
-    """Samples packed into rows once, and the rows in an order that is a pure function of the seed and the step."""
+    """Items packed into rows once, and the rows in an order that is a pure function of the seed and the step."""
 
-    def __init__(self, places: NDArray[np.int64], sample: Callable[[int], Sample], row_length: int, seed: int) -> None:
+    def __init__(
+        self, places: NDArray[np.int64], samples: Callable[[int], Sequence[Sample]], row_length: int, seed: int
+    ) -> None:
         """Pack.
 
         Args:
-            places: how many places each sample takes, 1..row_length.
-            sample: gives a sample by its index.
+            places: how many places each item takes, 1..row_length.
+            samples: gives the samples of an item by its index; they stay in one row.
             row_length: places in a row.
             seed: of the order of the rows.
         """
-        self._sample = sample
+        self._samples = samples
         self._row_length = row_length
         self._rows = pack(places, row_length)
         self._order = functools.lru_cache(maxsize=2)(
@@ -72,7 +75,8 @@ class PackedRows:
         """The rows of a step, whatever was read before."""
         positions = range(step * num_rows, (step + 1) * num_rows)
         chosen = [self._order(position // self.num_rows)[position % self.num_rows] for position in positions]
-        return assemble([[self._sample(item) for item in self._rows[row]] for row in chosen], self._row_length)
+        rows = [[sample for item in self._rows[row] for sample in self._samples(item)] for row in chosen]
+        return assemble(rows, self._row_length)
 
 
 def pack(places: NDArray[np.int64], row_length: int) -> list[list[int]]:
@@ -114,11 +118,11 @@ def assemble(rows: Sequence[Sequence[Sample]], row_length: int) -> Batch:
     documents = np.full((len(rows), row_length), _PADDING_DOCUMENT, np.int64)
     for row, samples in enumerate(rows):
         start = 0
-        for number, sample in enumerate(samples):
+        for place, sample in enumerate(samples):
             end = start + len(sample.ids) - 1
             inputs[row, start:end] = sample.ids[:-1]
             learned = True if sample.learned is None else sample.learned[1:]
             targets[row, start:end] = np.where(learned, sample.ids[1:], IGNORED)
-            documents[row, start:end] = number
+            documents[row, start:end] = place if sample.number is None else sample.number
             start = end
     return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(documents))

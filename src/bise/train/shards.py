@@ -58,13 +58,31 @@ def prepare_shards(
         InputError: the split names an unknown source, leaves nothing to train on or nothing held out.
     """
     _check_sources(corpus, split)
-    key = [sha256_file(corpus / MANIFEST), tokenizer.sha256, split.held_out_fraction, sorted(split.repeats.items())]
-    directory = root / "shards" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    directory, key = _place(corpus, tokenizer, split, root)
     if not (directory / _DONE).exists():
         _write(corpus, tokenizer, split, directory, reporter)
-        write_atomically(directory / _DONE, json.dumps(key) + "\n")
-    held_out = {path.name: open_shards(path) for path in sorted((directory / "held_out").iterdir())}
-    return open_shards(directory / "train"), held_out
+        write_atomically(directory / _DONE, key + "\n")
+    return open_shards(directory / "train"), _open_held_out(directory)
+
+
+def held_out_shards(corpus: Path, tokenizer: ChatTokenizer, split: Split, root: Path) -> dict[str, Shards]:
+    """The held-out shards of each language that a run wrote, or nothing when they are gone."""
+    if not (corpus / MANIFEST).exists():
+        return {}
+    directory, _ = _place(corpus, tokenizer, split, root)
+    return _open_held_out(directory) if (directory / _DONE).exists() else {}
+
+
+def _place(corpus: Path, tokenizer: ChatTokenizer, split: Split, root: Path) -> tuple[Path, str]:
+    """Where the shards lie, and what they depend on."""
+    key = json.dumps(
+        [sha256_file(corpus / MANIFEST), tokenizer.sha256, split.held_out_fraction, sorted(split.repeats.items())]
+    )
+    return root / "shards" / hashlib.sha256(key.encode()).hexdigest()[:16], key
+
+
+def _open_held_out(directory: Path) -> dict[str, Shards]:
+    return {path.name: open_shards(path) for path in sorted((directory / "held_out").iterdir())}
 
 
 def _check_sources(corpus: Path, split: Split) -> None:

@@ -1,8 +1,11 @@
-"""Conversations from JSON lines, each line checked before anything starts.
+"""Conversations and preferences from JSON lines, each line checked before anything starts.
 
 A line is `{"messages": [{"role", "content"}, …], "lang": "en"}`, optionally with "tools" and, in messages, "tool_calls"
-and "tool_call_id" in the shape of the OpenAI chat API. One line that breaks the rules fails the run with its number:
-what a model is taught is checked by whoever teaches it, not dropped in silence.
+and "tool_call_id" in the shape of the OpenAI chat API. A preference is `{"messages": […], "chosen": …, "rejected": …}`:
+a conversation that ends with its user, and two answers to it, each a text, a message, or a list of one message; "prompt"
+may stand for "messages", and without either, "chosen" and "rejected" are whole conversations, as in data for trl. One line
+that breaks the rules fails the run with its number: what a model is taught is checked by whoever teaches it, not dropped
+in silence.
 """
 
 import gzip
@@ -10,7 +13,7 @@ import hashlib
 import json
 import lzma
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +25,8 @@ from bise.runs import sha256_file
 from bise.tune.recipe import ConversationSource
 
 _SHOWN_FAULTS = 5
+_LINE_KEYS = ("messages", "prompt", "chosen", "rejected", "tools", "lang", "id", "source", "licence", "license", "url")
+_MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id", "name")
 # Who may speak after whom; "" begins.
 _MAY_FOLLOW = {
     "": {"system", "user"},
@@ -34,11 +39,17 @@ _MAY_FOLLOW = {
 
 @dataclass(frozen=True)
 class Line:
-    """One conversation with its language and a hash of its text."""
+    """One conversation with its language and a hash of its text; of a preference, with the answer that is worse."""
 
     conversation: Conversation
     lang: str
     sha256: str
+    rejected: Message | None = None
+
+    def with_rejected(self) -> Conversation:
+        """The conversation with the worse answer at its end."""
+        assert self.rejected is not None
+        return Conversation((*self.conversation.messages[:-1], self.rejected), self.conversation.tools)
 
 
 def find_files(source: ConversationSource, root: Path) -> list[Path]:
@@ -69,16 +80,19 @@ def read_source(source: ConversationSource, root: Path) -> list[Line]:
 
     Raises:
         NotFoundError: a file is not there.
-        InputError: a file cannot be read or a line breaks the rules; the message names the first few.
+        InputError: a file is empty or cannot be read, or a line breaks the rules; the message names the first few.
     """
     lines: list[Line] = []
     faults: list[str] = []
     for path in find_files(source, root):
+        number = 0
         for number, text in enumerate(_read_lines(path), start=1):
             try:
-                lines.append(parse(text))
+                lines.append(parse(text, source.ignored_keys))
             except ValueError as error:
                 faults.append(f"{path}:{number}: {error}")
+        if not number:
+            raise InputError(f"{path} is empty. Put one conversation on each line, or take it out of the recipe.")
     if faults:
         more = f"\n… and {len(faults) - _SHOWN_FAULTS:,} more" if len(faults) > _SHOWN_FAULTS else ""
         raise InputError(
@@ -114,33 +128,87 @@ def _read_lines(path: Path) -> Iterator[str]:
         raise InputError(f"{path} could not be read: {error}.") from None
 
 
-def parse(text: str) -> Line:
-    """Check and convert one line.
+def parse(text: str, ignored_keys: Collection[str] = ()) -> Line:
+    """Check and convert one line; keys that are not known must be among those to be ignored.
 
     Raises:
         ValueError: what is wrong with it.
     """
+    if not text.strip():
+        raise ValueError("the line is empty")
     try:
         record = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
-    if not isinstance(record, dict) or not isinstance(record.get("messages"), list):
+    if not isinstance(record, dict):
+        raise ValueError('not an object with a list "messages"')
+    _check_keys(record, (*_LINE_KEYS, *ignored_keys), "")
+    entries, rejected = (
+        _preference(record) if "chosen" in record or "rejected" in record else (record.get("messages"), None)
+    )
+    if not isinstance(entries, list):
         raise ValueError('not an object with a list "messages"')
     lang = record.get("lang", "")
     if not isinstance(lang, str):
         raise ValueError(f'"lang" is {lang!r}, not text')
-    messages = tuple(_message(entry, number) for number, entry in enumerate(record["messages"], start=1))
+    messages = tuple(_message(entry, number) for number, entry in enumerate(entries, start=1))
     _check_order(messages)
-    tools = tuple(_tool(entry) for entry in record.get("tools") or ())
-    sha256 = hashlib.sha256(json.dumps(record["messages"]).encode()).hexdigest()
-    return Line(Conversation(messages, tools), lang, sha256)
+    tools = tuple(_tool(entry) for entry in _list(record, "tools"))
+    sha256 = hashlib.sha256(json.dumps(entries if rejected is None else [entries, rejected]).encode()).hexdigest()
+    if rejected is None:
+        return Line(Conversation(messages, tools), lang, sha256)
+    worse = _message(rejected, len(entries))
+    _check_order((*messages[:-1], worse))
+    if worse == messages[-1]:
+        raise ValueError("chosen and rejected are the same answer")
+    return Line(Conversation(messages, tools), lang, sha256, worse)
+
+
+def _preference(record: dict[str, Any]) -> tuple[list[Any], Any]:
+    """The messages with the better answer at their end, and the worse answer."""
+    missing = [key for key in ("chosen", "rejected") if key not in record]
+    if missing:
+        raise ValueError(f'a preference needs "chosen" and "rejected", and this one has no "{missing[0]}"')
+    chosen, rejected = record["chosen"], record["rejected"]
+    prompt = record.get("messages", record.get("prompt"))
+    if prompt is None and isinstance(chosen, list) and isinstance(rejected, list):
+        if chosen[:-1] != rejected[:-1] or not chosen or not rejected:
+            raise ValueError("chosen and rejected differ in more than their last message")
+        return chosen, rejected[-1]
+    if not isinstance(prompt, list):
+        raise ValueError('a preference needs a list "messages" (or "prompt") that both answers follow')
+    return [*prompt, _answer(chosen, "chosen")], _answer(rejected, "rejected")
+
+
+def _answer(value: Any, key: str) -> Any:
+    if isinstance(value, str):
+        return {"role": "assistant", "content": value}
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise ValueError(f'"{key}" holds {len(value)} messages, but must hold one answer')
+        return value[0]
+    return value
+
+
+def _check_keys(entry: dict[str, Any], known: Collection[str], where: str) -> None:
+    if unknown := sorted(set(entry) - set(known)):
+        hint = f"known: {', '.join(known)}" + ("" if where else "; others can be named in ignored_keys of the source")
+        raise ValueError(f"unknown key {', '.join(unknown)}{where} ({hint})")
+
+
+def _list(entry: dict[str, Any], key: str) -> list[Any]:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, list):
+        raise ValueError(f'"{key}" is not a list')
+    return value or []
 
 
 def _message(entry: Any, number: int) -> Message:
     if not isinstance(entry, dict) or entry.get("role") not in ROLES:
         raise ValueError(f"message {number} has no role of {', '.join(ROLES)}")
+    _check_keys(entry, _MESSAGE_KEYS, f" in message {number}")
     content, role = entry.get("content"), entry["role"]
-    calls = tuple(_tool_call(call, number) for call in entry.get("tool_calls") or ())
+    calls = tuple(_tool_call(call, number) for call in _list(entry, "tool_calls"))
     if calls and role != "assistant":
         raise ValueError(f"message {number} has tool_calls, but its role is {role}")
     if content is None and calls:

@@ -2,27 +2,38 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import torch
 
 from bise.model.files import load_model, save_model, save_weights
 from bise.model.frozen import load_frozen
 from bise.model.lora import add_adapter, merged_weights, save_adapter
+from bise.model.transformer import Transformer
 from bise.runs import Manifest, RunDirectory
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.base import find_base
-from bise.train.compute import flops_per_token, measured_speed
+from bise.train.budget import UTILISATION
+from bise.train.compute import Speed, flops_per_token, measured_speed
 from bise.train.evaluation import HeldOut, token_sizes
-from bise.train.loop import Job, run_job
+from bise.train.loop import HeldOutLosses, Job, Outcome, run_job
+from bise.train.packing import Batch, PackedRows
 from bise.train.pretrain import complete_outputs, run_facts
 from bise.train.report import Reporter
-from bise.tune.data import TuneData, prepare, rows
+from bise.train.step import Forward, Objective, Precision, next_token
+from bise.tune.data import Example, TuneData, prepare, rows
+from bise.tune.dpo import Preferences, numbered, reference
+from bise.tune.general import general_batches
 from bise.tune.recipe import TuneRecipe
+from bise.tune.verdict import what_got_worse
 from bise.weights.spec import read_spec
+
+_REFERENCE = "reference.safetensors"
+_MINUTE_OR_TWO = 120.0  # seconds
 
 
 def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
-    """Tune a base model on conversations, or continue where the same recipe was stopped.
+    """Tune a base model on conversations or preferences, or continue where the same recipe was stopped.
 
     With an adapter in the recipe, `adapter/` holds it and `model/` the base with the adapter added to its weights.
 
@@ -31,45 +42,149 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
         NotFoundError: the base is not a finished run, or a file of conversations is not there.
     """
     directory, origin = find_base(recipe.base)
-    is_frozen = recipe.adapter is not None and read_spec(directory).quantisation is not None
-    model = load_frozen(directory) if is_frozen else load_model(directory)
     tokenizer = ChatTokenizer.load(directory)
+    context_length = read_spec(directory).context_length
+    data = prepare(recipe, tokenizer, min(recipe.row_length or context_length, context_length) + 1, reporter)
     run = RunDirectory(recipe.root, "tune", recipe.name)
     speed = measured_speed(run, recipe.loop)
-    adapter = recipe.adapter.spec(recipe.base.name) if recipe.adapter else None
-    if adapter:
-        torch.manual_seed(recipe.seed)
-        add_adapter(model, adapter)
-    row_length = model.spec.context_length
-    data = prepare(recipe, tokenizer, row_length, reporter)
-    learned = rows(data.learned, row_length, recipe.seed)
+    model = _load(directory, recipe)
+    material = _material(recipe, data, tokenizer, context_length)
+    objective, evaluation = _purpose(recipe, material, model, tokenizer, _Place(run, speed, reporter))
     job = Job(
         run=run,
         config=dataclasses.asdict(recipe),
         inputs=(origin, *data.inputs),
         model=model,
-        num_steps=max(1, math.ceil(recipe.epochs * learned.num_rows / recipe.loop.batch_rows)),
-        batch=lambda step: learned.batch(step, recipe.loop.batch_rows),
-        held_out=_held_out(data, tokenizer, row_length, recipe),
+        num_steps=max(1, math.ceil(recipe.epochs * material.learned.num_rows / recipe.loop.batch_rows)),
+        batch=lambda step: material.learned.batch(step, recipe.loop.batch_rows),
+        held_out=evaluation,
         optimizer=recipe.optimizer,
         loop=dataclasses.replace(recipe.loop, precision=speed.precision),
-        flops_per_token=flops_per_token(model.spec, row_length, only_adapter=adapter is not None),
+        flops_per_token=flops_per_token(model.spec, material.row_length, only_adapter=recipe.adapter is not None),
         peak_flops=speed.peak_flops,
         cost=recipe.cost,
+        objective=objective,
     )
+    _tell_size(job, data, material, reporter)
     outcome = run_job(job, reporter)
-    if adapter:
-        save_adapter(run.path / "adapter", model, adapter)
-        save_weights(run.path / "model", model.spec, merged_weights(model))
+    _save(job, recipe, tokenizer)
+    return run.finish(job.config, job.inputs, run_facts(job, outcome) | _tune_facts(data, outcome, reporter))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Material:
+    """Rows to learn from and to measure on."""
+
+    row_length: int
+    learned: PackedRows
+    held_out: dict[str, Batch]  # better answers by language, then general text by "text" and language
+    pairs: dict[str, Batch]  # held-out preferences by "pairs" and language
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where and how a run works."""
+
+    run: RunDirectory
+    speed: Speed
+    reporter: Reporter
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evaluation:
+    """Losses on held-out conversations and general text, and on held-out preferences where they are learned."""
+
+    texts: HeldOut
+    pairs: dict[str, Batch]
+    preferences: Preferences | None
+
+    def measure(self, forward: Forward, precision: Precision) -> HeldOutLosses:
+        """Measures of each kind, by name."""
+        found = self.texts.measure(forward, precision)
+        if self.preferences:
+            for name, batch in self.pairs.items():
+                found[name] = self.preferences.measure(forward, batch, self.texts.rows_at_once, precision)
+        return found
+
+
+def _load(directory: Path, recipe: TuneRecipe) -> Transformer:
+    is_frozen = recipe.adapter is not None and read_spec(directory).quantisation is not None
+    model = load_frozen(directory) if is_frozen else load_model(directory)
+    if recipe.adapter:
+        torch.manual_seed(recipe.seed)
+        add_adapter(model, recipe.adapter.spec(recipe.base.name))
+    return model
+
+
+def _material(recipe: TuneRecipe, data: TuneData, tokenizer: ChatTokenizer, context_length: int) -> _Material:
+    row_length = data.row_length(recipe.row_length, context_length)
+    learned, held_out = data.learned, dict(sorted(data.held_out.items()))
+    if recipe.dpo:
+        learned = numbered(learned, first=0)
+    first, pairs = len(learned), {}
+    for lang, examples in held_out.items():
+        preferences = [example for example in examples if example.rejected]
+        if preferences:
+            pairs[f"pairs {lang}"] = _all_rows(numbered(preferences, first), row_length, recipe.held_out_rows)
+            first += len(preferences)
+    answers = {
+        lang: _all_rows([Example(e.chosen) for e in examples], row_length, recipe.held_out_rows)
+        for lang, examples in held_out.items()
+    }
+    text_length = min(row_length, context_length)
+    texts = general_batches(recipe, tokenizer, text_length)
+    return _Material(row_length, rows(learned, row_length, recipe.seed), answers | texts, pairs)
+
+
+def _all_rows(examples: list[Example], row_length: int, max_rows: int) -> Batch:
+    packed = rows(examples, row_length, seed=0)
+    return packed.batch(0, min(max_rows, packed.num_rows))
+
+
+def _purpose(
+    recipe: TuneRecipe, material: _Material, model: Transformer, tokenizer: ChatTokenizer, place: _Place
+) -> tuple[Objective, _Evaluation]:
+    """What is descended, and what is measured."""
+    texts = HeldOut(material.held_out, token_sizes(tokenizer), recipe.loop.microbatch_rows)
+    if recipe.dpo is None:
+        return next_token, _Evaluation(texts, {}, None)
+    batches = {"learned": material.learned.batch(0, material.learned.num_rows), **material.pairs}
+    known = reference(
+        place.run.path / _REFERENCE,
+        model,
+        batches,
+        recipe.loop.microbatch_rows,
+        place.speed.precision,
+        place.reporter,
+    )
+    preferences = Preferences(known, recipe.dpo)
+    return preferences, _Evaluation(texts, material.pairs, preferences)
+
+
+def _tell_size(job: Job, data: TuneData, material: _Material, reporter: Reporter) -> None:
+    num_places = sum(example.num_places for example in data.learned)
+    operations = job.num_steps * job.loop.batch_rows * material.row_length * job.flops_per_token
+    seconds = operations / (job.peak_flops * UTILISATION)
+    estimate = f"{seconds:.0f} seconds" if seconds < _MINUTE_OR_TWO else f"{seconds / 60:.0f} minutes"
+    reporter.say(
+        f"{len(data.learned):,} conversations of {num_places:,} tokens in {material.learned.num_rows:,} rows of "
+        f"{material.row_length:,}; {job.num_steps:,} steps of {job.loop.batch_rows} rows: about {estimate} here."
+    )
+
+
+def _save(job: Job, recipe: TuneRecipe, tokenizer: ChatTokenizer) -> None:
+    path = job.run.path
+    if recipe.adapter:
+        save_adapter(path / "adapter", job.model, recipe.adapter.spec(recipe.base.name))
+        save_weights(path / "model", job.model.spec, merged_weights(job.model))
     else:
-        save_model(run.path / "model", model)
+        save_model(path / "model", job.model)
     complete_outputs(job, tokenizer)
-    return run.finish(job.config, job.inputs, run_facts(job, outcome) | {"sources": data.facts})
+    (path / _REFERENCE).unlink(missing_ok=True)
 
 
-def _held_out(data: TuneData, tokenizer: ChatTokenizer, row_length: int, recipe: TuneRecipe) -> HeldOut:
-    batches = {}
-    for lang, samples in sorted(data.held_out.items()):
-        packed = rows(samples, row_length, seed=0)
-        batches[lang] = packed.batch(0, min(recipe.held_out_rows, packed.num_rows))
-    return HeldOut(batches, token_sizes(tokenizer), recipe.loop.microbatch_rows)
+def _tune_facts(data: TuneData, outcome: Outcome, reporter: Reporter) -> dict[str, object]:
+    worse = what_got_worse(outcome.before, outcome.after)
+    for sentence in worse:
+        reporter.say(f"Warning: {sentence}")
+    return {"sources": data.facts, "warnings": worse}

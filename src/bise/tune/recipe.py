@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from bise.corpus.recipe import SourceFile
 from bise.train.recipe import CostRecipe, LoopRecipe, OptimizerRecipe
@@ -24,6 +25,9 @@ class ConversationSource:
     max_tokens: int | None = None  # a longer conversation is not taken; none means the context decides
     max_conversations: int | None = None  # taken at most, chosen by hash; none means all
     repeats: float = 1.0  # times read in an epoch
+    learn: Literal["all", "last"] = "all"  # which answers of a conversation; of a preference only the last ones count
+    held_out_fraction: float | None = None  # of this source; none means the recipe's
+    ignored_keys: tuple[str, ...] = ()  # of the lines, beside those that Bise knows
 
     def __post_init__(self) -> None:
         """Refuse what cannot be read."""
@@ -31,6 +35,8 @@ class ConversationSource:
             raise ValueError(f"source {self.name!r} must have a name, a licence and files.")
         if self.repeats <= 0:
             raise ValueError(f"repeats of {self.name} is {self.repeats}, but must be above 0.")
+        if self.held_out_fraction is not None and not 0 <= self.held_out_fraction < 1:
+            raise ValueError(f"held_out_fraction of {self.name} must be at least 0 and below 1.")
         for key in ("max_tokens", "max_conversations"):
             if (limit := getattr(self, key)) is not None and limit < 1:
                 raise ValueError(f"{key} of {self.name} is {limit}, but must be at least 1.")
@@ -70,6 +76,31 @@ class AdapterRecipe:
 
 
 @dataclass(frozen=True)
+class DpoRecipe:
+    """Learn which of two answers is better (direct preference optimisation, arXiv 2305.18290)."""
+
+    beta: float = 0.1  # how strongly the tuned model is held to the base: higher stays closer
+    sft_weight: float = (
+        0.0  # of the chosen answer's own loss beside the preference's; above 0, plain conversations count too
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be descended."""
+        if self.beta <= 0:
+            raise ValueError(f"beta is {self.beta}, but must be above 0.")
+        if self.sft_weight < 0:
+            raise ValueError(f"sft_weight is {self.sft_weight}, but must not be negative.")
+
+
+@dataclass(frozen=True)
+class GeneralText:
+    """Texts that nobody tunes on, to see whether a tune forgets: JSON lines with "text" and "lang"."""
+
+    files: tuple[SourceFile, ...]
+    root: Path = Path()
+
+
+@dataclass(frozen=True)
 class TuneRecipe:
     """Tune base weights on conversations."""
 
@@ -81,6 +112,9 @@ class TuneRecipe:
     licence: str = ""  # of the weights, for the card
     root: Path = Path("runs")
     adapter: AdapterRecipe | None = None  # None: tune every weight
+    dpo: DpoRecipe | None = None  # the conversations are then preferences
+    row_length: int = 0  # tokens that are learned from together; 0: what the longest conversation needs
+    general_text: GeneralText | None = None  # none: held-out documents of the base's own run, else texts of the package
     sources: OutsideSources = field(default_factory=OutsideSources)  # further conversations, relative to sources.root
     seed: int = 0
     held_out_fraction: float = 0.02  # of the conversations, chosen by hash; never learned
@@ -99,5 +133,7 @@ class TuneRecipe:
             raise ValueError(f"held_out_fraction is {self.held_out_fraction}, but must lie between 0 and 1.")
         if self.held_out_rows < 1:
             raise ValueError(f"held_out_rows is {self.held_out_rows}, but must be at least 1.")
+        if self.row_length < 0:
+            raise ValueError(f"row_length is {self.row_length}, but must be 0 or more.")
         if not self.conversations and not self.sources.list:
             raise ValueError("conversations is empty. Name at least one source.")

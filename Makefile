@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/peers
+TUNING_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/tuning-peers
 BIN := $(VENV)/bin
 INSTALL := -m pip install --disable-pip-version-check --constraint constraints.txt
 DEV := $(VENV)/.installed-dev
@@ -29,8 +30,8 @@ test: check chromium web ## everything a change must pass
 test-fast: $(DEV) ## the quick tests: no browser, nothing slow
 	$(BIN)/pytest -m "not ($(NOT_HERE) or slow or browser)"
 
-test-peers: $(DEV) $(PEERS)/.installed ## against other people's programs, in an environment of their own
-	BISE_PEERS_PYTHON=$(PEERS)/bin/python $(BIN)/pytest -m peers
+test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed ## against other people's programs, in environments of their own
+	BISE_PEERS_PYTHON=$(PEERS)/bin/python BISE_TUNING_PEERS_PYTHON=$(TUNING_PEERS)/bin/python $(BIN)/pytest -m peers
 
 reference: $(DEV) ## write docs/commands.md from the commands' own help
 	$(BIN)/python -m bise.cli.reference > docs/commands.md
@@ -45,7 +46,7 @@ check: $(DEV) ## style, types, imports, spelling, dependencies, dead code
 	$(BIN)/vulture src --min-confidence 80
 
 clean: ## remove the environments and everything built
-	rm -rf $(VENV) $(PEERS) build dist src/bise/app/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(TUNING_PEERS) build dist src/bise/app/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 2>/dev/null)
 	@$(BOOTSTRAP) $(VENV)
@@ -62,6 +63,11 @@ $(DEV): pyproject.toml constraints.txt
 $(PEERS)/.installed: tests/peers/requirements.txt
 	@$(BOOTSTRAP) $(PEERS)
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(TUNING_PEERS)/.installed: tests/peers/requirements-tuning.txt
+	@$(BOOTSTRAP) $(TUNING_PEERS)
+	$(TUNING_PEERS)/bin/python -m pip install --disable-pip-version-check --requirement $<
 	@touch $@
 
 # The wheel's build makes the page by the same script.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bise.model.attention import attend, score_bias
 from bise.weights.rope import query_scales, rotary_frequencies
 from bise.weights.spec import ModelSpec
 
@@ -27,8 +28,8 @@ class Places:
     cos_B1TE: Tensor
     sin_B1TE: Tensor
     query_scale_B1T1: Tensor | None  # what queries are multiplied by; None where that is one
-    mask_B1TT: Tensor | None  # of layers that see all tokens before; None for the causal mask
-    window_mask_B1TT: Tensor | None  # of the others
+    bias_B1TT: Tensor | None  # added to the scores of layers that see all tokens before; None for causality alone
+    window_bias_B1TT: Tensor | None  # of the others
 
 
 class Attention(nn.Module):
@@ -59,10 +60,8 @@ class Attention(nn.Module):
             k_BKTE = rotate(k_BKTE, places.cos_B1TE, places.sin_B1TE)
         if places.query_scale_B1T1 is not None:
             q_BHTE = (q_BHTE * places.query_scale_B1T1).to(k_BKTE.dtype)
-        mask_B1TT = places.window_mask_B1TT if self.has_window else places.mask_B1TT
-        mixed_BHTE = functional.scaled_dot_product_attention(
-            q_BHTE, k_BKTE, v_BKTE, attn_mask=mask_B1TT, is_causal=mask_B1TT is None, enable_gqa=True
-        )
+        bias_B1TT = places.window_bias_B1TT if self.has_window else places.bias_B1TT
+        mixed_BHTE = attend(q_BHTE, k_BKTE, v_BKTE, bias_B1TT)
         out_BTD: Tensor = self.wo(mixed_BHTE.transpose(1, 2).flatten(2))
         return out_BTD
 
@@ -131,12 +130,14 @@ class Transformer(nn.Module):
             positions_BT = torch.arange(num_tokens, device=ids_BT.device).unsqueeze(0)
         else:
             mask_B1TT, positions_BT = document_mask(documents_BT), restarting_positions(documents_BT)
-        near_B1TT = mask_B1TT
-        if self.spec.sliding_window is not None and num_tokens > self.spec.sliding_window:
-            near_B1TT = window_mask(mask_B1TT, num_tokens, self.spec.sliding_window, ids_BT.device)
-        cos_B1TE, sin_B1TE = rotary_table(self.spec, positions_BT)
-        places = Places(cos_B1TE, sin_B1TE, query_scale(self.spec, positions_BT), mask_B1TT, near_B1TT)
         x_BTD = self.tok_embeddings(ids_BT)
+        bias_B1TT = near_bias_B1TT = score_bias(mask_B1TT, x_BTD)
+        if self.spec.sliding_window is not None and num_tokens > self.spec.sliding_window:
+            near_bias_B1TT = score_bias(
+                window_mask(mask_B1TT, num_tokens, self.spec.sliding_window, x_BTD.device), x_BTD
+            )
+        cos_B1TE, sin_B1TE = rotary_table(self.spec, positions_BT)
+        places = Places(cos_B1TE, sin_B1TE, query_scale(self.spec, positions_BT), bias_B1TT, near_bias_B1TT)
         for layer in self.layers:
             x_BTD = layer(x_BTD, places)
         head_VD = self.tok_embeddings.weight if self.spec.tied_embeddings else self.output.weight

@@ -78,7 +78,7 @@ def run_job(job: Job, reporter: Reporter) -> Outcome:
     torch.set_num_threads(job.loop.threads or os.cpu_count() or 1)
     precision = faster_precision() if job.loop.precision == "auto" else job.loop.precision
     precision = begin_or_continue(job.run, job.config, job.inputs, precision)
-    optimizer = Optimizer(job.model, job.optimizer)
+    optimizer = Optimizer(job.model, job.optimizer, precision)
     progress = load_checkpoint(job.run, job.model, optimizer)
     if progress.step:
         reporter.say(f"Continuing {job.run.path} after step {progress.step:,} of {job.num_steps:,}.")

@@ -3,8 +3,8 @@
 Muon (K. Jordan, 2024, https://kellerjordan.github.io/posts/muon/) orthogonalises each matrix's momentum by
 Newton-Schulz iterations; the update is scaled to the root mean square of AdamW's (arXiv 2502.16982), so that one
 learning rate suits any shape. `torch.optim.Muon` iterates in bfloat16, which processors without bfloat16 units
-emulate some fifty times more slowly than float32, and one matrix at a time; here it is float32 and all matrices of
-one shape together.
+emulate some fifty times more slowly than float32, and one matrix at a time; here the precision is the run's, and all
+matrices of one shape go together.
 """
 
 import math
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bise.train.recipe import OptimizerRecipe
+from bise.train.step import Precision
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # steepest slope at zero; singular values end in 0.7..1.2
 _NEWTON_SCHULZ_STEPS = 5
@@ -25,13 +26,15 @@ _UPDATE_RMS = 0.2
 class Optimizer:
     """The optimiser's state: momentum of the matrices, AdamW's moments of the rest."""
 
-    def __init__(self, model: nn.Module, recipe: OptimizerRecipe) -> None:
+    def __init__(self, model: nn.Module, recipe: OptimizerRecipe, precision: Precision) -> None:
+        """Begin with empty state; `precision` is that of Newton-Schulz, all else is float32."""
         parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._recipe = recipe
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._matrices = {n: p for n, p in parameters.items() if p.dim() == 2 and _is_matrix(n)}
         self._others = {n: p for n, p in parameters.items() if n not in self._matrices}
         self._momentum = {name: torch.zeros_like(p) for name, p in self._matrices.items()}
-        self._adamw = torch.optim.AdamW(self._others.values(), betas=_BETAS, weight_decay=0.0)
+        self._adamw = torch.optim.AdamW(self._others.values(), betas=_BETAS, weight_decay=0.0, fused=True)
         self._shapes: dict[torch.Size, list[str]] = {}
         for name, parameter in self._matrices.items():
             self._shapes.setdefault(parameter.shape, []).append(name)
@@ -64,18 +67,16 @@ class Optimizer:
             self._adamw.state[parameter] = {key: tensors[f"adamw.{key}.{name}"].clone() for key in keys}
 
     def _step_matrices(self, names: list[str], learning_rate: float) -> None:
-        gradients: list[Tensor] = []
-        for name in names:
-            gradient = self._matrices[name].grad
-            assert gradient is not None, f"{name} has no gradient"
-            momentum = self._momentum[name].lerp_(gradient, 1 - _MOMENTUM)
-            gradients.append(gradient.lerp(momentum, _MOMENTUM))  # Nesterov
-        updates = orthogonalise(torch.stack(gradients))
+        parameters: list[Tensor] = [self._matrices[name] for name in names]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        assert len(gradients) == len(names), f"one of {', '.join(names)} has no gradient"
+        momenta = [self._momentum[name] for name in names]
+        torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+        nesterov = torch.stack(torch._foreach_lerp(gradients, momenta, _MOMENTUM))
+        updates = orthogonalise(nesterov.to(self._dtype)).float()
         scale = _UPDATE_RMS * math.sqrt(max(updates.shape[-2:]))
-        for name, update in zip(names, updates, strict=True):
-            parameter = self._matrices[name]
-            parameter.mul_(1 - learning_rate * self._recipe.weight_decay)
-            parameter.add_(update, alpha=-learning_rate * scale)
+        torch._foreach_mul_(parameters, 1 - learning_rate * self._recipe.weight_decay)
+        torch._foreach_add_(parameters, list(updates), alpha=-learning_rate * scale)
 
 
 def _is_matrix(name: str) -> bool:
@@ -91,7 +92,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
     for _ in range(_NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     out: Tensor = x.mT if tall else x
     return out
 

@@ -24,8 +24,9 @@ from benchmarks.random_model import ONE_BILLION, SMALL
 from bise.engine.cache import KVCache, bytes_per_block
 from bise.engine.forward import Batch, Model
 from bise.engine.kernels.table import BLOCK, choose_kernels
-from bise.weights.files import QuantisedTensor, Weights
+from bise.weights.files import Weights
 from bise.weights.spec import ModelSpec, Quantisation
+from bise.weights.tensors import QuantisedTensor
 
 ROUNDS = 9
 WORKLOADS = {  # sequences, tokens before, tokens of each in a step, steps in a block
@@ -42,7 +43,7 @@ class RandomWeights(Weights):
     """Weights that are drawn when they are asked for; matrices of the same shape are the same."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        super().__init__(Path("random"), spec, {}, memoryview(b""))
+        super().__init__(Path("random"), spec, {})
         self._drawn: dict[tuple[int, ...], QuantisedTensor] = {}
 
     def tensor(self, name: str) -> Any:

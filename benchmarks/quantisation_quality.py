@@ -30,10 +30,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from benchmarks.llamacpp_names import gguf_name
 from bise.tokenizer.chat import ChatTokenizer
-from bise.weights.files import GROUP_SIZE, Weights, dequantise, open_weights
-from bise.weights.quantise import quantise, write_tensors
+from bise.weights.files import Weights, open_weights
+from bise.weights.quantise import quantise
 from bise.weights.spec import ModelSpec, Quantisation, write_spec
 from bise.weights.store import DEFAULT_MODEL, find_model
+from bise.weights.tensor_file import write_tensors
+from bise.weights.tensors import GROUP_SIZE, dequantise
 
 ROOT = Path(__file__).resolve().parents[1]
 WINDOW = 256  # tokens

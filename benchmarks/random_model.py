@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.tokenizer.tekken import CONTROL_TOKENS, write_tekken
-from bise.weights.quantise import quantise_directory, to_bfloat16, write_parts
+from bise.weights.quantise import quantise_directory
 from bise.weights.spec import ModelSpec, write_spec
+from bise.weights.tensor_file import write_parts
+from bise.weights.tensors import narrow
 
 ONE_BILLION = ModelSpec(
     vocab_size=32_768,
@@ -75,14 +77,14 @@ def _draw(spec: ModelSpec, seed: int) -> Iterator[NDArray[np.uint16]]:
     """
     for index, (name, shape) in enumerate(spec.tensor_shapes().items()):
         if len(shape) == 1:
-            yield to_bfloat16(np.ones(shape, np.float32))
+            yield narrow(np.ones(shape, np.float32), "BF16")
             continue
         random = np.random.default_rng((seed, index))
         for start in range(0, shape[0], 256):
             part = random.standard_normal((min(256, shape[0] - start), shape[1]), np.float32) * np.float32(SPREAD)
             if name == "output.weight":
                 part[: max(0, NUM_SILENT - start)] = 0
-            yield to_bfloat16(part)
+            yield narrow(part, "BF16")
 
 
 def _vocabulary(size: int) -> list[bytes]:

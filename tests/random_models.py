@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.weights.quantise import write_tensors
 from bise.weights.rope import RopeScaling
 from bise.weights.spec import ModelSpec, write_spec
+from bise.weights.tensor_file import write_tensors
 
 TINY = ModelSpec(
     vocab_size=97,

@@ -33,7 +33,7 @@ _MAX_NUMBERS = 1 << 24
 _MAX_NAME_BYTES = 1 << 16
 _MAX_DIMENSIONS = 4
 _MAX_SIZE = 1 << 48
-_STRING, _ARRAY, _BOOL = 8, 9, 7
+_STRING, _ARRAY, _BOOL, _FLOAT = 8, 9, 7, 6
 _NUMBERS = {
     0: "<u1",
     1: "<i1",
@@ -172,7 +172,10 @@ class _Reader:
             return self._array(key)
         if kind not in _NUMBERS:
             raise _damaged(self.path, f"{key!r} has the unknown type {kind}")
-        value = np.frombuffer(self.take(np.dtype(_NUMBERS[kind]).itemsize), _NUMBERS[kind])[0].item()
+        number = np.frombuffer(self.take(np.dtype(_NUMBERS[kind]).itemsize), _NUMBERS[kind])[0]
+        if kind == _FLOAT:
+            return float(str(number))  # 1e-05, which a float32 only comes close to
+        value: bool | int | float = number.item()
         return bool(value) if kind == _BOOL else value
 
     def _array(self, key: str) -> Value:
@@ -319,7 +322,7 @@ def _encode(key: str, value: Value) -> bytes:
         case int():
             return struct.pack("<II", 4, value)
         case float():
-            return struct.pack("<If", 6, value)
+            return struct.pack("<If", _FLOAT, value)
         case str():
             return struct.pack("<I", _STRING) + _text(value)
         case list():

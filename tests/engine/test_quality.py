@@ -12,9 +12,10 @@ from bise.engine.cache import KVCache
 from bise.engine.forward import Model
 from bise.engine.kernels.table import BLOCK, choose_kernels
 from bise.tokenizer.chat import ChatTokenizer
-from bise.weights.files import dequantise, open_weights
+from bise.weights.files import open_weights
 from bise.weights.quantise import quantise
 from bise.weights.store import shipped_directory
+from bise.weights.tensors import dequantise
 from tests.random_models import TINY, random_tensors, write_model
 from tests.weights.test_int4 import q4_0
 

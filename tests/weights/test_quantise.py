@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from bise.errors import InputError
-from bise.weights.files import dequantise, open_weights
+from bise.weights.files import open_weights
 from bise.weights.quantise import quantise, quantise_directory
 from bise.weights.spec import ModelSpec, Quantisation
+from bise.weights.tensors import dequantise
 from tests.random_models import TINY, random_tensors, write_model
 
 

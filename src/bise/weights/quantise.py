@@ -1,18 +1,16 @@
-"""Smaller weights: symmetric int8 or int4 in groups of 32 along the input with one float16 scale a group, or bfloat16.
+"""Weights in another precision: int8 or int4 in groups of 32 along the input with one float16 scale a group, or bfloat16.
 
-With 8 bits a scale is rounded up to float16, so the largest weight of a group never needs more than 127 steps and every
-weight is off by at most half a step. With 4 bits the scale is searched (`int4.py`). Vectors (the norms) stay float:
-they are few, and errors in them touch every output. Work goes by parts of a matrix, so memory stays far below the
-model's size, and parts are rounded on every core.
+Vectors (the norms) stay float: they are few, and errors in them touch every output. Work goes by parts of a matrix, so
+memory stays far below the model's size, parts are rounded on every core, and what was interrupted goes on where it was.
 """
 
-import json
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +18,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.errors import InputError
-from bise.weights.files import (
-    BITS,
-    DTYPES,
-    GROUP_SIZE,
-    WEIGHTS_FILE,
-    QuantisedTensor,
-    Weights,
-    check_quantisation,
-    expected_tensors,
-    open_weights,
-    row_parts,
-)
+from bise.weights.files import WEIGHTS_FILE, Weights, check_quantisation, open_weights
 from bise.weights.int4 import pack_nibbles, round_to_int4
-from bise.weights.spec import Quantisation, write_spec
+from bise.weights.int8 import round_to_int8
+from bise.weights.spec import ModelSpec, Quantisation, write_spec
+from bise.weights.tensor_file import Layout, finished_tensors, write_parts
+from bise.weights.tensors import BITS, GROUP_SIZE, QuantisedTensor, dequantise, narrow, row_parts, scales_name
 
 Progress = Callable[[int, int], None]  # (weights done, weights in all)
 
-_LARGEST = 127  # -128 is left out, so that the range is symmetric
+PRECISIONS = ("4", "mixed", "8", "16")  # "mixed": 4 bits, and the output head keeps 8 as embeddings do
 _COMPANIONS = ("tekken.json", "card.md")
+
+
+@dataclass
+class RoundingError:
+    """What rounding did to one matrix: sums of squares."""
+
+    of_differences: float = 0.0
+    of_weights: float = 0.0
+
+    @property
+    def relative(self) -> float:
+        """Root mean square of the differences over that of the weights."""
+        return math.sqrt(self.of_differences / self.of_weights) if self.of_weights else 0.0
 
 
 def quantise_directory(source: Path, target: Path, bits: int = 8, progress: Progress | None = None) -> None:
@@ -48,25 +51,65 @@ def quantise_directory(source: Path, target: Path, bits: int = 8, progress: Prog
         InputError: the source is damaged or already quantised, or its shape does not fit the groups.
     """
     weights = open_weights(source)
-    if bits not in (4, 8, 16):
+    if str(bits) not in PRECISIONS:
         raise InputError(f"Weights can have 4, 8 or 16 bits, not {bits}.")
-    if weights.spec.quantisation is not None:
-        raise InputError(
-            f"{source} already has {weights.spec.quantisation.bits}-bit weights. Start from the model it was made from."
-        )
-    quantisation = Quantisation(bits, GROUP_SIZE) if bits < 16 else None
-    if quantisation is not None:
-        check_quantisation(weights.spec, quantisation, str(source))
-    target.mkdir(parents=True, exist_ok=True)
-    spec = replace(weights.spec, quantisation=quantisation)
-    write_spec(target, spec)
-    stored = {name: (types[0], shape) for name, (shape, types) in expected_tensors(spec, target / WEIGHTS_FILE).items()}
-    if bits == 16:
-        stored = {name: ("BF16", shape) for name, (_, shape) in stored.items()}
-    write_parts(target / WEIGHTS_FILE, stored, _convert(weights, stored, progress))
+    convert(weights, target, str(bits), progress)
     for name in _COMPANIONS:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
+
+
+def convert(
+    weights: Weights, target: Path, precision: str | None = None, progress: Progress | None = None
+) -> dict[str, RoundingError]:
+    """Write a model's spec and weights to the directory `target`; goes on with what an interrupted call left there.
+
+    Args:
+        weights: the source, whatever its format; every value is checked.
+        target: made when it is not there.
+        precision: one of PRECISIONS; None keeps the source's.
+        progress: told of the weights done.
+
+    Returns:
+        The error of each matrix that was rounded to integers by this call.
+
+    Raises:
+        InputError: the source is damaged or already quantised, or its shape does not fit the groups.
+    """
+    spec = replace(weights.spec, quantisation=chosen_quantisation(weights, precision))
+    target.mkdir(parents=True, exist_ok=True)
+    write_spec(target, spec)
+    layout = _layout(weights, spec, precision)
+    names = list(layout)
+    first = finished_tensors(target / WEIGHTS_FILE, layout)
+    if first < len(names) and names[first].endswith(".scales"):  # scales are made together with their integers
+        first -= 1
+    errors: dict[str, RoundingError] = {}
+    write_parts(target / WEIGHTS_FILE, layout, _convert(weights, layout, first, errors, progress), first)
+    return errors
+
+
+def chosen_quantisation(weights: Weights, precision: str | None) -> Quantisation | None:
+    """What a precision means for a model.
+
+    Raises:
+        InputError: the weights are integers already, or do not fit the groups.
+    """
+    present = weights.spec.quantisation
+    if precision is None:
+        return present
+    assert precision in PRECISIONS, precision
+    if present is not None:
+        raise InputError(
+            f"{weights.path} already has {present.bits}-bit weights. Start from the model it was made from, or take it "
+            "as it is."
+        )
+    if precision == "16":
+        return None
+    eight_bits = ("output.weight",) if precision == "mixed" and not weights.spec.tied_embeddings else ()
+    quantisation = Quantisation(4 if precision == "mixed" else int(precision), GROUP_SIZE, eight_bits)
+    check_quantisation(replace(weights.spec, quantisation=quantisation), quantisation, str(weights.path))
+    return quantisation
 
 
 def quantise(weight: NDArray[np.float32], bits: int = 8) -> QuantisedTensor:
@@ -77,80 +120,72 @@ def quantise(weight: NDArray[np.float32], bits: int = 8) -> QuantisedTensor:
     """
     rows, columns = weight.shape
     groups = weight.reshape(-1, GROUP_SIZE)
-    values, scales = round_to_int4(groups) if bits == 4 else _round_to_int8(groups)
+    values, scales = round_to_int4(groups) if bits == 4 else round_to_int8(groups)
     return QuantisedTensor(values.reshape(rows, columns), scales.reshape(rows, columns // GROUP_SIZE), bits)
 
 
-def write_tensors(path: Path, tensors: dict[str, tuple[str, NDArray[Any]]]) -> None:
-    """Write name -> (safetensors type, array) as a safetensors file, absent or whole."""
-    stored = {name: (dtype, array.shape) for name, (dtype, array) in tensors.items()}
-    write_parts(path, stored, (array for _, array in tensors.values()))
-
-
-def write_parts(path: Path, stored: Mapping[str, tuple[str, tuple[int, ...]]], parts: Iterable[NDArray[Any]]) -> None:
-    """Write tensors, name -> (safetensors type, shape), from parts that are their bytes in this order.
-
-    The safetensors library cannot write bfloat16 from NumPy; the format is a JSON header and the bytes in order.
-    """
-    header: dict[str, object] = {"__metadata__": {"format": "bise"}}
-    position = 0
-    for name, (dtype, shape) in stored.items():
-        end = position + math.prod(shape) * DTYPES[dtype].itemsize
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": (position, end)}
-        position = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the data begins at a multiple of 8 bytes
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        written = sum(file.write(np.ascontiguousarray(part).data.cast("B")) for part in parts if part.size)
-    assert written == position, f"{written} bytes of {position}"
-    temporary.replace(path)
-
-
-def to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The upper half of each float32, rounded to nearest, ties to even."""
-    bits = np.ascontiguousarray(values).view(np.uint32).astype(np.uint64)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-
-
-def _round_to_int8(groups: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
-    exact = np.abs(groups).max(axis=1).astype(np.float64) / _LARGEST  # in float32 a subnormal would vanish
-    if exact.size and exact.max() > np.finfo(np.float16).max:
-        raise InputError(f"A weight of {np.abs(groups).max():g} is too large for 8 bits. Keep the model in 16 bits.")
-    scales = exact.astype(np.float16)
-    scales = np.where(scales < exact, np.nextafter(scales, np.float16(np.inf)), scales)
-    steps = np.where(scales == 0, 1, scales).astype(np.float32)  # a group of zeros has scale 0
-    return np.rint(groups / steps[:, None]).astype(np.int8), scales
+def _layout(weights: Weights, spec: ModelSpec, precision: str | None) -> Layout:
+    """The tensors of the new file: integers as the spec says, floats as they are, or bfloat16 when that was asked for."""
+    layout: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, shape in spec.tensor_shapes().items():
+        bits = spec.matrix_bits(name) if len(shape) == 2 else None
+        if bits is None:
+            layout[name] = ("BF16" if precision == "16" else weights.stored[name].dtype, shape)
+            continue
+        rows, columns = shape
+        layout[name] = ("I8", shape) if bits == 8 else ("U8", (rows, columns // 2))
+        layout[scales_name(name)] = ("F16", (rows, columns // GROUP_SIZE))
+    return layout
 
 
 def _convert(
-    weights: Weights, stored: Mapping[str, tuple[str, tuple[int, ...]]], progress: Progress | None
+    weights: Weights, layout: Layout, first: int, errors: dict[str, RoundingError], progress: Progress | None
 ) -> Iterator[NDArray[Any]]:
-    """The bytes of the new file in its order: a matrix's integers, then its scales."""
-    done, total = 0, weights.spec.num_parameters()
+    """The bytes of the new file in its order from tensor `first` on: a matrix's integers, then its scales."""
+    total, skipped = weights.spec.num_parameters(), set(islice(layout, first))
+    done = 0
     with ThreadPoolExecutor() as threads:
         for name, shape in weights.spec.tensor_shapes().items():
-            convert = partial(_convert_part, weights, name, stored[name][0])
+            if name in skipped:
+                done += math.prod(shape)
+                continue
+            work = partial(_convert_part, weights, name, layout[name][0])
             scales = []
-            for part, (values, part_scales) in zip(
-                row_parts(shape), threads.map(convert, row_parts(shape)), strict=True
-            ):
-                yield values
-                scales.append(part_scales)
+            for part, converted in zip(row_parts(shape), threads.map(work, row_parts(shape)), strict=True):
+                yield converted.values
+                scales.append(converted.scales)
+                if converted.error is not None:
+                    error = errors.setdefault(name, RoundingError())
+                    error.of_differences += converted.error.of_differences
+                    error.of_weights += converted.error.of_weights
                 done += len(range(*part.indices(shape[0]))) * math.prod(shape[1:])
                 if progress is not None:
                     progress(done, total)
+            weights.stored[name].release()
             yield from scales
 
 
-def _convert_part(weights: Weights, name: str, dtype: str, rows: slice) -> tuple[NDArray[Any], NDArray[np.float16]]:
-    """Some rows of a tensor as they are stored, and their scales, of which floats have none."""
+@dataclass(frozen=True)
+class _Part:
+    """Some rows as they are stored."""
+
+    values: NDArray[Any]
+    scales: NDArray[np.float16]  # empty for floats
+    error: RoundingError | None = None
+
+
+def _convert_part(weights: Weights, name: str, dtype: str, rows: slice) -> _Part:
+    if weights.is_quantised(name):
+        return _pack(weights.checked_integers(name, rows))
     exact = weights.rows(name, rows)
     weights.require_numbers(name, exact)
-    if dtype == "BF16":
-        return to_bfloat16(exact), np.empty(0, np.float16)
-    if dtype == "F32":
-        return exact, np.empty(0, np.float16)
-    quantised = quantise(exact, BITS[dtype])
-    return pack_nibbles(quantised.values) if dtype == "U8" else quantised.values, quantised.scales
+    if dtype not in BITS:
+        return _Part(narrow(exact, dtype), np.empty(0, np.float16))
+    rounded = quantise(exact, BITS[dtype])
+    differences = dequantise(rounded) - exact
+    error = RoundingError(float(np.vdot(differences, differences)), float(np.vdot(exact, exact)))
+    return _pack(rounded, error)
+
+
+def _pack(tensor: QuantisedTensor, error: RoundingError | None = None) -> _Part:
+    return _Part(pack_nibbles(tensor.values) if tensor.bits == 4 else tensor.values, tensor.scales, error)

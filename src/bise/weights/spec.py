@@ -43,6 +43,7 @@ class Quantisation:
 
     bits: int  # 8 or 4; embeddings have 8 in either case
     group_size: int  # 32
+    eight_bits: tuple[str, ...] = ()  # matrices that have 8 bits where the others have 4, by canonical name
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,9 @@ class ModelSpec:
         """
         if self.quantisation is None:
             return None
-        return 8 if name == "tok_embeddings.weight" else self.quantisation.bits
+        if name == "tok_embeddings.weight" or name in self.quantisation.eight_bits:
+            return 8
+        return self.quantisation.bits
 
     def num_parameters(self) -> int:
         """Count of weights, tied embeddings once."""
@@ -148,6 +151,16 @@ class ModelSpec:
         for shape in self.tensor_shapes().values():
             total += shape[0] * (shape[1] if len(shape) == 2 else 1)
         return total
+
+
+def joined_matrices(spec: ModelSpec) -> list[tuple[str, ...]]:
+    """Matrices that read the same input: the engine packs them together, so they have the same bits."""
+    joined: list[tuple[str, ...]] = []
+    for layer in range(spec.num_layers):
+        attention, feed_forward = f"layers.{layer}.attention.", f"layers.{layer}.feed_forward."
+        joined.append(tuple(attention + name for name in ("wq.weight", "wk.weight", "wv.weight")))
+        joined.append(tuple(feed_forward + name for name in ("w1.weight", "w3.weight")))
+    return joined
 
 
 def write_spec(directory: Path, spec: ModelSpec) -> None:

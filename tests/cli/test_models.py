@@ -7,6 +7,7 @@ import pytest
 
 from bise.cli.main import run
 from bise.weights.spec import ModelSpec
+from tests.random_adapters import write_adapter
 from tests.random_models import TINY, write_model
 
 
@@ -47,6 +48,38 @@ def test_pull_list_show_remove(source: str, tmp_path: Path, capsys: pytest.Captu
     assert bise("models", "show", "tiny") == 2
 
 
+def test_an_adapter_is_pulled_listed_shown_and_removed(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bise("pull", source, "--name", "tiny") == 0
+    adapter = str(write_adapter(tmp_path / "adapter", TINY, rank=3))
+    capsys.readouterr()
+    assert bise("pull", adapter, "--name", "tiny:polite", "--json") == 0
+    pulled = json.loads(capsys.readouterr().out)
+    assert (pulled["name"], pulled["rank"]) == ("tiny:polite", 3)
+    assert bise("models", "list", "--json") == 0
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
+    assert models["tiny"]["adapters"] == [pulled]
+    assert bise("models") == 0
+    assert "\n  tiny:polite" in capsys.readouterr().out
+    assert bise("models", "show", "tiny") == 0
+    assert "tiny:polite" in capsys.readouterr().out
+    assert bise("models", "show", "tiny:polite") == 0
+    assert "adapter of rank 3 on wq, wk" in capsys.readouterr().out
+    assert bise("models", "show", "tiny:polite", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["rank"] == 3
+    assert bise("serve", "--model", "tiny:polite") == 2
+    assert "bise serve --model tiny" in capsys.readouterr().err
+    assert bise("models", "remove", "tiny") == 0
+    assert "Its adapters are kept: tiny:polite." in capsys.readouterr().err
+    assert bise("models") == 0
+    assert "not here" in capsys.readouterr().out
+    assert bise("models", "remove", "tiny:polite", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"removed": str(tmp_path / "home/adapters/tiny/polite")}
+    assert bise("models") == 0
+    assert "tiny" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -55,6 +88,13 @@ def test_pull_list_show_remove(source: str, tmp_path: Path, capsys: pytest.Captu
         (["pull", "nowhere", "--name", "x"], "no directory at nowhere"),
         (["pull", "nowhere", "--name", "x", "--bits", "5"], "5"),
         (["pull", "nowhere"], "--name"),
+        (["pull", "nowhere", "--name", "bise-demo:x"], "no directory at nowhere"),
+        (["pull", "nowhere", "--name", "bise-demo:x", "--bits", "8"], "--bits"),
+        (["pull", "nowhere", "--name", "nothing:x"], "no model named nothing"),
+        (["models", "show", "bise-demo:x"], "has none here"),
+        (["models", "remove", "bise-demo:x"], "has none here"),
+        (["ask", "-m", "bise-demo:x", "Hello"], "has none here"),
+        (["ask", "-m", "bise-demo:", "Hello"], "not an adapter's name"),
     ],
 )
 def test_mistakes_are_sentences(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Blocks are shared only where all tokens before them are the same, for one tenant; none is lost, none is lent twice."""
+"""Blocks are shared where all before them is the same, tenant and adapter too; none is lost, none is lent twice."""
 
 import gc
 from collections import Counter
@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bise.engine.blocks import BlockPool, Node, blocks_for
+from bise.engine.blocks import BlockPool, Namespace, Node, blocks_for
 from bise.engine.kernels.table import BLOCK
 
 NUM_BLOCKS = 7
@@ -18,7 +18,7 @@ def block_of(letter: str) -> tuple[int, ...]:
     return (ord(letter),) * BLOCK
 
 
-def hold(pool: BlockPool, namespace: str, letters: str) -> list[int]:
+def hold(pool: BlockPool, namespace: Namespace, letters: str) -> list[int]:
     """Share or publish a block for each letter; returns the blocks held."""
     node, blocks = pool.root(namespace), []
     for letter in letters:
@@ -28,7 +28,7 @@ def hold(pool: BlockPool, namespace: str, letters: str) -> list[int]:
     return blocks
 
 
-def num_cached_prefix(pool: BlockPool, namespace: str, letters: str) -> int:
+def num_cached_prefix(pool: BlockPool, namespace: Namespace, letters: str) -> int:
     node, blocks = pool.root(namespace), []
     for letter in letters:
         following = pool.share(node, block_of(letter))
@@ -42,7 +42,7 @@ def num_cached_prefix(pool: BlockPool, namespace: str, letters: str) -> int:
 
 @dataclass
 class Holder:
-    namespace: str
+    namespace: Namespace
     node: Node
     text: str = ""  # a letter for each full block
     blocks: list[int] = field(default_factory=list)
@@ -56,10 +56,12 @@ class Holders(RuleBasedStateMachine):
         super().__init__()
         self.pool = BlockPool(NUM_BLOCKS)
         self.holders: list[Holder] = []
-        self.contents: dict[int, tuple[str, str]] = {}  # block -> tenant and text up to its end, as last written
+        self.contents: dict[
+            int, tuple[Namespace, str]
+        ] = {}  # block -> namespace and text up to its end, as last written
 
-    @rule(namespace=st.sampled_from(["", "a", "b"]), text=st.text("xyz", max_size=4))
-    def begin(self, namespace: str, text: str) -> None:
+    @rule(namespace=st.sampled_from([("", ""), ("a", ""), ("a", "b")]), text=st.text("xyz", max_size=4))
+    def begin(self, namespace: Namespace, text: str) -> None:
         holder = Holder(namespace, self.pool.root(namespace))
         expected = self.pool.num_held_prefix(namespace, [token for letter in text for token in block_of(letter)])
         available = self.pool.num_available
@@ -132,19 +134,19 @@ def test_what_was_used_least_recently_is_evicted_first_and_leaves_before_their_p
     for num_evicted in range(6):
         pool = BlockPool(5)
         for text in ("abc", "ax", "q", "ab"):
-            pool.give_back(hold(pool, "", text))
+            pool.give_back(hold(pool, ("", ""), text))
         pool.take(num_evicted)
         assert pool.num_evictions == num_evicted
-        found.append(tuple(num_cached_prefix(pool, "", text) for text in ("abc", "ax", "q")))
+        found.append(tuple(num_cached_prefix(pool, ("", ""), text) for text in ("abc", "ax", "q")))
     assert found == [(3, 2, 1), (2, 2, 1), (2, 1, 1), (2, 1, 0), (1, 1, 0), (0, 0, 0)]
 
 
 def test_held_blocks_are_never_evicted() -> None:
     pool = BlockPool(4)
-    held = hold(pool, "", "ab")
-    pool.give_back(hold(pool, "", "abc"))
+    held = hold(pool, ("", ""), "ab")
+    pool.give_back(hold(pool, ("", ""), "abc"))
     pool.take(2)
-    assert num_cached_prefix(pool, "", "abc") == 2
+    assert num_cached_prefix(pool, ("", ""), "abc") == 2
     assert pool.num_available == 0
     pool.give_back(held)
     assert pool.num_available == 2
@@ -153,8 +155,8 @@ def test_held_blocks_are_never_evicted() -> None:
 def test_of_two_copies_the_first_published_is_kept() -> None:
     pool = BlockPool(2)
     first, second = pool.take(2)
-    kept = pool.publish(pool.root(""), block_of("a"), first)
-    assert pool.publish(pool.root(""), block_of("a"), second) is kept
+    kept = pool.publish(pool.root(("", "")), block_of("a"), first)
+    assert pool.publish(pool.root(("", "")), block_of("a"), second) is kept
     assert pool.take(1) == [second]
 
 

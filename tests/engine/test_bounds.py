@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bise.engine import fused
+from bise.engine import adapted, fused
 from bise.engine.batch import Batch, RotaryTables, rotary_tables
 from bise.engine.cache import KVCache
 from bise.engine.forward import Model
@@ -21,6 +21,7 @@ from bise.engine.kernels.instructions import available
 from bise.engine.kernels.prepare import PROBLEMS
 from bise.engine.kernels.table import Floats, choose_kernels
 from bise.weights.files import open_weights
+from tests.engine.test_adapters import adapt, load
 from tests.engine.test_fused import SHAPES, batch_of, prompt, quantised
 
 PAGE = mmap.PAGESIZE
@@ -70,25 +71,30 @@ def guard_model(monkeypatch: pytest.MonkeyPatch, side: str) -> None:
         return self._tables
 
     monkeypatch.setattr(RotaryTables, "up_to", up_to)
+    monkeypatch.setattr(adapted, "aligned_bytes", lambda size_bytes: guarded(size_bytes, side))
     monkeypatch.setattr(fused.FusedModel, "_allocate", allocate)
     monkeypatch.setattr(fused.FusedModel, "_keep", lambda self, array: keep(self, guard(array, side)))
 
 
-def logits(model: Model, precision: KVPrecision, side: str | None) -> list[Floats]:
-    """Of steps of all lengths, each twice as long with a sequence beside it that goes on at a block's border."""
+def logits(model: Model, precision: KVPrecision, side: str | None, directory: Path) -> list[Floats]:
+    """Of steps of all lengths, each twice as long with a sequence beside it that goes on at a block's border, and with
+    adapters."""
     found = []
+    adapters = [load(model, directory / str(rank), rank=rank) for rank in (3, 16)]
     for length in LENGTHS:
         cache = KVCache(model.spec, 3 * BLOCKS, precision)
         model._path._capacity = 0  # type: ignore[attr-defined]  # memory of exactly the step's size
+        model._path._low_bytes = 0  # type: ignore[attr-defined]
         first, second = prompt(model.spec, length), prompt(model.spec, 17 + length % 3, seed=1)
         steps = [
             batch_of((0, first, 0)),
             batch_of((1, second[:16], 0)),
             batch_of((0, [*first, 1], length), (1, second, 16)),
         ]
+        steps += [adapt(steps[0], (adapters[0], 0)), adapt(steps[2], (adapters[0], 0), (adapters[1], 1))]
         if side is not None:
             cache.cells = guard(cache.cells, side)
-            names = [field.name for field in fields(Batch)]
+            names = [field.name for field in fields(Batch) if field.name != "adapted"]
             steps = [replace(step, **{n: guard(np.asarray(getattr(step, n)), side) for n in names}) for step in steps]
         found += [model.forward(step, cache) for step in steps]
     return found
@@ -105,8 +111,8 @@ def check(directory: Path, set_name: str, threads: int) -> None:
             with pytest.MonkeyPatch.context() as patch:
                 guard_model(patch, side)
                 held = Model(weights, kernels, threads, least_shared_bytes=0)
-                fenced = logits(held, precision, side)  # type: ignore[arg-type]
-            for a, b in zip(fenced, logits(free, precision, None), strict=True):  # type: ignore[arg-type]
+                fenced = logits(held, precision, side, path / "adapters")  # type: ignore[arg-type]
+            for a, b in zip(fenced, logits(free, precision, None, path / "adapters"), strict=True):  # type: ignore[arg-type]
                 assert a.tobytes() == b.tobytes()
             held.close()
             free.close()

@@ -14,6 +14,7 @@ from bise.engine.protocol import (
     VERSION,
     Add,
     Cancel,
+    DropAdapter,
     Failed,
     Hello,
     Outputs,
@@ -30,7 +31,7 @@ from bise.engine.protocol import (
     read_to_engine,
     read_to_server,
 )
-from bise.engine.requests import Request, StepOutput
+from bise.engine.requests import AdapterRef, Request, StepOutput
 from bise.engine.sampling import SamplingParams, TokenLogprob
 from bise.errors import InputError, NotFoundError, UnavailableError
 
@@ -65,7 +66,19 @@ OUTPUTS = st.builds(
 )
 TO_ENGINE = st.one_of(
     st.builds(Start, st.integers(), st.integers(), st.text(), st.builds(EngineConfig)),
-    st.builds(Add, st.builds(Request, st.text(), IDS, PARAMS, st.text(), st.sampled_from(["interactive", "batch"]))),
+    st.builds(
+        Add,
+        st.builds(
+            Request,
+            st.text(),
+            IDS,
+            PARAMS,
+            st.text(),
+            st.sampled_from(["interactive", "batch"]),
+            st.none() | st.builds(AdapterRef, st.text(), st.text()),
+        ),
+    ),
+    st.builds(DropAdapter, st.text()),
     st.builds(Cancel, st.text()),
 )
 TO_SERVER = st.one_of(
@@ -113,9 +126,15 @@ def test_noise_is_refused_in_a_sentence(line: bytes) -> None:
 
 def test_a_value_of_another_type_is_refused() -> None:
     params = {field.name: getattr(SamplingParams(), field.name) for field in dataclasses.fields(SamplingParams)}
-    right = {"request_id": "1", "prompt_ids": [1], "params": params, "tenant": "", "priority": "batch"}
+    right = {"request_id": "1", "prompt_ids": [1], "params": params, "tenant": "", "priority": "batch", "adapter": None}
     read_to_engine(json.dumps(["Add", {"request": right}]).encode())
-    for name, value in [("prompt_ids", [1, "2"]), ("prompt_ids", [True]), ("priority", "soon"), ("request_id", 1)]:
+    for name, value in [
+        ("prompt_ids", [1, "2"]),
+        ("prompt_ids", [True]),
+        ("priority", "soon"),
+        ("adapter", "x"),
+        ("request_id", 1),
+    ]:
         with pytest.raises(ProtocolError, match="TypeError"):
             read_to_engine(json.dumps(["Add", {"request": {**right, name: value}}]).encode())
     for name, value in [("temperature", "hot"), ("seed", 1.5), ("top_p", 7.0), ("logit_bias", [[1, 2, 3]])]:

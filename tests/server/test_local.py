@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -14,8 +15,12 @@ import pytest_asyncio
 from bise.engine.sampling import SamplingParams
 from bise.errors import InputError, NotFoundError, UnavailableError
 from bise.messages import Conversation, Message
+from bise.runs import Manifest, hash_outputs, write_manifest
 from bise.server.backend import ChatRequest, ContextOverflowError, Finished
 from bise.server.local import LocalBackend
+from bise.weights.adapters import adapters_directory
+from bise.weights.spec import read_spec
+from tests.random_adapters import write_adapter
 from tests.scripted_backend import until
 from tests.speaking_model import write_speaking_model
 
@@ -74,6 +79,47 @@ async def test_what_cannot_be_answered_is_refused_before_the_first_token(backend
         await backend.chat(replace(ASK, conversation=Conversation((Message("user", "wind " * 300),)), max_tokens=None))
     with pytest.raises(NotFoundError, match="Models on offer: tiny"):
         await backend.chat(replace(ASK, model="other"))
+
+
+async def test_adapters_come_and_go_while_the_server_runs(backend: LocalBackend, tmp_path: Path) -> None:
+    spec, plain = read_spec(backend._directory), await answer(backend, ASK)
+    polite = replace(ASK, model="tiny:polite")
+    with pytest.raises(NotFoundError, match="Models on offer: tiny\\."):
+        await backend.chat(polite)
+    for seed in (1, 2):  # the second replaces the first under its name
+        install_as("tiny", "polite", write_adapter(tmp_path / f"{seed}", spec, seed=seed))
+        (base, adapter) = backend.models()
+        assert (adapter.id, adapter.parent, base.parent) == ("tiny:polite", "tiny", None)
+        adapted = await answer(backend, polite)
+        assert adapted[0] != plain[0]
+        assert await answer(backend, polite) == adapted
+        assert await answer(backend, ASK) == plain
+        shutil.rmtree(adapters_directory("tiny") / "polite")
+        assert [model.id for model in backend.models()] == ["tiny"]
+        with pytest.raises(NotFoundError, match="Models on offer: tiny\\."):
+            await backend.count_tokens("tiny:polite", ASK.conversation)
+    await answer(backend, ASK)
+    await until(lambda: backend._engine.stats.num_adapters == 0)
+
+
+async def test_an_adapter_that_breaks_after_its_installation_fails_its_requests_alone(
+    backend: LocalBackend, tmp_path: Path
+) -> None:
+    plain = await answer(backend, ASK)
+    directory = install_as("tiny", "broken", write_adapter(tmp_path / "a", read_spec(backend._directory)))
+    (directory / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="damaged"):
+        await answer(backend, replace(ASK, model="tiny:broken"))
+    assert await answer(backend, ASK) == plain
+    shutil.rmtree(directory)
+
+
+def install_as(model: str, name: str, source: Path) -> Path:
+    """Put an adapter where installing puts it; the model is not in the store."""
+    target = adapters_directory(model) / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(source, Manifest("adapter", f"{model}:{name}", outputs=hash_outputs(source)))
+    return source.rename(target)
 
 
 async def test_closing_an_answer_frees_the_engine_for_the_next(backend: LocalBackend) -> None:

@@ -17,7 +17,9 @@ def command(model: str | None, host: str, port: int, open_page: bool) -> None:
     from bise.app.start import Announcements, serve
     from bise.cli.preparing import preparing
     from bise.config import has_display
-    from bise.weights.store import DEFAULT_MODEL, find_model
+    from bise.errors import InputError
+    from bise.weights.adapters import find_model_and_adapter
+    from bise.weights.store import DEFAULT_MODEL
 
     def address(text: str) -> None:
         click.echo(f"The chat, for one browser: {text}")
@@ -28,5 +30,7 @@ def command(model: str | None, host: str, port: int, open_page: bool) -> None:
         click.echo(f"{name} is ready. Ctrl-C ends the server.", err=True)
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    directory = find_model(model or DEFAULT_MODEL)
+    directory, adapter = find_model_and_adapter(model or DEFAULT_MODEL)
+    if adapter:
+        raise InputError(f"A model is served with all its adapters. Type: bise serve --model {directory.name}")
     asyncio.run(serve(directory, host, port, Announcements(address, preparing(), ready)))

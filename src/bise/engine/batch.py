@@ -1,6 +1,7 @@
 """What a step is about, and the rotary angles of its positions."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,22 @@ from numpy.typing import NDArray
 from bise.engine.kernels.table import Floats, Ints
 from bise.weights.rope import rotary_frequencies
 from bise.weights.spec import ModelSpec
+
+
+class PackedAdapter(Protocol):
+    """An adapter in memory, in the form that the path which packed it reads."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The tokens of a step that an adapter is for."""
+
+    adapter: PackedAdapter
+    tokens: NDArray[np.intp]  # places in the step, in order
 
 
 @dataclass(frozen=True)
@@ -20,6 +37,7 @@ class Batch:
     slots_T: Ints  # where in the cache its keys and values go: block * 16 + place
     blocks: Ints  # [S, most blocks] each sequence's cache blocks, in order; whole blocks may be shared
     logit_rows: NDArray[np.intp]  # the tokens whose logits are wanted
+    adapted: tuple[Adapted, ...] = ()  # each adapter once, each token at most once
 
 
 class RotaryTables:

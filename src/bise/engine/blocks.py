@@ -2,7 +2,8 @@
 
 A full block whose keys and values have been computed may be published in the tree, under the tokens that it holds and
 all tokens before them; later sequences with the same beginning hold the same block instead of computing it again.
-Each tenant has a tree of its own, so nobody can learn from the speed of an answer what another tenant has asked.
+Each tenant has a tree of its own, so nobody can learn from the speed of an answer what another tenant has asked; and
+each adapter, since keys and values depend on it.
 
 Every block is in one of three states:
 
@@ -20,6 +21,8 @@ from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
 from bise.engine.kernels.table import BLOCK
+
+Namespace = tuple[str, str]  # tenant and adapter
 
 
 class Node:
@@ -44,7 +47,9 @@ class BlockPool:
         self._references = [0] * num_blocks
         self._published: dict[int, Node] = {}  # by block
         self._cached: OrderedDict[int, Node] = OrderedDict()  # by block; least recently used first
-        self._roots: WeakValueDictionary[str, Node] = WeakValueDictionary()  # its nodes and users keep a root alive
+        self._roots: WeakValueDictionary[Namespace, Node] = (
+            WeakValueDictionary()
+        )  # its nodes and users keep a root alive
 
     @property
     def num_available(self) -> int:
@@ -81,8 +86,8 @@ class BlockPool:
                 else:
                     self._free.append(block)
 
-    def root(self, namespace: str) -> Node:
-        """Where a tenant's sequences begin in the tree; it lasts as long as somebody keeps it or it has children."""
+    def root(self, namespace: Namespace) -> Node:
+        """Where a tenant's sequences with an adapter begin in the tree; it lasts as long as somebody keeps it or it has children."""
         root = self._roots.get(namespace)
         if root is None:
             root = self._roots[namespace] = Node(None, (), -1)
@@ -112,7 +117,7 @@ class BlockPool:
         node = self._published[block] = after.children[key] = Node(after, key, block)
         return node
 
-    def num_held_prefix(self, namespace: str, tokens: Sequence[int]) -> int:
+    def num_held_prefix(self, namespace: Namespace, tokens: Sequence[int]) -> int:
         """Leading blocks of these tokens that running sequences hold, which sharing would get without taking any."""
         node, count = self._roots.get(namespace), 0
         while node is not None:

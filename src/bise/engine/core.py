@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bise.engine.adapters import AdapterPool, HeldAdapter
 from bise.engine.blocks import BlockPool, Node, blocks_for
 from bise.engine.cache import KVCache, bytes_per_block
-from bise.engine.forward import Activations, Batch, Model
+from bise.engine.forward import Activations, Adapted, Batch, Model
 from bise.engine.kernels.cells import PRECISIONS, KVPrecision
 from bise.engine.kernels.table import BLOCK, Floats
 from bise.engine.machine import memory_bytes
@@ -37,6 +38,7 @@ class EngineConfig:
     step_s: float = 0.2  # seconds that a step may take while answers are written: the size of a prompt's chunks
     max_sequences: int = 32  # most sequences that run at once; more wait
     cache_bytes: int | None = None  # most memory for keys and values; None: a quarter of the machine's
+    adapter_bytes: int | None = None  # most memory for adapters; None: a sixteenth of the machine's
     kv_precision: KVPrecision = "fp16"  # "int8" holds nearly twice the tokens in the same memory
     activations: Activations = "int8"  # "float32" is slow and rounds nothing
     num_threads: int | None = None  # None: the processor's usable cores
@@ -69,6 +71,8 @@ class EngineStats:
     num_drawn_tokens: int
     num_preemptions: int
     num_evictions: int  # of cached blocks
+    num_adapters: int  # in memory
+    adapter_bytes: int  # that these take
 
 
 class Engine:
@@ -80,6 +84,8 @@ class Engine:
         self.blocks = BlockPool(num_cache_blocks(model.spec, self.config))
         self.cache = KVCache(model.spec, self.blocks.num_blocks, self.config.kv_precision)
         self.max_length = min(model.spec.context_length, self.blocks.num_blocks * BLOCK)  # tokens, answer included
+        most_bytes = memory_bytes() // 16 if self.config.adapter_bytes is None else self.config.adapter_bytes
+        self.adapters = AdapterPool(most_bytes)
         self._requests: dict[str, list[SequenceState]] = {}  # every answer that has not ended
         self._waiting = WaitingLanes()
         self._running: list[SequenceState] = []
@@ -109,10 +115,12 @@ class Engine:
             num_drawn_tokens=self._num_drawn_tokens,
             num_preemptions=self._num_preemptions,
             num_evictions=self.blocks.num_evictions,
+            num_adapters=len(self.adapters),
+            adapter_bytes=self.adapters.size_bytes,
         )
 
     def add_request(self, request: Request) -> None:
-        """Queue a request; its outputs come from `step`.
+        """Queue a request, whose adapter is in `adapters`; its outputs come from `step`.
 
         Raises:
             InputError: the prompt is empty, holds ids outside the vocabulary, or leaves no room for an answer; or the
@@ -161,7 +169,8 @@ class Engine:
             max_length=min(max_length, self.max_length),
             sampler=Sampler(params, request.prompt_ids, index),
             ending_ids=params.ending_ids,
-            node=self.blocks.root(request.tenant),
+            node=self.blocks.root(request.namespace),
+            adapter=self.adapters.hold(request.adapter.key) if request.adapter else None,
             prompt_logprobs=[None] if wants_prompt else None,
             has_to_follow=index > 0,
         )
@@ -213,7 +222,7 @@ class Engine:
         """Blocks that admitting a sequence takes; looked up in the tree only where it may decide."""
         count = blocks_for(len(sequence.token_ids))
         if is_first and count + RESERVE * (len(self._running) + 1) > self.blocks.num_available:
-            count -= self.blocks.num_held_prefix(sequence.request.tenant, sequence.token_ids[:-1])
+            count -= self.blocks.num_held_prefix(sequence.request.namespace, sequence.token_ids[:-1])
         return count
 
     def _admit(self, sequence: SequenceState) -> bool:
@@ -244,7 +253,7 @@ class Engine:
         self._free_rows.append(sequence.row)
         sequence.row, sequence.blocks = -1, []
         sequence.num_computed = sequence.num_shared = 0
-        sequence.node = self.blocks.root(sequence.request.tenant)
+        sequence.node = self.blocks.root(sequence.request.namespace)
 
     def _end(self, sequence: SequenceState) -> None:
         """Forget an answer, wherever it is."""
@@ -255,6 +264,8 @@ class Engine:
         elif sequence in self._waiting:
             self._waiting.remove(sequence)
         self._service.end(sequence.request.tenant)
+        if sequence.adapter is not None:
+            self.adapters.release(sequence.adapter)
         self._requests[request_id].remove(sequence)
         if self._requests[request_id]:
             self._let_follow(request_id)
@@ -322,7 +333,19 @@ class Engine:
         positions_T = before_T + np.arange(len(token_ids), dtype=np.int32)
         slots_T = self._table[rows_T, positions_T // BLOCK] * BLOCK + positions_T % BLOCK
         tokens_T = np.array(token_ids, np.int32)
-        return Batch(tokens_T, positions_T, rows_T, slots_T, self._table, np.array(logit_rows, np.intp)), num_rows
+        rows = np.array(logit_rows, np.intp)
+        adapted = self._adapted([(self._running[index], count) for index, count in slices])
+        return Batch(tokens_T, positions_T, rows_T, slots_T, self._table, rows, adapted), num_rows
+
+    def _adapted(self, slices: Sequence[tuple[SequenceState, int]]) -> tuple[Adapted, ...]:
+        """Which of a step's tokens each adapter is for."""
+        tokens: dict[HeldAdapter, list[int]] = {}
+        end = 0
+        for sequence, count in slices:
+            end += count
+            if sequence.adapter is not None:
+                tokens.setdefault(sequence.adapter, []).extend(range(end - count, end))
+        return tuple(Adapted(held.packed, np.array(places, np.intp)) for held, places in tokens.items())
 
     def _take_logits(
         self, slices: Sequence[tuple[SequenceState, int]], num_rows: Sequence[int], logits: Floats

@@ -7,11 +7,14 @@ activations: float weights, shapes that do not fit, other processors, and whoeve
 
 from typing import Literal, Protocol
 
+from bise.engine.batch import Adapted as Adapted
 from bise.engine.batch import Batch as Batch
+from bise.engine.batch import PackedAdapter
 from bise.engine.cache import KVCache
 from bise.engine.kernels.table import Floats, Kernels
 from bise.engine.machine import usable_cores
 from bise.engine.operations import OperationModel
+from bise.weights.adapters import AdapterWeights
 from bise.weights.files import Weights
 from bise.weights.spec import ModelSpec
 
@@ -26,6 +29,9 @@ class _Path(Protocol):
 
     def forward(self, hidden_TK: Floats, batch: Batch, cache: KVCache) -> Floats:
         """Run the layers and the head on embedded tokens; returns logits [len(logit_rows), vocab_size]."""
+
+    def pack_adapter(self, adapter: AdapterWeights) -> PackedAdapter:
+        """Read an adapter for use in batches."""
 
     def close(self) -> None:
         """End the threads."""
@@ -60,6 +66,14 @@ class Model:
     def close(self) -> None:
         """End the threads."""
         self._path.close()
+
+    def pack_adapter(self, adapter: AdapterWeights) -> PackedAdapter:
+        """Read an adapter for use in batches of this model; any thread may.
+
+        Raises:
+            InputError: it holds values that are not numbers.
+        """
+        return self._path.pack_adapter(adapter)
 
     def forward(self, batch: Batch, cache: KVCache) -> Floats:
         """Run one step: fill the cache at the batch's slots and return logits [len(logit_rows), vocab_size]."""

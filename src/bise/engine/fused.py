@@ -6,17 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.engine.batch import Batch, RotaryTables
+from bise.engine.adapted import FusedAdapter, pack_adapter
+from bise.engine.batch import Adapted, Batch, RotaryTables
 from bise.engine.cache import KVCache
 from bise.engine.kernels.attention import load_attend
 from bise.engine.kernels.cells import PRECISIONS
 from bise.engine.kernels.instructions import InstructionSet
+from bise.engine.kernels.lora import PIECE
 from bise.engine.kernels.packing import Bytes, empty_matrix, num_tiles, pack_matrix, pack_rows, padded_columns
 from bise.engine.kernels.prepare import PROBLEMS, load_prepare
 from bise.engine.kernels.step import COUNTERS_BYTES, LAYER, NUM_PHASES, TASK, load_step, thread_scratch_bytes
 from bise.engine.kernels.table import TILE, Floats
 from bise.engine.operations import joined_bias
 from bise.engine.pool import Pool
+from bise.weights.adapters import AdapterWeights
 from bise.weights.files import Weights
 from bise.weights.rope import query_scales
 
@@ -40,6 +43,7 @@ class FusedModel:
         self._task = self._tasks[0]
         self._memory: dict[str, NDArray[Any]] = {}
         self._capacity = 0  # tokens
+        self._low_bytes = 0
         self._rotary = RotaryTables(spec)
         run, isa, tasks, layers = load_step(instruction_set.name), instruction_set, self._tasks, self._layers
         self._pool = Pool(num_threads, lambda thread, control: int(run(isa, thread, control, tasks, layers)))
@@ -51,6 +55,10 @@ class FusedModel:
     def close(self) -> None:
         """End the threads."""
         self._pool.close()
+
+    def pack_adapter(self, adapter: AdapterWeights) -> FusedAdapter:
+        """Read an adapter for use in batches."""
+        return pack_adapter(adapter, self.spec)
 
     def forward(self, hidden_TK: Floats, batch: Batch, cache: KVCache) -> Floats:
         """Run the layers on embedded tokens; returns logits [len(logit_rows), vocab_size]."""
@@ -68,7 +76,9 @@ class FusedModel:
         task["cosines"], task["sines"] = _address(cosines), _address(sines)
         scales_T = query_scales(batch.positions_T, self.spec.rope_scaling)
         task["query_scales"] = 0 if scales_T is None else _address(scales_T)
+        pieces = self._set_adapters(batch.adapted, tokens)
         self._pool.run(alone=self._packed_bytes * tokens < self._least_shared_bytes)
+        del pieces  # the threads have read them
         return logits[:, : self.spec.vocab_size]
 
     def _load_layer(self, weights: Weights, index: int) -> None:
@@ -110,6 +120,29 @@ class FusedModel:
         task["attend"] = load_attend(cache.precision, self._wide)
         task["cells"] = _address(cells)
         task["layer_bytes"], task["block_bytes"], task["cell_bytes"] = cells.strides[:3]
+
+    def _set_adapters(self, adapted: tuple[Adapted, ...], num_tokens: int) -> tuple[NDArray[np.int64], ...]:
+        """Enter the pieces of each adapter's tokens into the task; the result must live as long as the step."""
+        task = self._task
+        task["num_pieces"] = 0
+        if not adapted:
+            return ()
+        pieces, first, columns = [], 0, 0
+        for one in adapted:
+            assert isinstance(one.adapter, FusedAdapter)
+            last = first + len(one.tokens)
+            address = _address(one.adapter.records)
+            pieces += [(address, start, min(PIECE, last - start)) for start in range(first, last, PIECE)]
+            first, columns = last, max(columns, 3 * one.adapter.rank)
+        table = np.array(pieces, np.int64)
+        tokens = np.concatenate([one.tokens for one in adapted]).astype(np.int64)
+        assert ((tokens >= 0) & (tokens < num_tokens)).all(), "An adapter is for a token that is not in the batch."
+        if 4 * num_tokens * columns > self._low_bytes:
+            self._low_bytes = 4 * max(num_tokens, self._capacity) * columns
+            task["low"] = self._allocate("low", self._low_bytes)
+        task["num_pieces"], task["low_columns"] = len(table), columns
+        task["pieces"], task["adapted"] = _address(table), _address(tokens)
+        return table, tokens
 
     def _reserve(self, tokens: int) -> None:
         """Have memory for a step of so many tokens."""

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.engine.batch import Batch, RotaryTables, identity_tables
+from bise.engine.batch import Adapted, Batch, RotaryTables, identity_tables
 from bise.engine.cache import KVCache
 from bise.engine.kernels.cells import PRECISIONS
 from bise.engine.kernels.table import TILE, Floats, Kernels, pack_tiles
+from bise.weights.adapters import AdapterWeights
 from bise.weights.files import Weights
 from bise.weights.rope import query_scales
 
@@ -47,6 +48,38 @@ class Layer:
     down: Matrix
 
 
+# The matrices of each product, one below the other.
+_PRODUCTS = {
+    "query_key_value": ("attention.wq", "attention.wk", "attention.wv"),
+    "attention_output": ("attention.wo",),
+    "gate_up": ("feed_forward.w1", "feed_forward.w3"),
+    "down": ("feed_forward.w2",),
+}
+
+
+@dataclass(frozen=True)
+class AdaptedRows:
+    """What an adapter adds to some rows of a product: `scale * B (A x)`, the scale being in B."""
+
+    a: Matrix
+    b: Matrix
+    rank: int
+    rows: slice
+
+
+@dataclass(frozen=True)
+class OperationAdapter:
+    """An adapter for the operations: the parts of each product of each layer, by the product's name in `Layer`."""
+
+    layers: tuple[dict[str, list[AdaptedRows]], ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes."""
+        parts = [part for layer in self.layers for parts in layer.values() for part in parts]
+        return sum(part.a.tiles.nbytes + part.b.tiles.nbytes for part in parts)
+
+
 class OperationModel:
     """Packed weights and the threads that share large products."""
 
@@ -63,6 +96,24 @@ class OperationModel:
         self._head = _pack(weights, "tok_embeddings.weight" if self.spec.tied_embeddings else "output.weight")
         self._rotary = RotaryTables(self.spec)
 
+    def pack_adapter(self, adapter: AdapterWeights) -> OperationAdapter:
+        """Read an adapter for use in batches."""
+        shapes = self.spec.tensor_shapes()
+        layers = []
+        for index in range(self.spec.num_layers):
+            layer: dict[str, list[AdaptedRows]] = {}
+            for product, matrices in _PRODUCTS.items():
+                end = 0
+                for matrix in matrices:
+                    name = f"layers.{index}.{matrix}"
+                    start, end = end, end + shapes[f"{name}.weight"][0]
+                    if (pair := adapter.pair(name)) is not None:
+                        a, b = pack_tiles(pair[0]), pack_tiles(pair[1] * np.float32(adapter.spec.scale))
+                        part = AdaptedRows(Matrix(a, None), Matrix(b, None), adapter.spec.rank, slice(start, end))
+                        layer.setdefault(product, []).append(part)
+            layers.append(layer)
+        return OperationAdapter(tuple(layers))
+
     def close(self) -> None:
         """End the threads."""
         if self._threads is not None:
@@ -75,26 +126,28 @@ class OperationModel:
         unturned = (np.zeros_like(batch.positions_T), batch.slots_T, *identity_tables(spec.head_dim))
         scales_T = query_scales(batch.positions_T, spec.rope_scaling)
         where = (batch.positions_T, batch.sequences_T, batch.blocks)
-        for layer, cells in zip(self._layers, cache.cells, strict=True):
-            qkv = self._project(self._rms_norm(x_TK, layer.attention_norm), layer)
+        for index, (layer, cells) in enumerate(zip(self._layers, cache.cells, strict=True)):
+            qkv = self._project(self._rms_norm(x_TK, layer.attention_norm), index, batch.adapted)
             rotation = turned if layer.is_rotated else unturned
             self.kernels.rotate_and_store(qkv, *rotation, spec.num_heads, cells, precision)
             if scales_T is not None:
                 qkv[:, : spec.num_heads * spec.head_dim] *= scales_T[:, None]
             attended = np.empty((len(x_TK), spec.num_heads * spec.head_dim), np.float32)
             self.kernels.attention(qkv, *where, cells, precision, spec.num_heads, layer.window, attended)
-            x_TK += self._multiply(attended, layer.attention_output)[:, : spec.hidden_size]
+            added = self._adapted_product(attended, index, "attention_output", batch.adapted)
+            x_TK += added[:, : spec.hidden_size]
             normed = self._rms_norm(x_TK, layer.ffn_norm)
-            gate_up = self._multiply(normed, layer.gate_up)
+            gate_up = self._adapted_product(normed, index, "gate_up", batch.adapted)
             gated = np.empty((len(x_TK), spec.ffn_size), np.float32)
             self.kernels.silu_gate(gate_up, gated)
-            x_TK += self._multiply(gated, layer.down)[:, : spec.hidden_size]
+            x_TK += self._adapted_product(gated, index, "down", batch.adapted)[:, : spec.hidden_size]
         last = self._rms_norm(x_TK[batch.logit_rows], self._norm)
         return self._multiply(last, self._head)[:, : spec.vocab_size]
 
-    def _project(self, normed_TK: Floats, layer: Layer) -> Floats:
+    def _project(self, normed_TK: Floats, index: int, adapted: tuple[Adapted, ...]) -> Floats:
         """Queries, keys and values, with their biases and norms, before rotation."""
-        spec, qkv = self.spec, self._multiply(normed_TK, layer.query_key_value)
+        spec, layer = self.spec, self._layers[index]
+        qkv = self._adapted_product(normed_TK, index, "query_key_value", adapted)
         if layer.bias is not None:
             qkv += layer.bias
         if layer.head_norms is not None:
@@ -109,6 +162,17 @@ class OperationModel:
     def _rms_norm(self, x_TK: Floats, weight_K: Floats) -> Floats:
         out = np.empty_like(x_TK)
         self.kernels.rms_norm(x_TK, weight_K, self.spec.norm_eps, out)
+        return out
+
+    def _adapted_product(self, x_TK: Floats, layer: int, product: str, adapted: tuple[Adapted, ...]) -> Floats:
+        """A matrix's product, and what adapters add to it (arXiv 2106.09685)."""
+        out = self._multiply(x_TK, getattr(self._layers[layer], product))
+        for one in adapted:
+            assert isinstance(one.adapter, OperationAdapter)
+            for part in one.adapter.layers[layer].get(product, ()):
+                low = self._multiply(x_TK[one.tokens], part.a)[:, : part.rank]
+                rows = part.rows.stop - part.rows.start
+                out[one.tokens, part.rows] += self._multiply(np.ascontiguousarray(low), part.b)[:, :rows]
         return out
 
     def _multiply(self, x_TK: Floats, matrix: Matrix) -> Floats:

@@ -20,8 +20,8 @@ from pathlib import Path
 from bise.engine import protocol
 from bise.engine.core import EngineConfig, EngineStats
 from bise.engine.kernels.table import Progress as Progress
-from bise.engine.protocol import Add, Cancel, Failed, Hello, Outputs, Ready, Refused, Start, Stats
-from bise.engine.requests import Priority, Request, StepOutput
+from bise.engine.protocol import Add, Cancel, DropAdapter, Failed, Hello, Outputs, Ready, Refused, Start, Stats
+from bise.engine.requests import AdapterRef, Priority, Request, StepOutput
 from bise.engine.sampling import SamplingParams
 from bise.errors import BiseError, UnavailableError
 
@@ -122,13 +122,15 @@ class EngineProcess:
         *,
         tenant: str = "",
         priority: Priority = "interactive",
+        adapter: AdapterRef | None = None,
     ) -> AsyncGenerator[StepOutput, None]:
         """Yield a request's outputs until each of its answers has a finish reason.
 
         Closing the iterator cancels within a step. Prompts are shared and time is divided by `tenant`.
 
         Raises:
-            InputError: the request is wrong, for example longer than the context.
+            InputError: the request is wrong, for example longer than the context, or its adapter is.
+            NotFoundError: its adapter is not there.
             UnavailableError: the engine died meanwhile, or cannot be started.
         """
         await self._wait_until_ready()
@@ -136,7 +138,7 @@ class EngineProcess:
         outputs = self._requests[request_id] = asyncio.Queue()
         num_unfinished = params.n
         try:
-            await self._send(Add(Request(request_id, prompt_ids, params, tenant, priority)))
+            await self._send(Add(Request(request_id, prompt_ids, params, tenant, priority, adapter)))
             while num_unfinished:
                 output = await outputs.get()
                 if isinstance(output, BiseError):
@@ -149,6 +151,11 @@ class EngineProcess:
         finally:
             if self._requests.pop(request_id, None) is not None and self._is_ready:
                 self._post(Cancel(request_id))
+
+    def drop_adapter(self, key: str) -> None:
+        """Free an adapter's memory as soon as no request uses it."""
+        if self._is_ready:
+            self._post(DropAdapter(key))
 
     async def close(self) -> None:
         """End the child; requests in flight end with an UnavailableError."""

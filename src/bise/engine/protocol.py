@@ -1,6 +1,6 @@
 """What the server's process and the engine's say to each other: one message a line, `["kind", {fields}]` in JSON.
 
-    server -> engine    Start, then any number of Add and Cancel; the end of the pipe ends the engine
+    server -> engine    Start, then any number of Add, Cancel and DropAdapter; the end of the pipe ends the engine
     engine -> server    Hello, Progress…, then Ready or Failed; then Outputs, Refused and Stats as they come
 
 Each side checks what it reads, field by field: after an upgrade in place, an engine that is started again may be of
@@ -20,7 +20,7 @@ from bise.engine.core import EngineConfig, EngineStats
 from bise.engine.requests import Request, StepOutput
 from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
 
-VERSION = 1
+VERSION = 2
 ErrorKind = Literal["InputError", "NotFoundError", "UnavailableError"]
 
 
@@ -46,6 +46,13 @@ class Cancel:
     """Stop answering; outputs that are under way may still come."""
 
     request_id: str
+
+
+@dataclass(frozen=True)
+class DropAdapter:
+    """Free an adapter's memory, as soon as no request uses it. Adapters are loaded by the first Add that names them."""
+
+    key: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class Stats:
     engine: EngineStats
 
 
-ToEngine = Start | Add | Cancel
+ToEngine = Start | Add | Cancel | DropAdapter
 ToServer = Hello | Progress | Ready | Failed | Outputs | Refused | Stats
 Reader = Callable[[Any], Any]
 

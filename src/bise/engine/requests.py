@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bise.engine.blocks import Node
+from bise.engine.adapters import HeldAdapter
+from bise.engine.blocks import Namespace, Node
 from bise.engine.sampling import Sampler, SamplingParams, TokenLogprob
 from bise.errors import InputError
 from bise.weights.spec import ModelSpec
@@ -16,6 +17,14 @@ PromptLogprobs = tuple[TokenLogprob | None, ...]
 
 
 @dataclass(frozen=True)
+class AdapterRef:
+    """Which adapter a request wants."""
+
+    key: str  # stands for its content: another adapter under the same name has another
+    directory: str  # where it is read from when it is not in memory
+
+
+@dataclass(frozen=True)
 class Request:
     """A prompt and how to answer it, `params.n` times."""
 
@@ -24,6 +33,12 @@ class Request:
     params: SamplingParams
     tenant: str = ""  # opaque; served fairly beside others, and computed prompts are shared within it only
     priority: Priority = "interactive"
+    adapter: AdapterRef | None = None
+
+    @property
+    def namespace(self) -> Namespace:
+        """Within what computed prompts are shared: keys and values depend on the adapter."""
+        return (self.tenant, self.adapter.key if self.adapter else "")
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ class SequenceState:
     sampler: Sampler
     ending_ids: frozenset[int]
     node: Node  # of the last block that the tree knows
+    adapter: HeldAdapter | None = None
     blocks: list[int] = field(default_factory=list)
     num_shared: int = 0  # leading blocks that the tree knows
     num_computed: int = 0  # leading tokens whose keys and values are in the cache

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import BinaryIO
 
+from bise.engine.arrivals import Arrivals, Loaded
 from bise.engine.core import Engine
 from bise.engine.forward import Model, can_fuse
 from bise.engine.kernels.table import choose_kernels
@@ -21,6 +22,7 @@ from bise.engine.protocol import (
     VERSION,
     Add,
     Cancel,
+    DropAdapter,
     Failed,
     Hello,
     Outputs,
@@ -36,10 +38,13 @@ from bise.engine.protocol import (
     error_kind,
     read_to_engine,
 )
+from bise.engine.requests import Request
 from bise.errors import BiseError
+from bise.weights.adapters import open_adapter
 from bise.weights.files import open_weights
 
 STATS_EVERY_S = 1.0
+Inbox = SimpleQueue[ToEngine | Loaded]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -76,7 +81,7 @@ def main() -> None:
     """Load the model that the parent names, say so, and answer until the parent goes."""
     faulthandler.enable()  # a crash in compiled code says where on stderr
     channel = Channel(_take_stdout())
-    inbox: SimpleQueue[ToEngine] = SimpleQueue()
+    inbox: Inbox = SimpleQueue()
     Thread(target=_read_messages, args=(inbox,), daemon=True).start()
     channel.send(Hello(VERSION))
     start = inbox.get()
@@ -89,8 +94,9 @@ def main() -> None:
         channel.send(Failed(error_kind(error), str(error)))
         return
     reporter = Reporter(channel)
+    arrivals = _await_requests(engine, inbox, channel)
     while True:
-        _receive(engine, inbox, channel)
+        _receive(engine, inbox, arrivals)
         outputs = engine.step()
         if outputs:
             channel.send(Outputs(tuple(outputs)))
@@ -121,22 +127,36 @@ def _load(start: Start, channel: Channel) -> Engine:
     return engine
 
 
-def _receive(engine: Engine, inbox: "SimpleQueue[ToEngine]", channel: Channel) -> None:
+def _await_requests(engine: Engine, inbox: "Inbox", channel: Channel) -> Arrivals:
+    def refuse(request: Request, error: BiseError) -> None:
+        channel.send(Refused(request.request_id, error_kind(error), str(error)))
+
+    return Arrivals(
+        engine,
+        lambda ref: engine.model.pack_adapter(open_adapter(Path(ref.directory), engine.model.spec)),
+        inbox.put,
+        refuse,
+    )
+
+
+def _receive(engine: Engine, inbox: "Inbox", arrivals: Arrivals) -> None:
     """Take in every message that has come; wait for one when there is nothing else to do."""
+    arrivals.advance()
     while engine.is_idle or not inbox.empty():
         match inbox.get():
             case Cancel(request_id):
-                engine.cancel(request_id)
+                arrivals.cancel(request_id)
             case Add(request):
-                try:
-                    engine.add_request(request)
-                except BiseError as error:
-                    channel.send(Refused(request.request_id, error_kind(error), str(error)))
+                arrivals.add(request)
+            case DropAdapter(key):
+                engine.adapters.drop(key)
+            case Loaded() as loaded:
+                arrivals.take(loaded)
             case Start() as start:
                 raise AssertionError(start)
 
 
-def _read_messages(inbox: "SimpleQueue[ToEngine]") -> None:
+def _read_messages(inbox: "Inbox") -> None:
     try:
         with os.fdopen(os.dup(0), "rb") as stream:  # not sys.stdin, which an exiting interpreter waits for
             for line in stream:

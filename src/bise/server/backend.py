@@ -25,6 +25,7 @@ class ModelInfo:
     created: int  # seconds since 1970
     demonstration: bool = False  # the small model inside the package
     card_markdown: str = ""
+    parent: str | None = None  # the model that an adapter is for
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 from bise.engine.process import EngineProcess, Progress
+from bise.engine.requests import AdapterRef
 from bise.engine.sampling import SamplingParams
 from bise.errors import NotFoundError, UnavailableError
 from bise.messages import Conversation
@@ -20,12 +22,15 @@ from bise.server.backend import (
 )
 from bise.server.stop import AnswerText
 from bise.tokenizer.chat import ChatTokenizer
+from bise.weights.adapters import adapter_key, adapter_times, split_reference
 from bise.weights.spec import SPEC_FILE, read_spec
 from bise.weights.store import DEFAULT_MODEL, read_card, shipped_directory
 
 
 class LocalBackend:
     """One model directory, answered by an engine in a process of its own; requests wait until `start` is through.
+
+    Its adapters in the store are offered as `model:adapter`, those that are there at the moment of asking.
 
     Raises:
         InputError: the directory holds no model.
@@ -43,6 +48,7 @@ class LocalBackend:
         self._engine: EngineProcess | None = None
         self._tokenizer: ChatTokenizer | None = None
         self._started = asyncio.Event()
+        self._used_adapters: dict[Path, str] = {}  # keys of those that the engine may have in memory
 
     async def start(self, progress: Progress | None = None) -> None:
         """Load the tokenizer here and the weights in the engine's process, both at once.
@@ -66,8 +72,8 @@ class LocalBackend:
         return self._engine is not None and self._engine.ready
 
     def models(self) -> tuple[ModelInfo, ...]:
-        """List the one model."""
-        return (self._model,)
+        """List the model, then its adapters."""
+        return (self._model, *(self._adapter_info(path, at) for path, at in adapter_times(self._model.id).items()))
 
     async def count_tokens(self, model: str, conversation: Conversation) -> int:
         """Count the tokens of the prompt for the next answer."""
@@ -79,16 +85,47 @@ class LocalBackend:
         room = self._model.context_length - len(prompt_ids)
         if room < (request.max_tokens or 1):
             raise ContextOverflowError(len(prompt_ids), request.max_tokens, self._model)
-        return self._answer(prompt_ids, request)
+        return self._answer(prompt_ids, request, self._find_adapter(request.model))
 
     async def close(self) -> None:
         """End the engine's process."""
         if self._engine is not None:
             await self._engine.close()
 
+    def _adapter_info(self, path: Path, installed_at: float) -> ModelInfo:
+        return replace(
+            self._model,
+            id=f"{self._model.id}:{path.name}",
+            created=int(installed_at),
+            demonstration=False,
+            card_markdown=read_card(path) or self._model.card_markdown,
+            parent=self._model.id,
+        )
+
+    def _find_adapter(self, model: str) -> AdapterRef | None:
+        """What a request for `model:adapter` wants beside the model; None for the model itself."""
+        self._drop_removed_adapters()
+        if model == self._model.id:
+            return None
+        base, name = split_reference(model)
+        if base == self._model.id:
+            for path in adapter_times(base):
+                if path.name == name and (key := adapter_key(path)) is not None:
+                    self._used_adapters[path] = key
+                    return AdapterRef(key, str(path))
+        names = ", ".join(each.id for each in self.models())
+        raise NotFoundError(f"There is no model {model[:100]!r} here. Models on offer: {names}.")
+
+    def _drop_removed_adapters(self) -> None:
+        """Free the memory of adapters that were removed, or replaced under their name."""
+        for path, key in list(self._used_adapters.items()):
+            if adapter_key(path) != key:
+                del self._used_adapters[path]
+                if self._engine is not None:
+                    self._engine.drop_adapter(key)
+
     async def _render(self, model: str, conversation: Conversation) -> list[int]:
-        if model != self._model.id:
-            raise NotFoundError(f"There is no model {model!r} here. Models on offer: {self._model.id}.")
+        self._find_adapter(model)
         await self._started.wait()
         if self._tokenizer is None:
             raise UnavailableError("The model could not be loaded. The words in the server's terminal say why.")
@@ -96,7 +133,9 @@ class LocalBackend:
         rendered = await asyncio.to_thread(self._tokenizer.render, conversation, for_completion=True)
         return rendered.ids
 
-    async def _answer(self, prompt_ids: Sequence[int], request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    async def _answer(
+        self, prompt_ids: Sequence[int], request: ChatRequest, adapter: AdapterRef | None
+    ) -> AsyncGenerator[ChatEvent, None]:
         assert self._engine is not None
         assert self._tokenizer is not None
         params = SamplingParams(
@@ -108,7 +147,7 @@ class LocalBackend:
         )
         text, num_tokens = AnswerText(self._tokenizer, request.stop), 0
         finish_reason: FinishReason = "stop"
-        outputs = self._engine.generate(prompt_ids, params, tenant=request.tenant)
+        outputs = self._engine.generate(prompt_ids, params, tenant=request.tenant, adapter=adapter)
         async with aclosing(outputs):
             async for output in outputs:
                 if output.finish_reason == "failed":

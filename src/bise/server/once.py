@@ -21,10 +21,13 @@ class Answer:
     end: Finished
 
 
-async def answer_once(model: Path, question: str, write: Callable[[str], None], progress: Progress) -> Answer:
+async def answer_once(
+    model: Path, question: str, write: Callable[[str], None], progress: Progress, adapter: str | None = None
+) -> Answer:
     """Load a model, answer one question, and let go of the model; `write` gets the text as it comes.
 
     Raises:
+        NotFoundError: the model has no such adapter.
         InputError: the question is empty or too long, or the model is damaged.
         UnavailableError: the engine cannot start.
     """
@@ -34,7 +37,7 @@ async def answer_once(model: Path, question: str, write: Callable[[str], None], 
     pieces: list[str] = []
     try:
         await backend.start(progress)
-        name = backend.models()[0].id
+        name = backend.models()[0].id + (f":{adapter}" if adapter else "")
         answer = await backend.chat(ChatRequest(name, Conversation((Message("user", question),))))
         async with aclosing(answer):
             async for event in answer:

@@ -181,6 +181,7 @@ def model_card(model: ModelInfo) -> dict[str, object]:
         "created": model.created,
         "owned_by": "bise",
         "name": model.id,
+        "parent": model.parent,
         "max_context_length": model.context_length,
         "max_model_len": model.context_length,
         "aliases": [],

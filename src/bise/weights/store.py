@@ -211,11 +211,16 @@ def install(
     write_manifest(target, manifest)
 
 
-def check_name(name: str) -> None:
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a model or adapter."""
+    return _NAME.fullmatch(text) is not None and ".." not in text
+
+
+def check_name(name: str, whose: str = "a model's") -> None:
     """Refuse what is not a model's name, so that a name never becomes a path elsewhere."""
-    if not _NAME.fullmatch(name) or ".." in name:
+    if not is_name(name):
         raise InputError(
-            f"{name!r} is not a model's name. Use up to 64 letters, digits, '.', '_' and '-', beginning with a letter "
+            f"{name!r} is not {whose} name. Use up to 64 letters, digits, '.', '_' and '-', beginning with a letter "
             "or digit."
         )
 

@@ -11,6 +11,8 @@ A layer has seven phases, each of which begins when the one before is complete:
     gate        some gate and up rows, which lie in turn by 16; silu(gate) * up, quantised
     down        the feed-forward's output matrix, added to the hidden states
 
+Where tokens have adapters (`lora.py`), a phase `shrink` comes before each of the four phases with a matrix.
+
 The work of a phase is cut into units, and a thread takes the next few whenever it is free. Threads wait for units, not
 for each other: one that the system has given no processor holds nobody up unless it is in the middle of a unit. What a
 unit computes depends on neither the thread nor the cut.
@@ -28,11 +30,13 @@ from bise.engine.kernels.cache import compile_kernel
 from bise.engine.kernels.control import CONTINUE, await_turn, end_turn, leave_turn
 from bise.engine.kernels.instructions import InstructionSetType
 from bise.engine.kernels.linear import DEVICE, linear, quantise_group
+from bise.engine.kernels.lora import DOWN, GATE_UP, OUTPUT, QUERY_KEY_VALUE, RANKS, expand, shrink
 from bise.engine.kernels.memory import load_int32, load_int64
 from bise.engine.kernels.store import store_row
 from bise.engine.kernels.table import BLOCK, TILE
 
-NUM_PHASES = 8  # of a layer, with one for what `attend` could not quantise itself
+NUM_PHASES = 12  # of a layer, with one for what `attend` could not quantise itself, and those of adapters
+_SHRINK = 8  # the first of these
 COUNTERS_BYTES = 64  # of a phase: units taken, units done
 _LEAST_WORK = 1 << 18  # multiplications that a thread takes at once, some microseconds
 _SPINS = 1000  # looks at a phase that is not complete before the processor is offered to others
@@ -57,7 +61,9 @@ TASK = _record(
     " query_scales"
     # memory that all threads share: floats of each token, then int8 activations with scales and offsets
     " hidden queries attended logits query_tiles"
-    " normed normed_scales normed_offsets mixed mixed_scales mixed_offsets gated gated_scales gated_offsets",
+    " normed normed_scales normed_offsets mixed mixed_scales mixed_offsets gated gated_scales gated_offsets"
+    # adapters: pieces of the batch, their tokens, and floats of each token
+    " num_pieces pieces adapted low low_columns",
     "norm_epsilon attention_scale",
 )
 LAYER = _record(
@@ -159,6 +165,19 @@ def multiply(isa, task, bits, weights, tile0, tile1, columns, activations, scale
 
 
 @njit(**DEVICE)
+def shrink_all(task, index, product, columns, activations, scales):
+    """The phase `shrink` before a product; steps without adapters have none."""
+    phase = NUM_PHASES * index + _SHRINK + product
+    units = task.num_pieces * (task.low_columns // RANKS)
+    unit = take(task, phase, 1)
+    while unit < units:
+        shrink(task, index, product, unit, columns, activations, scales)
+        finish(task, phase, 1)
+        unit = take(task, phase, 1)
+    wait_until_done(task, phase, units)
+
+
+@njit(**DEVICE)
 def rotate(row, cosines, sines, head_dim, out):
     """Rotate a query or key [D] by its position's angles, the first half of its dimensions against the second."""
     half = head_dim // 2
@@ -216,14 +235,18 @@ def add_product(task, tile0, tile1, y):
 
 
 @njit(**DEVICE)
-def add_output(isa, task, phase, bits, weights, columns, activations, scales, offsets, scratch):
+def add_output(isa, task, phase, bits, weights, columns, activations, scales, offsets, scratch, index, product):
     """The phases `output` and `down`; a unit is two tiles."""
+    if task.num_pieces > 0:
+        shrink_all(task, index, product, columns, activations, scales)
     units = (task.hidden_size + 31) // 32
     some = units_at_once(task, units, 32, columns)
     unit = take(task, phase, some)
     while unit < units:
         tile0, tile1 = 2 * unit, 2 * min(unit + some, units)
         multiply(isa, task, bits, weights, tile0, tile1, columns, activations, scales, offsets, scratch)
+        if task.num_pieces > 0:
+            expand(task, index, product, 1, tile0, tile1, scratch, (tile1 - tile0) * TILE)
         add_product(task, tile0, tile1, scratch)
         finish(task, phase, min(some, units - unit))
         unit = take(task, phase, some)
@@ -231,8 +254,10 @@ def add_output(isa, task, phase, bits, weights, columns, activations, scales, of
 
 
 @njit(**DEVICE, inline="always")
-def gate(isa, task, phase, bits, weights, scratch):
+def gate(isa, task, phase, bits, weights, scratch, index):
     """The phase `gate`; a unit is 32 gate and 32 up rows, whose result is one group of activations."""
+    if task.num_pieces > 0:
+        shrink_all(task, index, GATE_UP, task.hidden_size, task.normed, task.normed_scales)
     units = task.ffn_size // 32
     some = units_at_once(task, units, 64, task.hidden_size)
     unit = take(task, phase, some)
@@ -240,6 +265,8 @@ def gate(isa, task, phase, bits, weights, scratch):
         end = min(unit + some, units)
         x, scales, offsets = task.normed, task.normed_scales, task.normed_offsets
         multiply(isa, task, bits, weights, 4 * unit, 4 * end, task.hidden_size, x, scales, offsets, scratch)
+        if task.num_pieces > 0:
+            expand(task, index, GATE_UP, 2, 4 * unit, 4 * end, scratch, 64 * (end - unit))
         for token in range(task.num_tokens):
             for group in range(unit, end):
                 row = scratch + 256 * (token * (end - unit) + group - unit)
@@ -331,8 +358,10 @@ def quantise_all(task, phase):
 
 
 @njit(**DEVICE, inline="always")
-def project(isa, task, phase, layer, cells, scratch):
+def project(isa, task, phase, layer, cells, scratch, index):
     """The phase `project`; a unit is a head, or two where only two fill a pair of tiles."""
+    if task.num_pieces > 0:
+        shrink_all(task, index, QUERY_KEY_VALUE, task.hidden_size, task.normed, task.normed_scales)
     heads = task.num_heads + 2 * task.num_kv_heads
     in_unit = 1 if task.head_dim % 32 == 0 else 2
     units = (heads + in_unit - 1) // in_unit
@@ -345,6 +374,9 @@ def project(isa, task, phase, layer, cells, scratch):
         x, scales, offsets = task.normed, task.normed_scales, task.normed_offsets
         bits, weights = layer.query_key_value_bits, layer.query_key_value
         multiply(isa, task, bits, weights, tile0, tile1, task.hidden_size, x, scales, offsets, scratch)
+        if task.num_pieces > 0:  # a last tile that fills up a pair has no rows
+            last = head1 * task.head_dim // TILE
+            expand(task, index, QUERY_KEY_VALUE, 3, tile0, last, scratch, (tile1 - tile0) * TILE)
         place_heads(task, layer, cells, head0, head1, scratch, rest)
         finish(task, phase, min(some, units - unit))
         unit = take(task, phase, some)
@@ -405,15 +437,16 @@ def step(isa, thread, task, layers):
     for index in range(task.num_layers):
         layer, phase, cells = layers[index], NUM_PHASES * index, task.cells + index * task.layer_bytes
         normalise(task, phase, layer.attention_norm, 0, task.num_tokens)
-        project(isa, task, phase + 1, layer, cells, scratch)
+        project(isa, task, phase + 1, layer, cells, scratch, index)
         attend_all(task, phase + 2, layer, cells, scratch)
         x, scales, offsets = task.mixed, task.mixed_scales, task.mixed_offsets
         bits, weights = layer.output_bits, layer.output
-        add_output(isa, task, phase + 4, bits, weights, mixed_columns, x, scales, offsets, scratch)
+        add_output(isa, task, phase + 4, bits, weights, mixed_columns, x, scales, offsets, scratch, index, OUTPUT)
         normalise(task, phase + 5, layer.ffn_norm, 0, task.num_tokens)
-        gate(isa, task, phase + 6, layer.gate_up_bits, layer.gate_up, scratch)
+        gate(isa, task, phase + 6, layer.gate_up_bits, layer.gate_up, scratch, index)
         x, scales, offsets = task.gated, task.gated_scales, task.gated_offsets
-        add_output(isa, task, phase + 7, layer.down_bits, layer.down, task.ffn_size, x, scales, offsets, scratch)
+        bits, weights = layer.down_bits, layer.down
+        add_output(isa, task, phase + 7, bits, weights, task.ffn_size, x, scales, offsets, scratch, index, DOWN)
     normalise(task, NUM_PHASES * task.num_layers, task.final_norm, task.logit_rows, task.num_logits)
     head(isa, task, NUM_PHASES * task.num_layers + 1)
 

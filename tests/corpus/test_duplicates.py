@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bise.corpus import characters
 from bise.corpus.duplicates import (
     BANDS,
     NUM_HASHES,
@@ -20,6 +21,10 @@ from bise.corpus.duplicates import (
     signatures,
     text_digests,
 )
+from bise.corpus.kernels.compile import kernel
+from bise.corpus.kernels.text import Bytes, Longs
+from bise.corpus.kernels.words import find_words
+from bise.corpus.repeats import window_hashes
 from bise.corpus.texts import pack
 
 ReadShingles = Callable[[NDArray[np.int64]], tuple[NDArray[np.uint64], NDArray[np.int64]]]
@@ -202,3 +207,74 @@ def test_nothing_and_one_text_repeat_nothing() -> None:
     assert find([]).cluster.tolist() == []
     assert find(["a b c"]).cluster.tolist() == [-1]
     assert band_keys(signatures(*pack([""]))).tolist() == [[0] * BANDS]
+
+
+def slow_words(text: str) -> list[str]:
+    """The words of a text letter by letter, as `characters.letters` folds them."""
+    folded: list[str] = []
+    for character in text:
+        letter = chr(characters.letters()[ord(character)])
+        if letter == "\0" or (letter == "0" and folded[-1:] == ["0"]):
+            continue
+        is_alone = ord(character) >= 0x3041 and characters.kinds()[ord(character)] & characters.IDEOGRAPH
+        folded += [" ", letter, " "] if is_alone else [letter]
+    return "".join(folded).split()
+
+
+long_texts = st.text(st.sampled_from("abcdefghijxyzAÉéßǅΣ_019 .,\n\t\u00a0\u0301漢字のＡ𝒳한"), max_size=300)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(long_texts, st.lists(st.sampled_from(prose(4, 30) + ["a" * n for n in range(1, 40)])))))
+def test_words_are_those_letter_by_letter(parts: list[str | list[str]]) -> None:
+    texts = [part if isinstance(part, str) else " ".join(part) for part in parts]
+    data, offsets = pack(texts)
+    hashes, starts = window_hashes(data, offsets, 1)
+    expected = [word for text in texts for word in slow_words(text)]
+    assert np.diff(starts).tolist() == [len(slow_words(text)) for text in texts]
+    assert len(set(hashes.tolist())) == len(set(expected))
+    assert len(set(zip(hashes.tolist(), expected, strict=True))) == len(set(expected))
+
+
+@kernel
+def find_words_of_one(data: Bytes, kinds: NDArray[np.uint16], letters: NDArray[np.uint32], bounds: Longs) -> int:
+    return find_words(data, 0, data.size, kinds, letters, bounds)
+
+
+@settings(max_examples=100, deadline=None)
+@given(long_texts)
+def test_where_words_stand_is_told_for_the_same_words(text: str) -> None:
+    data, _ = pack([text])
+    bounds = np.empty((len(data) + 1, 2), np.int64)
+    count = find_words_of_one(data, characters.kinds(), characters.letters(), bounds)
+    spans = [data[begin:end].tobytes().decode() for begin, end in bounds[:count]]
+    assert [slow_words(span) for span in spans] == [[word] for word in slow_words(text)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(long_texts, max_size=3))
+def test_digests_of_long_texts_are_equal_where_the_normalised_texts_are(texts: list[str]) -> None:
+    texts = [
+        form for text in texts for form in (text, text.swapcase(), unicodedata.normalize("NFD", text), f" {text}\n")
+    ]
+    digests = [tuple(digest) for digest in text_digests(*pack(texts)).tolist()]
+    forms = [normalised(text) for text in texts]
+    for a in range(len(texts)):
+        assert [digests[a] == other for other in digests] == [forms[a] == other for other in forms]
+
+
+def test_a_slot_is_equal_as_often_as_the_shingles_are_alike() -> None:
+    """Whether texts have many shingles or fewer than there are slots."""
+    for num_words, num_pairs in ((3000, 40), (90, 200), (12, 800)):
+        agreement, alike = [], []
+        for seed in range(num_pairs):
+            origin = prose(seed, num_words)
+            texts = [
+                " ".join(origin),
+                " ".join([*origin[: num_words - num_words // 5], *prose(seed + 999, num_words // 5)]),
+            ]
+            a, b = word_sets(texts)
+            alike.append(len(a & b) / len(a | b))
+            signed = signatures(*pack(texts))
+            agreement.append((signed[0] == signed[1]).mean())
+        assert abs(np.mean(agreement) - np.mean(alike)) < 0.02

@@ -5,9 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from bise.corpus.duplicates import BANDS
 from bise.corpus.explain import explain, in_words
+from bise.corpus.fingerprints import FINGERPRINTS_FILE, read_known, write_fingerprints
 from bise.corpus.pipeline import curate
 from bise.corpus.quality import QualitySettings, train_quality
 from bise.corpus.readers import read_curated
@@ -142,6 +147,14 @@ def test_runs_without_fingerprints_or_elsewhere_are_refused(edited: CurateRecipe
     against = replace(edited, name="b", duplicates=Duplicates(against=(edited.root / "curate" / "bare",)))
     with pytest.raises(InputError, match="keeps no fingerprints"):
         curate(against)
+    path = edited.root / "curate" / "bare" / FINGERPRINTS_FILE
+    write_fingerprints(
+        pa.chunked_array([pa.array(["a"])]), np.zeros((1, 2), np.uint64), np.zeros((1, BANDS), np.uint64), path
+    )
+    assert len(read_known([path.parent], near=True)) == 1
+    pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)
+    with pytest.raises(InputError, match="as this version of Bise makes them"):
+        read_known([path.parent], near=True)
     with pytest.raises(InputError, match="not below"):
         curate(replace(against, root=tmp_path / "elsewhere"))
 

@@ -1,7 +1,7 @@
 """Which documents repeat others: exact copies by digest, near copies by MinHash and exact comparison.
 
-A signature (MinHash, Broder 1997) of 120 hashes is cut into 20 bands of 6; documents with an equal band are candidates.
-At a Jaccard similarity s of their word 5-grams, a pair becomes one with probability 1 - (1 - s^6)^20: 0.998 at 0.8.
+A signature (MinHash, Broder 1997, by fast similarity sketching, arXiv 1704.04370) of 120 hashes is cut into 20 bands of
+6; documents with an equal band are candidates. At a Jaccard similarity s of their word 5-grams, a pair becomes one with probability 1 - (1 - s^6)^20: 0.998 at 0.8.
 Candidates are then compared by the exact similarity of their shingles, so that no pair below the threshold counts as a
 copy; that is what estimates from signatures get wrong. Sets of copies are the same for any order of the documents.
 """
@@ -9,7 +9,6 @@ copy; that is what estimates from signatures get wrong. Sets of copies are the s
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -41,12 +40,13 @@ def text_digests(data: Data, offsets: Offsets) -> Hashes:
 
 
 def _digests(data: Data, offsets: Offsets) -> tuple[Hashes, NDArray[np.bool_]]:
-    from bise.corpus.kernels.digest import digest_batch
+    from bise.corpus.kernels.digest import FOLDED_MORE, FOLDED_PER_BYTE, digest_batch
 
     digests = np.empty((len(offsets) - 1, 2), np.uint64)
     unordered = np.empty(len(digests), np.bool_)
     tables = characters.kinds(), *characters.folds(), characters.combining_classes()
-    digest_batch(read_only(data), read_only(offsets), *tables, digests, unordered)
+    folded = np.empty(FOLDED_PER_BYTE * longest(offsets) + FOLDED_MORE, np.uint8)
+    digest_batch(read_only(data), read_only(offsets), *tables, folded, digests, unordered)
     return digests, unordered
 
 
@@ -55,9 +55,8 @@ def signatures(data: Data, offsets: Offsets) -> NDArray[np.uint32]:
     from bise.corpus.kernels.minhash import sign_batch
 
     result = np.empty((len(offsets) - 1, NUM_HASHES), np.uint32)
-    prefix, bounds = word_scratch(offsets)
-    tables = characters.kinds(), characters.letters(), *_permutations()
-    sign_batch(read_only(data), read_only(offsets), *tables, prefix, bounds, result)
+    tables, rounds = (characters.kinds(), characters.letters()), np.empty(NUM_HASHES, np.int16)
+    sign_batch(read_only(data), read_only(offsets), *tables, word_scratch(offsets), rounds, result)
     return result
 
 
@@ -75,32 +74,27 @@ def shingles(data: Data, offsets: Offsets) -> tuple[Hashes, Offsets]:
     from bise.corpus.kernels.minhash import shingle_batch
     from bise.corpus.kernels.similar import drop_repeated
 
-    prefix, bounds = word_scratch(offsets)
     hashes = np.empty(len(data) // 2 + len(offsets), np.uint64)
     starts, unique_starts = np.empty_like(offsets), np.empty_like(offsets)
     tables = characters.kinds(), characters.letters()
-    shingle_batch(read_only(data), read_only(offsets), *tables, prefix, bounds, hashes, starts)
+    shingle_batch(read_only(data), read_only(offsets), *tables, word_scratch(offsets), hashes, starts)
     for start, stop in pairwise(starts):
         hashes[start:stop].sort()
     drop_repeated(hashes, starts, unique_starts)
     return hashes[: unique_starts[-1]].copy(), unique_starts
 
 
-def word_scratch(offsets: Offsets) -> tuple[Hashes, NDArray[np.int64]]:
-    """Room for the hashes and bytes of the words of any one text."""
-    capacity = int(np.diff(offsets).max(initial=0)) + 2
-    return np.empty(capacity, np.uint64), np.empty((capacity, 2), np.int64)
+def word_scratch(offsets: Offsets) -> tuple[Data, Hashes]:
+    """Room to fold and to hash the words of any one text."""
+    from bise.corpus.kernels.words import FOLDED_MORE, FOLDED_PER_BYTE
+
+    capacity = longest(offsets)
+    return np.empty(FOLDED_PER_BYTE * capacity + FOLDED_MORE, np.uint8), np.empty(capacity + 2, np.uint64)
 
 
-@cache
-def _permutations() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Factors (odd) and terms of the hash functions; fixed, so that signatures of different runs can be compared."""
-    state, numbers = 0x9E3779B97F4A7C15, []
-    for _ in range(2 * NUM_HASHES):
-        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
-        numbers.append(state >> 32)
-    values = np.array(numbers, np.uint32).reshape(2, NUM_HASHES)
-    return values[0] | np.uint32(1), values[1].copy()
+def longest(offsets: Offsets) -> int:
+    """Bytes of the longest text."""
+    return int(np.diff(offsets).max(initial=0))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from bise.runs import read_manifest
 
 FINGERPRINTS_FILE = "fingerprints.parquet"
 DOCUMENTS_FOLDER = "documents"
+_SCHEME = {b"bise.fingerprints": b"2"}  # in the file: others of another number cannot be compared
 _WIDTHS = {"digest": 2, "bands": BANDS}  # numbers of 64 bits
 
 
@@ -53,7 +54,7 @@ def write_fingerprints(
     columns = {"id": ids.combine_chunks(), "digest": _packed(digests)}
     if len(bands):
         columns["bands"] = _packed(bands)
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    pq.write_table(pa.table(columns).replace_schema_metadata(_SCHEME), path, compression="zstd")
 
 
 def read_known(directories: Sequence[Path], *, near: bool) -> Known:
@@ -68,10 +69,10 @@ def read_known(directories: Sequence[Path], *, near: bool) -> Known:
         read_manifest(directory)
         path = directory / FINGERPRINTS_FILE
         columns = ["id", "digest", *(["bands"] if near else [])]
-        if not path.exists() or not set(columns) <= set(pq.read_schema(path).names):
+        if lacking := _lacking(path, columns):
             raise InputError(
-                f"{directory} keeps no fingerprints of {'near' if path.exists() else 'its'} copies, so nothing can be "
-                "compared with it. Curate it again with output.fingerprints = true and duplicates.near = true."
+                f"{directory} keeps no {lacking}, so nothing can be compared with it. Curate it again with "
+                "output.fingerprints = true and duplicates.near = true."
             )
         with pq.ParquetFile(path) as file:
             tables.append(file.read(columns=columns))
@@ -84,6 +85,17 @@ def read_known(directories: Sequence[Path], *, near: bool) -> Known:
         starts=np.cumsum([0, *(table.num_rows for table in tables)]),
         directories=tuple(directories),
     )
+
+
+def _lacking(path: Path, columns: Sequence[str]) -> str:
+    """What a file of fingerprints does not hold, in words; "" if nothing is amiss."""
+    if not path.exists():
+        return "fingerprints of its documents"
+    schema = pq.read_schema(path)
+    if not set(columns) <= set(schema.names):
+        return "fingerprints of near copies"
+    is_comparable = _SCHEME.items() <= (schema.metadata or {}).items()
+    return "" if is_comparable else "fingerprints as this version of Bise makes them"
 
 
 def _packed(numbers: NDArray[np.uint64]) -> pa.Array:

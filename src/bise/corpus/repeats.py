@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.corpus import characters
-from bise.corpus.duplicates import word_scratch
+from bise.corpus.duplicates import longest, word_scratch
 from bise.corpus.texts import Data, Offsets, read_only
 
 MIN_PARAGRAPH_WORDS = 10  # shorter lines, such as headings and exclamations, may be the same in many documents
@@ -68,14 +68,14 @@ def paragraph_spans(data: Data, offsets: Offsets, marks: Marks, min_words: int =
     """Where the marked paragraphs stand; `marks` as `paragraph_hashes` counts them."""
     from bise.corpus.kernels.repeats import cut_paragraphs
 
-    return _spans(cut_paragraphs, data, offsets, marks, min_words)
+    return _spans(cut_paragraphs, data, offsets, marks, min_words, word_scratch(offsets))
 
 
 def window_spans(data: Data, offsets: Offsets, marks: Marks, width: int = WINDOW_WORDS) -> Spans:
     """Where sentences stand that lie in marked windows entirely; `marks` as `window_hashes` counts them."""
     from bise.corpus.kernels.repeats import cut_windows
 
-    return _spans(cut_windows, data, offsets, marks, width)
+    return _spans(cut_windows, data, offsets, marks, width, np.empty((longest(offsets) + 1, 2), np.int64))
 
 
 def cut(data: Data, offsets: Offsets, spans: Spans) -> tuple[Data, Offsets]:
@@ -95,12 +95,11 @@ def _hashes(kernel: Callable[..., None], data: Data, offsets: Offsets, size: int
     return hashes[: starts[-1]].copy(), starts
 
 
-def _spans(kernel: Callable[..., int], data: Data, offsets: Offsets, marks: Marks, size: int) -> Spans:
+def _spans(kernel: Callable[..., int], data: Data, offsets: Offsets, marks: Marks, size: int, scratch: Any) -> Spans:
     # A sentence needs a marked window to be cut, and a window may cover many: at most one span a word of the text.
     spans = np.empty((len(data) // 2 + len(offsets) if marks.any() else 0, 3), np.int64)
     if not len(spans):
         return spans
-    scratch = word_scratch(offsets)
     count = kernel(read_only(data), read_only(offsets), *_tables(), size, scratch, read_only(marks), spans)
     return spans[:count].copy()
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from bise.corpus.characters import CLOSER, SPACE, TERMINAL
 from bise.corpus.kernels.compile import device, kernel
 from bise.corpus.kernels.text import Bytes, Hashes, Longs, decode, decode_before, mix
-from bise.corpus.kernels.words import base_power, hash_words
+from bise.corpus.kernels.words import base_power, find_words, hash_words
 
 _NEWLINE, _ELLIPSIS = 0x0A, 0x2026
 
@@ -18,19 +18,19 @@ def paragraph_batch(
     kinds: NDArray[np.uint16],
     letters: NDArray[np.uint32],
     min_words: int,
-    scratch: tuple[Hashes, Longs],
+    scratch: tuple[Bytes, Hashes],
     hashes: Hashes,
     unit_offsets: Longs,
 ) -> None:
     """Fill a hash for each whole paragraph, a line of at least `min_words` words, and where each text's begin [n + 1]."""
-    prefix, bounds = scratch
+    folded, prefix = scratch
     total = 0
     for document in range(offsets.size - 1):
         unit_offsets[document] = total
         start, stop = offsets[document], offsets[document + 1]
         while start < stop:
             end = _line_stop(data, start, stop)
-            count = hash_words(data, start, end, kinds, letters, prefix, bounds)
+            count = hash_words(data, start, end, kinds, letters, folded, prefix, 0)
             if count >= min_words and _is_whole(data, offsets[document], start, end, stop, kinds):
                 hashes[total] = mix(prefix[count] ^ np.uint64(count))
                 total += 1
@@ -45,19 +45,19 @@ def cut_paragraphs(
     kinds: NDArray[np.uint16],
     letters: NDArray[np.uint32],
     min_words: int,
-    scratch: tuple[Hashes, Longs],
+    scratch: tuple[Bytes, Hashes],
     marks: NDArray[np.bool_],
     spans: Longs,
 ) -> int:
     """Fill spans (text, first byte, last byte) of the marked lines, each with the newlines after it; returns how many."""
-    prefix, bounds = scratch
+    folded, prefix = scratch
     unit, num_spans = 0, 0
     for document in range(offsets.size - 1):
         start, stop = offsets[document], offsets[document + 1]
         while start < stop:
             end = _line_stop(data, start, stop)
             next_start = _next_line(data, end, stop)
-            count = hash_words(data, start, end, kinds, letters, prefix, bounds)
+            count = hash_words(data, start, end, kinds, letters, folded, prefix, 0)
             if count >= min_words and _is_whole(data, offsets[document], start, end, stop, kinds):
                 if marks[unit]:
                     num_spans = _add_span(spans, num_spans, document, start, next_start)
@@ -73,17 +73,17 @@ def window_batch(
     kinds: NDArray[np.uint16],
     letters: NDArray[np.uint32],
     width: int,
-    scratch: tuple[Hashes, Longs],
+    scratch: tuple[Bytes, Hashes],
     hashes: Hashes,
     unit_offsets: Longs,
 ) -> None:
     """Fill a hash for every `width` words in a row, and where each text's begin [n + 1]."""
-    prefix, bounds = scratch
+    folded, prefix = scratch
     power = base_power(width)
     total = 0
     for document in range(offsets.size - 1):
         unit_offsets[document] = total
-        count = hash_words(data, offsets[document], offsets[document + 1], kinds, letters, prefix, bounds)
+        count = hash_words(data, offsets[document], offsets[document + 1], kinds, letters, folded, prefix, 0)
         for k in range(count - width + 1):
             hashes[total] = mix(prefix[k + width] - prefix[k] * power)
             total += 1
@@ -97,16 +97,15 @@ def cut_windows(
     kinds: NDArray[np.uint16],
     letters: NDArray[np.uint32],
     width: int,
-    scratch: tuple[Hashes, Longs],
+    bounds: Longs,
     marks: NDArray[np.bool_],
     spans: Longs,
 ) -> int:
     """Fill spans (text, first byte, last byte) of sentences whose words all lie in marked windows; returns how many."""
-    prefix, bounds = scratch
     unit, num_spans = 0, 0
     for document in range(offsets.size - 1):
         start, stop = offsets[document], offsets[document + 1]
-        count = hash_words(data, start, stop, kinds, letters, prefix, bounds)
+        count = find_words(data, start, stop, kinds, letters, bounds)
         num_windows = max(count - width + 1, 0)
         word, covered_until, window = 0, 0, 0  # words before `covered_until` lie in a marked window
         while start < stop:

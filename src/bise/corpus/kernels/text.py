@@ -54,7 +54,7 @@ def decode_before(data: Bytes, start: int, i: int) -> int:
 
 
 @intrinsic
-def _load_word(_context: Any, data: Any, index: Any) -> Any:
+def load_word(_context: Any, data: Any, index: Any) -> Any:
     """Eight bytes from any address, as numba's own indexing cannot."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
@@ -65,12 +65,22 @@ def _load_word(_context: Any, data: Any, index: Any) -> Any:
     return types.uint64(data, types.int64), generate
 
 
+@intrinsic
+def trailing_zeros(_context: Any, word: Any) -> Any:
+    """How many zeros stand below the lowest one bit; 64 of 0."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
 @inlined
 def load_bytes(data: Bytes, i: int, stop: int) -> np.uint64:
     """Up to eight bytes from `i` to `stop`, little-endian, zeros above."""
     count = stop - i
     if data.size - i >= 8:
-        word = _load_word(data, np.int64(i))
+        word = load_word(data, np.int64(i))
         if count >= 8:
             return word
         return word & ((np.uint64(1) << np.uint64(8 * count)) - np.uint64(1))
@@ -85,10 +95,27 @@ def is_plain(data: Bytes, i: int) -> bool:
     """Whether eight bytes from `i` on are printable ASCII or spaces: what most texts hold most of the time."""
     if data.size - i < 8:
         return False
-    word = _load_word(data, np.int64(i))
+    word = load_word(data, np.int64(i))
     is_delete = word ^ np.uint64(0x7F7F7F7F7F7F7F7F)
     is_control = (word - np.uint64(0x2020202020202020)) | (is_delete - np.uint64(0x0101010101010101))
     return (word | is_control) & np.uint64(0x8080808080808080) == 0
+
+
+@inlined
+def put_character(out: Bytes, i: int, code: int) -> int:
+    """Write a code point in UTF-8 at byte `i`; the byte after it."""
+    if code < 0x80:
+        out[i] = code
+        return i + 1
+    if code < 0x800:
+        out[i], out[i + 1] = 0xC0 | (code >> 6), 0x80 | (code & 63)
+        return i + 2
+    if code < 0x10000:
+        out[i], out[i + 1], out[i + 2] = 0xE0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63)
+        return i + 3
+    out[i], out[i + 1] = 0xF0 | (code >> 18), 0x80 | ((code >> 12) & 63)
+    out[i + 2], out[i + 3] = 0x80 | ((code >> 6) & 63), 0x80 | (code & 63)
+    return i + 4
 
 
 @inlined

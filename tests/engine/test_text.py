@@ -11,8 +11,9 @@ from bise.engine.text import TextStream
 class Bytes:
     """A tokenizer whose token i is the i-th of some pieces."""
 
-    def __init__(self, pieces: list[bytes]) -> None:
+    def __init__(self, pieces: list[bytes], drops_first_space: bool = False) -> None:
         self.pieces = pieces
+        self.drops_first_space = drops_first_space
 
     def token_bytes(self, token_id: int) -> bytes:
         return self.pieces[token_id]
@@ -45,3 +46,8 @@ def test_half_a_character_waits_and_is_replaced_only_at_the_end() -> None:
     assert stream.feed([0]) == "na"
     assert stream.feed([1]) == "ïve "
     assert stream.finish() == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_the_space_of_the_first_word_may_be_the_vocabularys() -> None:
+    stream = TextStream(Bytes([b"", b" a", b" b"], drops_first_space=True))
+    assert [stream.feed([0]), stream.feed([1]), stream.feed([2])] == ["", "a", " b"]

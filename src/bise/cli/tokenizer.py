@@ -41,13 +41,13 @@ def train(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.argument("text", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def show(path: Path, text: str | None, as_json: bool) -> None:
-    """Show the vocabulary at PATH, a tekken.json or a directory with one; with TEXT, how it is cut into tokens."""
+    """Show the vocabulary at PATH, a tokenizer's file or a directory with one; with TEXT, how it is cut into tokens."""
     from bise.tokenizer.chat import ChatTokenizer
 
     tokenizer = ChatTokenizer.load(path)
     facts: dict[str, Any] = {
         "vocab_size": tokenizer.vocab_size,
-        "control_tokens": [tokenizer.token_name(token_id) for token_id in range(tokenizer.num_control_tokens)],
+        "control_tokens": tokenizer.control_tokens(),
         "sha256": tokenizer.sha256,
     }
     if text is not None:

@@ -143,7 +143,7 @@ class LocalBackend:
             top_p=request.top_p,
             max_tokens=request.max_tokens,
             seed=request.seed,
-            stop_ids=(self._tokenizer.eos_id,),
+            stop_ids=self._tokenizer.stop_ids,
         )
         text, num_tokens = AnswerText(self._tokenizer, request.stop), 0
         finish_reason: FinishReason = "stop"

@@ -6,18 +6,18 @@ Training a turn and asking for it use the same ids: `render(turns so far, for_co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from bise.errors import InputError
 from bise.messages import Conversation
 from bise.runs import sha256_file
 from bise.tokenizer.tekken import FILE_NAME
 
-if TYPE_CHECKING:  # mistral-common takes most of a second to import: only `load` pays for it
-    from bise.tokenizer.instruct import InstructTemplate
+HUGGING_FACE_FILE = "tokenizer.json"
+_SENTENCEPIECE = "tokenizer.model"  # Mistral's carry the version of their templates behind it, as in tokenizer.model.v3
 
 
 @dataclass(frozen=True)
@@ -28,63 +28,118 @@ class Rendered:
     loss_mask: list[bool]
 
 
+class Codec(Protocol):
+    """A vocabulary with its chat template, as one kind of file holds them."""
+
+    @property
+    def token_bytes(self) -> Sequence[bytes]:
+        """Bytes of each token, b"" for control tokens."""
+
+    @property
+    def control_tokens(self) -> Mapping[int, str]:
+        """Tokens that text never becomes, with their names."""
+
+    @property
+    def bos_id(self) -> int | None:
+        """What a text begins with, if anything."""
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """What may end the assistant's turn; the first also ends a text."""
+
+    @property
+    def drops_first_space(self) -> bool:
+        """Whether the space that the first token of a text begins with is the vocabulary's own, as in SentencePiece."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the tokenizer, the vocabulary first."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of plain text."""
+
+    def segments(self, conversation: Conversation, for_completion: bool) -> Iterator[tuple[list[int], bool]]:
+        """The ids of a conversation in pieces, and whether the assistant wrote each."""
+
+
 class ChatTokenizer:
     """A vocabulary with its chat template; make one with `ChatTokenizer.load`."""
 
-    def __init__(self, template: InstructTemplate, path: Path) -> None:
-        self._template = template
-        self._tekkenizer = template.tekkenizer
-        self.path = path
-        self.sha256 = sha256_file(path)
-        self.vocab_size = self._tekkenizer.n_words
-        self.num_control_tokens = self._tekkenizer.num_special_tokens
-        self.bos_id = self._tekkenizer.bos_id
-        self.eos_id = self._tekkenizer.eos_id
-        self._token_bytes = [self._tekkenizer.id_to_byte_piece(token_id) for token_id in range(self.vocab_size)]
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._token_bytes = codec.token_bytes
+        self.files = codec.files
+        self.path = codec.files[0]
+        self.sha256 = sha256_file(self.path)
+        self.vocab_size = len(codec.token_bytes)
+        self.num_control_tokens = len(codec.control_tokens)
+        self.stop_ids = codec.stop_ids
+        self.eos_id = codec.stop_ids[0]
+        self.bos_id = self.eos_id if codec.bos_id is None else codec.bos_id  # what stands between documents
+        self.drops_first_space = codec.drops_first_space
 
     @classmethod
     def load(cls, path: Path) -> ChatTokenizer:
-        """Load a tekken.json, or the one in a directory.
+        """Load a tekken.json, a tokenizer.model, a tokenizer.json, or the one in a directory.
 
         Raises:
-            InputError: the file is missing, damaged, or made for other templates than v13.
+            InputError: the file is missing, damaged, or of a kind that Bise does not read.
         """
-        file = path / FILE_NAME if path.is_dir() else path
+        file = _find(path) if path.is_dir() else path
         if not file.is_file():
             raise InputError(f"There is no tokenizer at {file}. Train one with `bise tokenizer train RECIPE`.")
-        from bise.tokenizer.instruct import load_template
+        # Each library takes most of a second to import: only who needs it pays for it.
+        if _SENTENCEPIECE.partition(".")[2] in file.name.split("."):
+            from bise.tokenizer.sentencepiece import SentencePieceCodec
 
-        return cls(load_template(file), file)
+            return cls(SentencePieceCodec(file))
+        from bise.tokenizer.instruct import TekkenCodec
+
+        return cls(TekkenCodec(file))
 
     def encode(self, text: str) -> list[int]:
         """Encode plain text, without BOS or EOS; text that looks like a control token stays text."""
-        return self._tekkenizer.encode(text, bos=False, eos=False)
+        return self._codec.encode(text)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids; control tokens are left out, and bytes that are no UTF-8 become U+FFFD."""
-        return b"".join(map(self._token_bytes.__getitem__, ids)).decode("utf-8", errors="replace")
+        content = b"".join(map(self.token_bytes, ids))
+        return (content.removeprefix(b" ") if self.drops_first_space else content).decode("utf-8", errors="replace")
 
     def token_bytes(self, token_id: int) -> bytes:
-        """Bytes of one token, b"" for a control token."""
-        return self._token_bytes[token_id]
+        """Bytes of one token, b"" for a control token and for what a model has beyond the vocabulary."""
+        return self._token_bytes[token_id] if token_id < self.vocab_size else b""
 
     def token_name(self, token_id: int) -> str:
         """One token for a human reader: a control token's name, else its text, with U+FFFD for part of a character."""
-        return self._tekkenizer.id_to_piece(token_id)
+        name = self._codec.control_tokens.get(token_id)
+        return self.token_bytes(token_id).decode("utf-8", errors="replace") if name is None else name
+
+    def control_tokens(self) -> list[str]:
+        """The names of the control tokens in order of their ids."""
+        return [name for _, name in sorted(self._codec.control_tokens.items())]
 
     def render(self, conversation: Conversation, *, for_completion: bool) -> Rendered:
         """Render a conversation, to be completed by the model or to train on.
 
         For completion the ids end where the assistant's turn begins; a trailing assistant message is left open, to be
-        continued. For training the last message must be the assistant's. The template joins neighbouring messages of
-        one role by an empty line, drops spaces at the end of what the assistant says, and rewrites the arguments of
-        tool calls in one JSON style.
+        continued. For training the last message must be the assistant's. Mistral's templates join neighbouring
+        messages of one role by an empty line, drop spaces at the end of what the assistant says, and rewrite the
+        arguments of tool calls in one JSON style.
 
         Raises:
             InputError: the order or content of the messages has no place in the template.
         """
-        rendered = Rendered(ids=[self.bos_id], loss_mask=[False])
-        for ids, by_assistant in self._template.segments(conversation, for_completion):
+        rendered = Rendered(ids=[], loss_mask=[])
+        for ids, by_assistant in self._codec.segments(conversation, for_completion):
             rendered.ids.extend(ids)
             rendered.loss_mask.extend([by_assistant] * len(ids))
         return rendered
+
+
+def _find(directory: Path) -> Path:
+    """The tokenizer of a directory: Mistral's own files go before conversions of them."""
+    names = [FILE_NAME, HUGGING_FACE_FILE, _SENTENCEPIECE]
+    versioned = sorted(directory.glob(f"{_SENTENCEPIECE}.v*"))
+    found = [path for path in (directory / names[0], *versioned, *(directory / n for n in names[1:])) if path.is_file()]
+    return found[0] if found else directory / FILE_NAME

@@ -97,7 +97,8 @@ def _start(recipe: TrainRecipe) -> _Start:
 
 def complete_outputs(job: Job, tokenizer: ChatTokenizer) -> None:
     """Put the tokenizer beside the weights and drop what only an unfinished run needs."""
-    shutil.copyfile(tokenizer.path, job.run.path / "model" / tokenizer.path.name)
+    for path in tokenizer.files:
+        shutil.copyfile(path, job.run.path / "model" / path.name)
     remove_checkpoint(job.run)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.weights.adapter import ADAPTER_FILE, TARGETS, AdapterSpec, tensor_name, write_config
-from bise.weights.quantise import write_tensors
 from bise.weights.spec import ModelSpec
+from bise.weights.tensor_file import write_tensors
 
 
 def adapter_tensors(spec: AdapterSpec, model: ModelSpec, seed: int = 0, size: float = 1.0) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class ScriptedBackend:
 
     def __init__(self, words: Sequence[str] = WORDS) -> None:
         self.words: Sequence[str] = words
+        self.offered = [MODEL]
         self.requests: list[ChatRequest] = []
         self.num_running = 0  # answers that somebody still iterates over
         self.num_cancelled = 0  # answers that were closed before their end
@@ -27,14 +28,14 @@ class ScriptedBackend:
         self.closed = False
 
     def models(self) -> tuple[ModelInfo, ...]:
-        return (MODEL,)
+        return tuple(self.offered)
 
     async def count_tokens(self, model: str, conversation: Conversation) -> int:
         del model
         return sum(1 + len(message.content.split()) for message in conversation.messages)
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        if request.model != MODEL.id:
+        if request.model not in [model.id for model in self.offered]:
             raise NotFoundError(f"There is no model {request.model}.")
         num_prompt_tokens = await self.count_tokens(request.model, request.conversation)
         if MODEL.context_length - num_prompt_tokens < (request.max_tokens or 1):

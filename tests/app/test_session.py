@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from bise.app.feedback import router as feedback_router
 from bise.app.routes import router
 from tests.app.conftest import PORT, App
 
@@ -17,7 +18,19 @@ API = [
     ("DELETE", "/api/conversations/{c}"),
     ("POST", "/api/conversations/{c}/messages"),
     ("GET", "/api/conversations/{c}/events"),
+    ("POST", "/api/conversations/{c}/answers"),
+    ("PUT", "/api/conversations/{c}/shown"),
     ("POST", "/api/messages/{m}/stop"),
+    ("POST", "/api/messages/{m}/continue"),
+    ("PUT", "/api/messages/{m}/rating"),
+    ("DELETE", "/api/messages/{m}/rating"),
+    ("PUT", "/api/messages/{m}/better"),
+    ("DELETE", "/api/messages/{m}/better"),
+    ("PUT", "/api/messages/{m}/preference"),
+    ("PUT", "/api/settings"),
+    ("GET", "/api/feedback"),
+    ("PATCH", "/api/feedback/{i}"),
+    ("GET", "/api/feedback.jsonl"),
 ]
 
 
@@ -47,8 +60,10 @@ async def test_a_wrong_token_opens_nothing_and_spends_nothing(app: App) -> None:
 
 
 async def test_every_route_of_the_page_is_in_the_list(app: App) -> None:
-    known = {path.replace("{c}", "{conversation_id}").replace("{m}", "{message_id}") for _, path in API}
-    assert {route.path for route in router.routes} - {"/enter"} == known
+    names = {"c": "{conversation_id}", "m": "{message_id}", "i": "{item_id}"}
+    known = {(method, path.format(**names)) for method, path in API}
+    routes = [route for each in (router, feedback_router) for route in each.routes if route.path != "/enter"]
+    assert {(method, route.path) for route in routes for method in route.methods} == known
 
 
 @pytest.mark.parametrize("cookie", [None, "wrong", ""])
@@ -59,7 +74,9 @@ async def test_without_a_valid_cookie_there_is_nothing(app: App, cookie: str | N
     if cookie is not None:
         app.stranger.cookies.set(app.entrance.cookie_name, cookie)
     for method, path in API:
-        response = await app.stranger.request(method, path.format(c=conversation, m=message), content="{not json")
+        response = await app.stranger.request(
+            method, path.format(c=conversation, m=message, i="0" * 32), content="{not json"
+        )
         assert response.status_code == 401, path
         assert "address that bise printed" in response.json()["error"]["message"]
     assert await app.look(conversation) == before
@@ -77,4 +94,4 @@ async def test_foreign_hosts_and_origins_are_refused_even_with_the_cookie(app: A
         response = await app.client.request(method, path, headers={"origin": "http://evil.example"})
         assert response.status_code == 403
     assert (await app.client.get("/api/conversations")).json() == {"conversations": []}
-    assert (await app.client.post("/api/conversations", headers={"origin": app.root})).status_code == 201
+    assert (await app.client.post("/api/conversations", json={}, headers={"origin": app.root})).status_code == 201

@@ -28,6 +28,7 @@ class Room:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
+        self.home = directory
         self._database = directory / "bise.db"
         self.start()
         browser = http.client.HTTPConnection("127.0.0.1", self.port)
@@ -37,7 +38,8 @@ class Room:
 
     def start(self) -> None:
         command = [sys.executable, str(Path(__file__).with_name("room.py")), str(self.port), str(self._database)]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+        paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+        environment = os.environ | {"PYTHONPATH": paths, "BISE_HOME": str(self.home)}
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self._process.stdout is not None
         self.entrance = self._process.stdout.readline().strip()

@@ -1,16 +1,20 @@
 """The whole application, around a backend that answers by the question: a process of its own for the browser tests.
 
 python tests/browser/room.py PORT DATABASE_FILE
+
+An adapter in `home()/adapters/bise-demo/` is offered as a second model, as the local backend does.
 """
 
 import asyncio
 import sys
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 
 from bise.app.generation import Generations
 from bise.app.session import Entrance
 from bise.app.start import create_app
+from bise.config import home
 from bise.errors import UnavailableError
 from bise.messages import Conversation
 from bise.server.backend import ChatEvent, ChatRequest, Finished, ModelInfo, TextDelta
@@ -37,30 +41,38 @@ SLOW_PAUSE_S = 0.025
 class AnsweringBackend:
     """Answers with the file of `answers/` that the question's first word names, else with a greeting.
 
-    "slow" before the name makes the answer slow; "fail" makes it break off.
+    "slow" before the name makes the answer slow; "fail" makes it break off; "count" counts the answers. An answer that
+    is continued goes on after what is there.
     """
 
     ready = True
+    num_counted = 0
 
     def models(self) -> tuple[ModelInfo, ...]:
-        return (MODEL,)
+        adapters = sorted(path.name for path in (home() / "adapters" / MODEL.id).glob("*"))
+        return (MODEL, *(replace(MODEL, id=f"{MODEL.id}:{name}", demonstration=False) for name in adapters))
 
     async def count_tokens(self, model: str, conversation: Conversation) -> int:
         del model
         return sum(len(message.content) for message in conversation.messages) // 4
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        return self._answer(request.conversation.messages[-1].content.split())
+        asked = [message.content for message in request.conversation.messages if message.role == "user"]
+        return self._answer(asked[-1].split(), len(request.prefix))
 
     async def close(self) -> None:
         pass
 
-    async def _answer(self, words: list[str]) -> AsyncGenerator[ChatEvent, None]:
+    async def _answer(self, words: list[str], num_said: int) -> AsyncGenerator[ChatEvent, None]:
         pause = SLOW_PAUSE_S if words[0] == "slow" else PAUSE_S
         if words[0] == "wait":
             await asyncio.sleep(3600)
         file = ANSWERS / f"{words[-1]}.md"
         text = file.read_text(encoding="utf-8") if file.exists() else "Hello! I am **Bise**."
+        if words[0] == "count":
+            self.num_counted += 1
+            text = f"This is answer number {self.num_counted}."
+        text = text[num_said:]
         pieces = [text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS)]
         for piece in pieces:
             await asyncio.sleep(pause)

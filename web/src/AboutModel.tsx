@@ -1,11 +1,11 @@
 // The model's card: where it comes from, and for the demonstration model the way to a larger one.
-import type { AppState } from "./api";
+import type { Model } from "./api";
 import { Demonstration } from "./Demonstration";
 import { Dialog } from "./Dialog";
 import { useLanguage, useWords } from "./i18n";
 import { Markdown } from "./Markdown";
 
-export function AboutModel({ model, version, onClose }: { model: AppState["model"]; version: string; onClose: () => void }) {
+export function AboutModel({ model, version, onClose }: { model: Model; version: string; onClose: () => void }) {
   const words = useWords();
   const context = new Intl.NumberFormat(useLanguage()).format(model.context_length);
   return (

@@ -1,12 +1,12 @@
 // The page: sidebar, conversation, composer, and the keys that work everywhere.
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { flushSync } from "react-dom";
-import { AboutModel } from "./AboutModel";
 import { Announcer } from "./Announcer";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
 import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
 import { MenuIcon } from "./icons";
+import { ModelPicker } from "./ModelPicker";
 import { NoEntry, Starting } from "./Problem";
 import { Sidebar } from "./Sidebar";
 import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
@@ -60,11 +60,11 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   const words = useWords();
   const narrow = useMediaQuery(NARROW);
   const [drawerOpen, setDrawerOpen] = useState(false);
-  const [aboutOpen, setAboutOpen] = useState(false);
   const menuButton = useRef<HTMLButtonElement>(null);
   const composer = useRef<HTMLTextAreaElement>(null);
   const { openId: id, app } = snapshot;
   const chat = store.chat(id);
+  const model = store.model(id);
   const generating = isGenerating(chat);
   const title = snapshot.conversations.find((c) => c.id === id)?.title || words("untitled");
   const empty = chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.error;
@@ -125,9 +125,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
             </button>
           )}
           {!empty && <h1>{title}</h1>}
-          <button type="button" className="model" title={words("aboutModel")} onClick={() => setAboutOpen(true)}>
-            {app.model.id}
-          </button>
+          <ModelPicker app={app} store={store} chatId={id} model={model} />
         </header>
         {snapshot.away && (
           <p className="banner" role="status">
@@ -135,7 +133,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           </p>
         )}
         {empty ? (
-          <Welcome app={app} first={snapshot.conversations.length === 0} onPick={(text) => void store.send(id, text)} />
+          <Welcome model={model} first={snapshot.conversations.length === 0} onPick={(text) => void store.send(id, text)} />
         ) : (
           <Conversation key={id} id={id} chat={chat} store={store} />
         )}
@@ -144,7 +142,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           text={store.draft(id)}
           busy={generating || (chat.pending !== null && chat.pending.error === null)}
           generating={generating}
-          modelId={app.model.id}
+          modelId={typeof model === "string" ? model : model.id}
           onText={(text) => store.setDraft(id, text)}
           onSend={(text) => void store.send(id, text)}
           onStop={() => {
@@ -153,7 +151,6 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           }}
         />
       </main>
-      {aboutOpen && <AboutModel model={app.model} version={app.version} onClose={() => setAboutOpen(false)} />}
       <Announcer spoken={snapshot.spoken} />
     </div>
   );

@@ -2,6 +2,7 @@
 // reader after that, except following the end once they have asked for it.
 import { memo, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Message } from "./api";
+import { withoutReplaced } from "./path";
 import { useWords } from "./i18n";
 import { DownIcon } from "./icons";
 import { MessageView, PendingView } from "./MessageView";
@@ -71,13 +72,9 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
     return () => observer.disconnect();
   }, [measure]);
 
-  function retry(): void {
-    const question = chat.messages.findLast((m) => m.role === "user");
-    if (chat.pending) void store.send(id, chat.pending.content, chat.pending.clientId);
-    else if (question) void store.send(id, question.content);
-  }
-
-  const turns = groupTurns(chat.messages);
+  const messages = withoutReplaced(chat.messages, chat.pending?.insteadOf ?? null);
+  const turns = groupTurns(messages);
+  const busy = isGenerating(chat) || chat.pending !== null;
   return (
     <div className="scroll-frame">
       <div
@@ -106,12 +103,15 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
           {turns.map((turn, index) => {
             const last = index === turns.length - 1 && !chat.pending;
             return (
-              <div className="turn" key={turn[0]?.id} data-pinned={last && pinned}>
-                {turn.map((message, place) => (
+              <div className="turn" key={placeOf(turn[0])} data-pinned={last && pinned}>
+                {turn.map((message) => (
                   <MessageView
-                    key={message.id}
+                    key={placeOf(message)}
                     message={message}
-                    onRetry={last && place === turn.length - 1 && !isGenerating(chat) ? retry : null}
+                    chatId={id}
+                    store={store}
+                    busy={busy}
+                    last={message === messages.at(-1)}
                   />
                 ))}
               </div>
@@ -119,7 +119,7 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
           })}
           {chat.pending && (
             <div className="turn" data-pinned={pinned}>
-              <PendingView pending={chat.pending} onRetry={retry} onEdit={() => store.withdraw(id)} />
+              <PendingView pending={chat.pending} onRetry={() => void store.retry(id)} onEdit={() => store.withdraw(id)} />
             </div>
           )}
         </div>
@@ -141,6 +141,9 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
     </div>
   );
 });
+
+/** What stands in one place keeps its elements, and with them the focus, when another branch is shown. */
+const placeOf = (message: Message | undefined): string | undefined => message?.branches[0] ?? message?.id;
 
 /** A turn is a question and what answers it. */
 function groupTurns(messages: Message[]): Message[][] {

@@ -1,93 +1,81 @@
-// One message: an article with a heading, its text, and below an answer where it came from and how fast.
-import { memo } from "react";
+// One message: an article with a heading and its text. Questions can be asked anew; what can be done with answers is in
+// `Answer.tsx`.
+import { memo, useRef, useState } from "react";
+import { flushSync } from "react-dom";
+import { Answer } from "./Answer";
 import type { Message } from "./api";
+import { BranchSwitch } from "./BranchSwitch";
 import { CopyButton } from "./CopyButton";
-import { useLanguage, useWords } from "./i18n";
-import { RetryIcon } from "./icons";
-import { Markdown } from "./Markdown";
-import type { Pending } from "./store";
+import { Editor } from "./Editor";
+import { useWords } from "./i18n";
+import { PenIcon, RetryIcon } from "./icons";
+import type { ChatStore, Pending } from "./store";
 
-interface MessageViewProps {
+export interface MessageViewProps {
   message: Message;
-  /** Offered below an answer that failed or was cut short; null when it cannot be retried now. */
-  onRetry: (() => void) | null;
+  chatId: string;
+  store: ChatStore;
+  /** An answer is being made in this conversation: what adds to it must wait. */
+  busy: boolean;
+  /** The last message that is shown. */
+  last: boolean;
 }
 
-export const MessageView = memo(function MessageView({ message, onRetry }: MessageViewProps) {
+export const MessageView = memo(function MessageView(props: MessageViewProps) {
+  return props.message.role === "user" ? <Question {...props} /> : <Answer {...props} />;
+});
+
+function Question({ message, chatId, store, busy }: MessageViewProps) {
   const words = useWords();
-  if (message.role === "user") return <Question id={message.id} content={message.content} />;
-  const generating = message.status === "generating";
+  const [editing, setEditing] = useState<string | null>(null);
+  const editButton = useRef<HTMLButtonElement>(null);
+
+  function close(): void {
+    flushSync(() => setEditing(null));
+    editButton.current?.focus();
+  }
+
+  if (editing === message.id) {
+    return (
+      <article className="question editing" aria-labelledby={`from-${message.id}`}>
+        <QuestionHeading id={message.id} />
+        <Editor
+          label={words("editQuestion")}
+          text={message.content}
+          action={words("send")}
+          enterSends
+          hint={words("editQuestionHint")}
+          onCancel={close}
+          onSave={(text) => {
+            close();
+            void store.askAnew(chatId, message.id, text);
+          }}
+        />
+      </article>
+    );
+  }
   return (
-    <article className="answer" aria-labelledby={`from-${message.id}`}>
-      <h2 className="unseen" id={`from-${message.id}`}>
-        {words("assistant")}
-      </h2>
-      {generating && message.content === "" ? (
-        <p className="reading">{words("reading")}</p>
-      ) : (
-        <Markdown text={message.content} growing={generating} />
-      )}
-      {!generating && <Ending message={message} onRetry={onRetry} />}
-      {!generating && <Footer message={message} />}
+    <article className="question" aria-labelledby={`from-${message.id}`}>
+      <QuestionHeading id={message.id} />
+      <div className="question-tools">
+        {!busy && (
+          <button type="button" className="quiet" ref={editButton} aria-label={words("editQuestion")} title={words("editQuestion")} onClick={() => setEditing(message.id)}>
+            <PenIcon />
+          </button>
+        )}
+        <CopyButton text={message.content} label={words("copyMessage")} />
+        <BranchSwitch message={message} chatId={chatId} store={store} busy={busy} />
+      </div>
+      <div className="bubble">{message.content}</div>
     </article>
   );
-}, sameView);
-
-function sameView(before: MessageViewProps, after: MessageViewProps): boolean {
-  return before.message === after.message && (before.onRetry === null) === (after.onRetry === null);
 }
 
-function Question({ id, content }: { id: string; content: string }) {
-  const words = useWords();
+function QuestionHeading({ id }: { id: string }) {
   return (
-    <article className="question" aria-labelledby={`from-${id}`}>
-      <h2 className="unseen" id={`from-${id}`}>
-        {words("you")}
-      </h2>
-      <CopyButton text={content} label={words("copyMessage")} />
-      <div className="bubble">{content}</div>
-    </article>
-  );
-}
-
-/** How an answer that is not whole ended. */
-function Ending({ message, onRetry }: MessageViewProps) {
-  const words = useWords();
-  if (message.status === "stopped") return <p className="note">{words("stopped")}</p>;
-  if (message.status !== "failed" && message.status !== "interrupted") return null;
-  return (
-    <div className="trouble">
-      <p>
-        {words(message.status)} {message.error}
-      </p>
-      {onRetry && (
-        <button type="button" onClick={onRetry}>
-          <RetryIcon />
-          {words("retry")}
-        </button>
-      )}
-    </div>
-  );
-}
-
-function Footer({ message }: { message: Message }) {
-  const words = useWords();
-  const language = useLanguage();
-  const number = (value: number, digits: number) =>
-    new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
-  const { first_token_s: first, tokens_per_s: speed, dropped_turns: dropped = 0 } = message.stats ?? {};
-  const facts = [
-    message.model,
-    first != null && words("firstToken", { seconds: number(first, 2) }),
-    speed != null && words("speed", { speed: number(speed, speed < 10 ? 1 : 0) }),
-    message.finish_reason === "length" && words("lengthReached"),
-    dropped > 0 && words("forgotten", { count: number(dropped, 0) }),
-  ];
-  return (
-    <footer className="tools">
-      {message.content && <CopyButton text={message.content} label={words("copyMessage")} />}
-      <span className="facts">{facts.filter(Boolean).join(" · ")}</span>
-    </footer>
+    <h2 className="unseen" id={`from-${id}`}>
+      {useWords()("you")}
+    </h2>
   );
 }
 
@@ -101,7 +89,10 @@ export function PendingView({ pending, onRetry, onEdit }: PendingViewProps) {
   const words = useWords();
   return (
     <>
-      <Question id={pending.clientId} content={pending.content} />
+      <article className="question" aria-labelledby={`from-${pending.clientId}`}>
+        <QuestionHeading id={pending.clientId} />
+        <div className="bubble">{pending.content}</div>
+      </article>
       {pending.error !== null && (
         <div className="trouble" role="alert">
           <p>

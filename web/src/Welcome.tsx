@@ -1,5 +1,5 @@
 // The empty page: a greeting, what this model is, and a few questions to start with.
-import type { AppState } from "./api";
+import type { Model } from "./api";
 import { Demonstration } from "./Demonstration";
 import { useWords, type WordKey } from "./i18n";
 import { Mark } from "./icons";
@@ -7,13 +7,13 @@ import { Mark } from "./icons";
 const EXAMPLES: WordKey[] = ["example1", "example2", "example3", "example4"];
 
 interface WelcomeProps {
-  app: AppState;
+  model: Model | string;
   /** No conversation was ever had. */
   first: boolean;
   onPick: (text: string) => void;
 }
 
-export function Welcome({ app, first, onPick }: WelcomeProps) {
+export function Welcome({ model, first, onPick }: WelcomeProps) {
   const words = useWords();
   return (
     <div className="scroller">
@@ -22,7 +22,7 @@ export function Welcome({ app, first, onPick }: WelcomeProps) {
         <Mark />
         <h1>{words(first ? "welcomeFirst" : "welcome")}</h1>
         {first && <p className="lead">{words("firstRun")}</p>}
-        {first && app.model.demonstration && <Demonstration modelId={app.model.id} />}
+        {first && typeof model !== "string" && model.demonstration && <Demonstration modelId={model.id} />}
         <h2 className="unseen">{words("tryOne")}</h2>
         <ul className="examples">
           {EXAMPLES.map((key) => (

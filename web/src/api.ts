@@ -10,6 +10,23 @@ export interface Stats {
   dropped_turns: number;
 }
 
+export type Thumb = "up" | "down";
+
+export interface Rating {
+  thumb: Thumb;
+  reason: string | null;
+  comment: string | null;
+}
+
+/** Which of two answers to one question is better; the first is the older one. */
+export interface Preference {
+  first_id: string;
+  second_id: string;
+  verdict: "first" | "second" | "equal";
+}
+
+export type Verdict = "this" | "other" | "equal";
+
 export interface Message {
   id: string;
   role: "user" | "assistant";
@@ -21,6 +38,17 @@ export interface Message {
   stats: Stats | null;
   /** Why the answer failed, when it did. */
   error: string | null;
+  /** All messages that stand in this place, this one too, oldest first. */
+  branches: string[];
+  /** What the reader made of an answer. */
+  better: string | null;
+  rating: Rating | null;
+  preferences: Preference[];
+}
+
+export interface Turn {
+  user_message: Message;
+  assistant_message: Message;
 }
 
 export interface ConversationSummary {
@@ -28,22 +56,28 @@ export interface ConversationSummary {
   title: string;
   updated_at: string;
   generating: boolean;
+  /** Who answers here; null: the default. */
+  model: string | null;
 }
 
-export interface ConversationDetail {
-  id: string;
-  title: string;
-  updated_at: string;
+export interface ConversationDetail extends ConversationSummary {
   /** Number of the last event that `messages` already contain. */
   last_event: number;
   messages: Message[];
 }
 
+export interface Model {
+  id: string;
+  demonstration: boolean;
+  context_length: number;
+  card_markdown: string;
+}
+
 export interface AppState {
   user: { name: string };
   version: string;
-  model: { id: string; demonstration: boolean; context_length: number; card_markdown: string };
-  models: { id: string }[];
+  default_model: string;
+  models: Model[];
 }
 
 export class ApiError extends Error {
@@ -56,7 +90,7 @@ export class ApiError extends Error {
   }
 }
 
-async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
+export async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
   const init: RequestInit = { method, headers: { accept: "application/json" } };
   if (body !== undefined) {
     init.headers = { ...init.headers, "content-type": "application/json" };
@@ -83,14 +117,27 @@ const at = (id: string) => encodeURIComponent(id);
 export const api = {
   state: () => request<AppState>("GET", "/api/state"),
   conversations: () => request<{ conversations: ConversationSummary[] }>("GET", "/api/conversations"),
-  create: () => request<ConversationSummary>("POST", "/api/conversations", {}),
+  create: (model: string | null) => request<ConversationSummary>("POST", "/api/conversations", { model }),
   conversation: (id: string) => request<ConversationDetail>("GET", `/api/conversations/${at(id)}`),
   rename: (id: string, title: string) => request<ConversationSummary>("PATCH", `/api/conversations/${at(id)}`, { title }),
+  chooseModel: (id: string, model: string) => request<ConversationSummary>("PATCH", `/api/conversations/${at(id)}`, { model }),
   remove: (id: string) => request<void>("DELETE", `/api/conversations/${at(id)}`),
-  send: (id: string, content: string, clientId: string) =>
-    request<{ user_message: Message; assistant_message: Message }>("POST", `/api/conversations/${at(id)}/messages`, {
+  send: (id: string, content: string, clientId: string, insteadOf: string | null) =>
+    request<Turn>("POST", `/api/conversations/${at(id)}/messages`, {
       content,
       client_id: clientId,
+      instead_of: insteadOf,
     }),
+  answerAgain: (id: string, insteadOf: string, clientId: string) =>
+    request<Turn>("POST", `/api/conversations/${at(id)}/answers`, { instead_of: insteadOf, client_id: clientId }),
+  show: (id: string, messageId: string) =>
+    request<ConversationDetail>("PUT", `/api/conversations/${at(id)}/shown`, { message_id: messageId }),
   stop: (messageId: string) => request<void>("POST", `/api/messages/${at(messageId)}/stop`),
+  resume: (messageId: string) => request<Turn>("POST", `/api/messages/${at(messageId)}/continue`),
+  rate: (messageId: string, rating: Rating | null) =>
+    request<void>(rating ? "PUT" : "DELETE", `/api/messages/${at(messageId)}/rating`, rating ?? undefined),
+  improve: (messageId: string, content: string | null) =>
+    request<void>(content === null ? "DELETE" : "PUT", `/api/messages/${at(messageId)}/better`, content === null ? undefined : { content }),
+  prefer: (messageId: string, otherId: string, verdict: Verdict | null) =>
+    request<void>("PUT", `/api/messages/${at(messageId)}/preference`, { other_id: otherId, verdict }),
 };

@@ -67,6 +67,42 @@ export const CheckIcon = () => (
     <path d="m5 12.5 4.5 4.5L19 7.5" />
   </Icon>
 );
+export const PreviousIcon = () => (
+  <Icon>
+    <path d="m14.5 6-6 6 6 6" />
+  </Icon>
+);
+export const NextIcon = () => (
+  <Icon>
+    <path d="m9.5 6 6 6-6 6" />
+  </Icon>
+);
+export const ContinueIcon = () => (
+  <Icon>
+    <path d="M5 12h13M13 7l5 5-5 5" />
+  </Icon>
+);
+export const ThumbUpIcon = () => (
+  <Icon>
+    <path d="M7.5 11v8.5h-3V11h3ZM7.5 11l3.4-6.4a1.9 1.9 0 0 1 3.5 1.2L13.8 9.5h4.4a2 2 0 0 1 2 2.4l-1.2 6a2 2 0 0 1-2 1.6H7.5" />
+  </Icon>
+);
+export const ThumbDownIcon = () => (
+  <Icon>
+    <path d="M16.5 13V4.5h3V13h-3ZM16.5 13l-3.4 6.4a1.9 1.9 0 0 1-3.5-1.2l.6-3.7H5.8a2 2 0 0 1-2-2.4l1.2-6a2 2 0 0 1 2-1.6h9.5" />
+  </Icon>
+);
+export const InfoIcon = () => (
+  <Icon>
+    <circle cx="12" cy="12" r="8.5" />
+    <path d="M12 11.5v4.5M12 8h.01" />
+  </Icon>
+);
+export const LearnIcon = () => (
+  <Icon>
+    <path d="M4 18.5c3-1 5-3.5 6-7s3.5-6 10-6.5c-.5 6.5-3 9-6.5 10-2 .6-4 .9-5.5 2.5M4 18.5c1.5-3 5-6.5 9-8.5" />
+  </Icon>
+);
 export const RetryIcon = () => (
   <Icon>
     <path d="M19 12a7 7 0 1 1-2.2-5.1L19 9M19 4.5V9h-4.5" />

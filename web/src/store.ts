@@ -1,6 +1,7 @@
 // What the page knows: conversations, their messages, and which are being answered. React reads snapshots; deltas are
 // gathered and published once per animation frame, so that a fast model never makes the page paint twice for nothing.
-import { api, ApiError, type AppState, type ConversationSummary, type Message } from "./api";
+import { api, ApiError, type AppState, type ConversationSummary, type Message, type Model, type Rating, type Turn, type Verdict } from "./api";
+import { answered, judged, withTurn } from "./path";
 import { recall, remember } from "./memory";
 import { follow, type Cursor } from "./stream";
 
@@ -8,6 +9,8 @@ import { follow, type Cursor } from "./stream";
 export interface Pending {
   clientId: string;
   content: string;
+  /** The question that it takes the place of. */
+  insteadOf: string | null;
   error: string | null;
 }
 
@@ -31,11 +34,17 @@ export interface Snapshot {
   unread: ReadonlySet<string>;
   /** Text not sent yet, by conversation. */
   drafts: Readonly<Record<string, string>>;
-  /** Counts answers begun and ended here, for the spoken announcements. */
-  spoken: { event: "started" | "finished" | "failed"; count: number } | null;
+  /** Who answers in the conversation that does not exist yet; null: the default. */
+  newModel: string | null;
+  /** Counts what is told to screen readers. */
+  spoken: { event: Spoken; count: number } | null;
 }
 
+export type Spoken = "started" | "finished" | "failed" | "noted" | "takenBack";
+
 export const NEW = "";
+/** The place of the page on learning from feedback, among the conversations' ids. */
+export const LEARN = "learn";
 const EMPTY: Chat = { messages: [], loading: false, error: null, pending: null };
 const RECONNECT_MS = 2000;
 /** The server is away (0), or there and not ready (503). */
@@ -54,6 +63,7 @@ export class ChatStore {
     openId: location.hash.slice(1),
     unread: new Set(),
     drafts: {},
+    newModel: null,
     spoken: null,
   };
   readonly #subscribers = new Set<() => void>();
@@ -62,6 +72,8 @@ export class ChatStore {
   /** Text received since the last frame, by message. */
   readonly #arrived = new Map<string, { conversationId: string; text: string }>();
   #frame = 0;
+  /** Ends when the model chosen last is known to the server: what is asked then is meant for it. */
+  #choosing: Promise<void> = Promise.resolve();
 
   snapshot = (): Snapshot => this.#snapshot;
 
@@ -81,6 +93,38 @@ export class ChatStore {
   setDraft(id: string, text: string): void {
     remember(draftName(id), text);
     this.#change({ drafts: { ...this.#snapshot.drafts, [id]: text } });
+  }
+
+  /** Who answers in a conversation: a model on offer, or the name of one that is not any more. */
+  model(id: string): Model | string {
+    const { app, conversations, newModel } = this.#snapshot;
+    const chosen = id === NEW ? newModel : conversations.find((c) => c.id === id)?.model;
+    const name = chosen ?? app?.default_model ?? "";
+    return app?.models.find((model) => model.id === name) ?? name;
+  }
+
+  async chooseModel(id: string, model: string): Promise<void> {
+    if (id === NEW) return this.#change({ newModel: model });
+    const before = this.#snapshot.conversations.find((c) => c.id === id)?.model ?? null;
+    this.#showModel(id, model);
+    const choosing = api.chooseModel(id, model).then(
+      () => undefined,
+      (error: unknown) => {
+        this.#showModel(id, before);
+        throw error;
+      },
+    );
+    this.#choosing = choosing.catch(() => undefined);
+    await choosing;
+  }
+
+  #showModel(id: string, model: string | null): void {
+    this.#change({ conversations: this.#snapshot.conversations.map((c) => (c.id === id ? { ...c, model } : c)) });
+  }
+
+  /** Read again which models are on offer. */
+  async refreshModels(): Promise<void> {
+    this.#change({ app: await api.state() });
   }
 
   /** Read everything the page starts from; called again until the server is there. */
@@ -109,7 +153,7 @@ export class ChatStore {
     try {
       await this.refresh();
       const { openId } = this.#snapshot;
-      if (openId !== NEW && !this.#following.has(openId) && !this.chat(openId).pending) await this.#load(openId);
+      if (openId !== NEW && openId !== LEARN && !this.#following.has(openId) && !this.chat(openId).pending) await this.#load(openId);
     } catch (error) {
       this.#change({ away: asApiError(error).status === 0 });
     }
@@ -120,27 +164,89 @@ export class ChatStore {
     const unread = new Set(this.#snapshot.unread);
     unread.delete(id);
     this.#change({ openId: id, unread });
-    if (id !== NEW && !this.#snapshot.chats[id]) void this.#load(id);
+    if (id !== NEW && id !== LEARN && !this.#snapshot.chats[id]) void this.#load(id);
   }
 
-  async send(id: string, content: string, clientId: string = newClientId()): Promise<void> {
+  async send(id: string, content: string): Promise<void> {
     // The browser keeps the text as a draft until the server has it; only the field is emptied now.
     this.#change({ drafts: { ...this.#snapshot.drafts, [id]: "" } });
-    this.#changeChat(id, { pending: { clientId, content, error: null } });
+    await this.#send(id, { clientId: newClientId(), content, insteadOf: null, error: null });
+  }
+
+  /** Ask a question anew, beside the first. */
+  async askAnew(id: string, questionId: string, content: string): Promise<void> {
+    await this.#send(id, { clientId: newClientId(), content, insteadOf: questionId, error: null });
+  }
+
+  /** Send a refused question again. */
+  async retry(id: string): Promise<void> {
+    const { pending } = this.chat(id);
+    if (pending) await this.#send(id, { ...pending, error: null });
+  }
+
+  async #send(id: string, pending: Pending): Promise<void> {
+    this.#changeChat(id, { pending });
     try {
       if (id === NEW) id = await this.#begin();
-      const answer = await api.send(id, content, clientId);
-      this.setDraft(id, this.#snapshot.drafts[id] ?? "");
-      this.#changeChat(id, { pending: null, messages: merge(this.chat(id).messages, answer) });
-      this.#speak("started");
-      this.#follow(id);
-      await this.refresh();
+      await this.#choosing;
+      const turn = await api.send(id, pending.content, pending.clientId, pending.insteadOf);
+      if (!pending.insteadOf) this.setDraft(id, this.#snapshot.drafts[id] ?? "");
+      this.#changeChat(id, { pending: null });
+      await this.#answering(id, turn);
     } catch (error) {
       const { status, message } = asApiError(error);
       const { pending } = this.chat(id);
       if (pending) this.#changeChat(id, { pending: { ...pending, error: message } });
       else this.#change({ away: status === 0 });
     }
+  }
+
+  /** Ask for another answer beside one. */
+  async answerAgain(id: string, answerId: string): Promise<void> {
+    await this.#choosing;
+    await this.#answering(id, await api.answerAgain(id, answerId, newClientId()));
+  }
+
+  /** Let an answer that was cut short go on. */
+  async resume(id: string, answerId: string): Promise<void> {
+    await this.#answering(id, await api.resume(answerId));
+  }
+
+  async #answering(id: string, turn: Turn): Promise<void> {
+    this.#changeChat(id, { messages: withTurn(this.chat(id).messages, turn) });
+    this.#speak("started");
+    this.#follow(id);
+    await this.refresh();
+  }
+
+  /** Show another of the messages that stand in one place, with what was said after it. */
+  async show(id: string, messageId: string): Promise<void> {
+    const { messages, last_event } = await api.show(id, messageId);
+    this.#cursors.set(id, { last: last_event });
+    this.#changeChat(id, { messages });
+  }
+
+  async rate(id: string, messageId: string, rating: Rating | null): Promise<void> {
+    await api.rate(messageId, rating);
+    this.#judge(id, messageId, { rating });
+    this.#speak(rating ? "noted" : "takenBack");
+  }
+
+  async improve(id: string, messageId: string, content: string | null): Promise<void> {
+    await api.improve(messageId, content);
+    const own = this.chat(id).messages.find((m) => m.id === messageId)?.content;
+    this.#judge(id, messageId, { better: content === own ? null : content });
+    this.#speak(content === null ? "takenBack" : "noted");
+  }
+
+  async prefer(id: string, message: Message, otherId: string, verdict: Verdict | null): Promise<void> {
+    await api.prefer(message.id, otherId, verdict);
+    this.#judge(id, message.id, { preferences: judged(message, otherId, verdict) });
+    this.#speak(verdict ? "noted" : "takenBack");
+  }
+
+  #judge(id: string, messageId: string, change: Partial<Message>): void {
+    this.#changeChat(id, { messages: this.chat(id).messages.map((m) => (m.id === messageId ? { ...m, ...change } : m)) });
   }
 
   /** Take a refused question back; its text goes into the composer again. */
@@ -175,7 +281,7 @@ export class ChatStore {
 
   /** Make the conversation that the question waiting under NEW starts. */
   async #begin(): Promise<string> {
-    const summary = await api.create();
+    const summary = await api.create(this.#snapshot.newModel);
     const { [NEW]: waiting, ...chats } = this.#snapshot.chats;
     this.#cursors.set(summary.id, { last: 0 });
     const { drafts } = this.#snapshot;
@@ -185,6 +291,7 @@ export class ChatStore {
       chats: { ...chats, [summary.id]: { ...EMPTY, pending: waiting?.pending ?? null } },
       conversations: [summary, ...this.#snapshot.conversations],
       drafts: { ...drafts, [NEW]: "", [summary.id]: drafts[NEW] ?? "" },
+      newModel: null,
     });
     if (this.#snapshot.openId === NEW) this.open(summary.id);
     return summary.id;
@@ -245,7 +352,7 @@ export class ChatStore {
     // A server that no longer keeps the events we missed sends answers whole, those we know among them.
     const isNews = this.chat(id).messages.find((m) => m.id === message.id)?.status === "generating";
     this.#arrived.delete(message.id);
-    this.#changeChat(id, { messages: this.chat(id).messages.map((m) => (m.id === message.id ? message : m)) });
+    this.#changeChat(id, { messages: answered(this.chat(id).messages, message) });
     if (!isNews) return;
     this.#speak(message.status === "failed" ? "failed" : "finished");
     if (isGenerating(this.chat(id))) return;
@@ -259,7 +366,7 @@ export class ChatStore {
     this.#following.delete(id);
   }
 
-  #speak(event: "started" | "finished" | "failed"): void {
+  #speak(event: Spoken): void {
     this.#change({ spoken: { event, count: (this.#snapshot.spoken?.count ?? 0) + 1 } });
   }
 
@@ -271,12 +378,6 @@ export class ChatStore {
     this.#snapshot = { ...this.#snapshot, ...change };
     for (const subscriber of this.#subscribers) subscriber();
   }
-}
-
-/** Add what the server answered to a question; both may be here already when the question was sent twice. */
-function merge(messages: Message[], answer: { user_message: Message; assistant_message: Message }): Message[] {
-  const known = new Set(messages.map((m) => m.id));
-  return [...messages, ...[answer.user_message, answer.assistant_message].filter((m) => !known.has(m.id))];
 }
 
 function asApiError(error: unknown): ApiError {

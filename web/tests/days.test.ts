@@ -7,7 +7,7 @@ it("names days in the reader's language", () => {
   const conversations = ages.map((days) => ({
     id: String(days),
     title: "",
-    generating: false,
+    generating: false, model: null,
     updated_at: new Date(2026, 10, 23 - days, 23, 59).toISOString(),
   }));
   const groups = groupByDay(conversations, now, "fr", "7 derniers jours");

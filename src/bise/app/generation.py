@@ -15,7 +15,8 @@ from typing import Any
 from bise.app.events import EventLog, encode
 from bise.app.history import fit, spoken
 from bise.errors import BiseError, UnavailableError
-from bise.server.backend import Backend, ChatRequest, Finished, ModelInfo
+from bise.messages import Message
+from bise.server.backend import DEFAULT_TEMPERATURE, Backend, ChatRequest, Finished, ModelInfo
 from bise.store.branches import RESERVED_EVENTS, Turn
 from bise.store.conversations import GENERATING, StoredConversation
 from bise.store.database import Database
@@ -163,10 +164,19 @@ class Generations:
 
     async def _write(self, job: Job, model: ModelInfo) -> Finished:
         _, messages = await get_conversation(self._database, job.owner, job.conversation_id)
-        said = spoken(messages)
+        prompt = job.message.system_prompt
+        said = ((Message("system", prompt),) if prompt else ()) + spoken(messages)
         history = await fit(self._backend, model, said)
         job.dropped_turns = history.dropped_turns
-        answer = await self._backend.chat(ChatRequest(model.id, history.conversation, tenant=job.owner))
+        parameters = job.message.parameters or {}
+        request = ChatRequest(
+            model.id,
+            history.conversation,
+            temperature=parameters.get("temperature", DEFAULT_TEMPERATURE),
+            top_p=parameters.get("top_p", 1.0),
+            tenant=job.owner,
+        )
+        answer = await self._backend.chat(request)
         async with aclosing(answer):
             async for event in answer:
                 if isinstance(event, Finished):

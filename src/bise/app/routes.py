@@ -1,54 +1,72 @@
 """What the page asks the server: `/api`, for a browser with the cookie of its owner."""
 
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
+from pydantic import BaseModel, StringConstraints
 
 from bise import __version__
-from bise.app.generation import Generations, show_message
+from bise.app.generation import show_message
+from bise.app.models import default_model, model_for, settings_for, show_model
+from bise.app.requests import Id, Text, database_of, generations_of, json_response, read_body
 from bise.app.session import SignedIn, enter
-from bise.server.api import backend_of
-from bise.server.errors import ApiError, from_validation
+from bise.server.api import backend_of, find_model
+from bise.server.backend import ModelInfo
+from bise.server.errors import ApiError
 from bise.server.streams import EventStream
-from bise.store.branches import AnswerSettings, BusyError, Question, add_turn
+from bise.store.accounts import User, choose_default_model
+from bise.store.branches import Question, Turn, add_answer, add_turn, reopen_answer, show_branch
 from bise.store.conversations import (
     StoredConversation,
+    choose_model,
     create_conversation,
     delete_conversation,
     list_conversations,
     rename_conversation,
 )
-from bise.store.database import Database
 from bise.store.turns import conversation_of_message
 
 router = APIRouter()
-Body = TypeVar("Body", bound=BaseModel)
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("the text is empty: write something first")
-    if "\0" in text:
-        raise ValueError("the text has a NUL character, which no message can hold")
-    return text
+class NewConversation(BaseModel):
+    """An empty conversation; `model` answers in it, or without one the default."""
 
-
-Text = Annotated[str, AfterValidator(_not_blank)]
+    model: Id | None = None
 
 
 class NewMessage(BaseModel):
-    """A message to send; `client_id` is the browser's own name for it."""
+    """A message to send; `client_id` is the browser's own name for it, `instead_of` a question that it replaces."""
 
     content: Text
-    client_id: Annotated[Text, StringConstraints(max_length=100)]
+    client_id: Id
+    instead_of: Id | None = None
 
 
-class NewTitle(BaseModel):
-    """Another title."""
+class NewAnswer(BaseModel):
+    """Another answer beside one."""
 
-    title: Annotated[Text, StringConstraints(max_length=1000)]
+    instead_of: Id
+    client_id: Id
+
+
+class Branch(BaseModel):
+    """The message to show of those beside it."""
+
+    message_id: Id
+
+
+class Change(BaseModel):
+    """Another title, or another model for the next answers."""
+
+    title: Annotated[Text, StringConstraints(max_length=1000)] | None = None
+    model: Id | None = None
+
+
+class Settings(BaseModel):
+    """Who answers in new conversations; None: as the server was started."""
+
+    default_model: Id | None
 
 
 @router.get("/enter")
@@ -61,74 +79,99 @@ async def enter_page(request: Request, token: str = "") -> Response:
 async def show_state(request: Request, user: SignedIn) -> Response:
     """Tell what the page needs to know at its start."""
     models = backend_of(request).models()
-    default = models[0]
-    return _json(
+    return json_response(
         {
             "user": {"name": user.name},
             "version": __version__,
-            "model": {
-                "id": default.id,
-                "demonstration": default.demonstration,
-                "context_length": default.context_length,
-                "card_markdown": default.card_markdown,
-            },
-            "models": [{"id": model.id, "parent": model.parent} for model in models],
+            "default_model": default_model(request, user).id,
+            "models": [show_model(model) for model in models],
         }
     )
+
+
+@router.put("/api/settings")
+async def change_settings(request: Request, user: SignedIn) -> Response:
+    """Choose who answers in new conversations."""
+    body = await read_body(request, Settings)
+    if body.default_model is not None:
+        find_model(backend_of(request), body.default_model)
+    await choose_default_model(database_of(request), user, body.default_model)
+    return Response(status_code=204)
 
 
 @router.get("/api/conversations")
 async def show_conversations(request: Request, user: SignedIn) -> Response:
     """List the conversations, the latest first."""
-    conversations = await list_conversations(_database(request), user.id)
-    return _json({"conversations": [_summary(conversation) for conversation in conversations]})
+    conversations = await list_conversations(database_of(request), user.id)
+    return json_response({"conversations": [_summary(conversation) for conversation in conversations]})
 
 
 @router.post("/api/conversations")
 async def begin_conversation(request: Request, user: SignedIn) -> Response:
     """Begin an empty conversation."""
-    return _json(_summary(await create_conversation(_database(request), user.id)), 201)
+    body = await read_body(request, NewConversation)
+    model = None if body.model is None else find_model(backend_of(request), body.model).id
+    return json_response(_summary(await create_conversation(database_of(request), user.id, model)), 201)
 
 
 @router.get("/api/conversations/{conversation_id}")
 async def show_conversation(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Show a conversation with its messages."""
-    conversation, messages = await _generations(request).look(user.id, conversation_id)
-    shown = {"last_event": conversation.last_event, "messages": [show_message(message) for message in messages]}
-    return _json(_summary(conversation) | shown)
+    return json_response(await _detail(request, user, conversation_id))
 
 
 @router.patch("/api/conversations/{conversation_id}")
-async def change_title(request: Request, user: SignedIn, conversation_id: str) -> Response:
-    """Give a conversation another title."""
-    body = await _read(request, NewTitle)
-    return _json(_summary(await rename_conversation(_database(request), user.id, conversation_id, body.title)))
+async def change_conversation(request: Request, user: SignedIn, conversation_id: str) -> Response:
+    """Give a conversation another title, or another model for its next answers."""
+    body = await read_body(request, Change)
+    changed: StoredConversation | None = None
+    if body.title is not None:
+        changed = await rename_conversation(database_of(request), user.id, conversation_id, body.title)
+    if body.model is not None:
+        model = find_model(backend_of(request), body.model)
+        changed = await choose_model(database_of(request), user.id, conversation_id, model.id)
+    if changed is None:
+        raise ApiError(400, "Nothing is to be changed. Give a title or a model.", code="empty")
+    return json_response(_summary(changed))
 
 
 @router.delete("/api/conversations/{conversation_id}")
 async def remove_conversation(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Delete a conversation; an answer in the making ends."""
-    generations = _generations(request)
+    generations = generations_of(request)
     await generations.look(user.id, conversation_id)  # whose is it?
     await generations.forget(conversation_id)
-    await delete_conversation(_database(request), user.id, conversation_id)
+    await delete_conversation(database_of(request), user.id, conversation_id)
     return Response(status_code=204)
 
 
 @router.post("/api/conversations/{conversation_id}/messages")
 async def send_message(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Keep a message and begin the answer; the same message sent twice is one."""
-    body = await _read(request, NewMessage)
-    model = backend_of(request).models()[0]
-    try:
-        question = Question(body.content, body.client_id)
-        turn = await add_turn(_database(request), user.id, conversation_id, question, AnswerSettings(model.id))
-    except BusyError as error:
-        raise ApiError(409, str(error), code="busy") from None
-    if turn.is_new:
-        _generations(request).start(user.id, conversation_id, turn, model)
-    shown = {"user_message": turn.user_message, "assistant_message": turn.assistant_message}
-    return _json({name: show_message(message) for name, message in shown.items()}, 202)
+    body = await read_body(request, NewMessage)
+    model = await _next_model(request, user, conversation_id)
+    question = Question(body.content, body.client_id, body.instead_of)
+    turn = await add_turn(database_of(request), user.id, conversation_id, question, settings_for(model))
+    return _answering(request, user, conversation_id, turn, model)
+
+
+@router.post("/api/conversations/{conversation_id}/answers")
+async def answer_again(request: Request, user: SignedIn, conversation_id: str) -> Response:
+    """Begin another answer beside one; the same request twice is one answer."""
+    body = await read_body(request, NewAnswer)
+    model = await _next_model(request, user, conversation_id)
+    turn = await add_answer(
+        database_of(request), user.id, conversation_id, body.instead_of, body.client_id, settings_for(model)
+    )
+    return _answering(request, user, conversation_id, turn, model)
+
+
+@router.put("/api/conversations/{conversation_id}/shown")
+async def choose_branch(request: Request, user: SignedIn, conversation_id: str) -> Response:
+    """Show a message instead of those beside it, with what was said after it; returns the conversation."""
+    body = await read_body(request, Branch)
+    await show_branch(database_of(request), user.id, conversation_id, body.message_id)
+    return json_response(await _detail(request, user, conversation_id))
 
 
 @router.get("/api/conversations/{conversation_id}/events")
@@ -137,7 +180,7 @@ async def follow_events(request: Request, user: SignedIn, conversation_id: str, 
     number = request.headers.get("last-event-id", after)
     if not (number.isascii() and number.isdecimal() and len(number) < 20):
         raise ApiError(400, f"after is {number[:20]!r}, but must be the number of an event.", code="after")
-    generations = _generations(request)
+    generations = generations_of(request)
     conversation, messages = await generations.look(user.id, conversation_id)
     return EventStream(generations.follow(conversation, messages, int(number)))
 
@@ -145,9 +188,41 @@ async def follow_events(request: Request, user: SignedIn, conversation_id: str, 
 @router.post("/api/messages/{message_id}/stop")
 async def stop_message(request: Request, user: SignedIn, message_id: str) -> Response:
     """Stop an answer; what it says so far is kept."""
-    conversation_id = await conversation_of_message(_database(request), user.id, message_id)
-    await _generations(request).stop(conversation_id, message_id)
+    conversation_id = await conversation_of_message(database_of(request), user.id, message_id)
+    await generations_of(request).stop(conversation_id, message_id)
     return Response(status_code=204)
+
+
+@router.post("/api/messages/{message_id}/continue")
+async def continue_message(request: Request, user: SignedIn, message_id: str) -> Response:
+    """Go on with an answer that was cut short, with the model that began it."""
+    conversation_id = await conversation_of_message(database_of(request), user.id, message_id)
+    _, messages = await generations_of(request).look(user.id, conversation_id)
+    answer = next((message for message in messages if message.id == message_id and message.model), None)
+    if answer is None:
+        raise ApiError(400, "Only an answer that is shown can be continued.", code="not_shown")
+    model = find_model(backend_of(request), str(answer.model))
+    turn = await reopen_answer(database_of(request), user.id, conversation_id, message_id)
+    return _answering(request, user, conversation_id, turn, model)
+
+
+async def _next_model(request: Request, user: User, conversation_id: str) -> ModelInfo:
+    conversation, _ = await generations_of(request).look(user.id, conversation_id)
+    return model_for(request, user, conversation)
+
+
+def _answering(request: Request, user: User, conversation_id: str, turn: Turn, model: ModelInfo) -> Response:
+    """Begin the answer to a turn, unless it has begun, and show both."""
+    if turn.is_new:
+        generations_of(request).start(user.id, conversation_id, turn, model)
+    shown = {"user_message": turn.user_message, "assistant_message": turn.assistant_message}
+    return json_response({name: show_message(message) for name, message in shown.items()}, 202)
+
+
+async def _detail(request: Request, user: User, conversation_id: str) -> dict[str, object]:
+    conversation, messages = await generations_of(request).look(user.id, conversation_id)
+    shown = {"last_event": conversation.last_event, "messages": [show_message(message) for message in messages]}
+    return _summary(conversation) | shown
 
 
 def _summary(conversation: StoredConversation) -> dict[str, object]:
@@ -156,23 +231,5 @@ def _summary(conversation: StoredConversation) -> dict[str, object]:
         "title": conversation.title,
         "updated_at": conversation.updated_at.isoformat(),
         "generating": conversation.generating,
+        "model": conversation.model,
     }
-
-
-async def _read(request: Request, model: type[Body]) -> Body:
-    try:
-        return model.model_validate_json(await request.body())
-    except ValidationError as error:
-        raise from_validation(error) from None
-
-
-def _json(content: dict[str, Any], status: int = 200) -> JSONResponse:
-    return JSONResponse(content, status, headers={"cache-control": "no-store"})
-
-
-def _database(request: Request) -> Database:
-    return cast(Database, request.app.state.database)
-
-
-def _generations(request: Request) -> Generations:
-    return cast(Generations, request.app.state.generations)

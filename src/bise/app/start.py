@@ -5,8 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
+from bise.app.feedback import router as feedback_router
 from bise.app.generation import Generations
 from bise.app.page import page_router
 from bise.app.routes import router
@@ -14,10 +17,12 @@ from bise.app.session import Entrance
 from bise.engine.process import Progress
 from bise.server.api import create_api
 from bise.server.backend import Backend
+from bise.server.errors import ApiError
 from bise.server.guard import Guard
 from bise.server.listen import Server, bind
 from bise.server.local import LocalBackend
 from bise.store.accounts import local_owner
+from bise.store.branches import BusyError
 from bise.store.database import Database, open_database
 from bise.store.turns import mark_interrupted
 
@@ -38,9 +43,16 @@ def create_app(
     app = create_api(backend, database)
     app.state.generations = generations
     app.state.entrance = entrance
+    app.add_exception_handler(BusyError, _busy)
     app.include_router(router)
+    app.include_router(feedback_router)
     app.include_router(page_router(static))
     return Guard(app)
+
+
+async def _busy(request: Request, error: Exception) -> JSONResponse:
+    del request
+    return ApiError(409, str(error), code="busy").response()
 
 
 async def serve(model: Path, host: str, port: int, announce: Announcements) -> None:

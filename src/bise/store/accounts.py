@@ -28,6 +28,7 @@ class User:
 
     id: str
     name: str
+    default_model: str | None = None  # who answers in new conversations; None: as the server was started
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,19 @@ async def start_session(database: Database, user: User) -> str:
 async def user_of_session(database: Database, token: str) -> User | None:
     """Find whose browser sends this cookie, or None."""
     query = (
-        sa.select(users.c.id, users.c.name)
+        sa.select(users.c.id, users.c.name, users.c.default_model)
         .join(sessions, sessions.c.user_id == users.c.id)
         .where(sessions.c.token_sha256 == _sha256(token), sessions.c.expires_at > now())
     )
     async with database.read() as connection:
         row = (await connection.execute(query)).one_or_none()
-    return None if row is None else User(row.id, row.name)
+    return None if row is None else User(row.id, row.name, row.default_model)
+
+
+async def choose_default_model(database: Database, user: User, model: str | None) -> None:
+    """Say who answers in new conversations of a user; None: as the server was started."""
+    async with database.write() as connection:
+        await connection.execute(users.update().where(users.c.id == user.id).values(default_model=model))
 
 
 async def create_key(database: Database, user: User, name: str) -> tuple[ApiKey, str]:

@@ -30,11 +30,12 @@ from bise.runs import (
     write_manifest,
 )
 from bise.weights.adapter import ADAPTER_FILE, CONFIG_FILE, AdapterSpec, check_tensors, read_config, tensor_name
-from bise.weights.files import Weights, read_safetensors
+from bise.weights.files import Weights
 from bise.weights.spec import ModelSpec, read_spec
 from bise.weights.store import CARD_FILE, check_name, find_model, is_name
+from bise.weights.tensor_file import read_safetensors
+from bise.weights.tensors import FLOATS
 
-_FLOATS = ("F32", "F16", "BF16")
 _REFERENCE = re.compile(r"(.+):([^:/\\]*)")
 
 
@@ -104,12 +105,12 @@ def open_adapter(directory: Path, model: ModelSpec) -> AdapterWeights:
         InputError: it is damaged, no plain LoRA, or made for a model of another shape.
     """
     spec, path = read_config(directory), directory / ADAPTER_FILE
-    entries, data = read_safetensors(path)
-    check_tensors({name: entry.shape for name, entry in entries.items()}, spec, model, path)
-    odd = next((name for name, entry in entries.items() if entry.dtype not in _FLOATS), None)
+    tensors = read_safetensors(path)
+    check_tensors({name: tensor.shape for name, tensor in tensors.items()}, spec, model, path)
+    odd = next((name for name, tensor in tensors.items() if tensor.dtype not in FLOATS), None)
     if odd is not None:
-        raise InputError(f"{path}: {odd} is stored as {entries[odd].dtype}, but must be {' or '.join(_FLOATS)}.")
-    return AdapterWeights(spec, Weights(path, model, entries, data))
+        raise InputError(f"{path}: {odd} is stored as {tensors[odd].dtype}, but must be {' or '.join(FLOATS)}.")
+    return AdapterWeights(spec, Weights(path, model, tensors))
 
 
 def adapters_directory(model: str) -> Path:

@@ -1,0 +1,52 @@
+"""What the page's requests share: bodies read strictly, JSON that no cache keeps, and the parts of the application."""
+
+from typing import Annotated, Any, TypeVar, cast
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
+
+from bise.app.generation import Generations
+from bise.server.errors import from_validation
+from bise.store.database import Database
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the text is empty: write something first")
+    if "\0" in text:
+        raise ValueError("the text has a NUL character, which no message can hold")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+Id = Annotated[Text, StringConstraints(max_length=100)]
+
+
+async def read_body(request: Request, model: type[Body]) -> Body:
+    """Read and check the body.
+
+    Raises:
+        ApiError: 400, naming the first field that is wrong.
+    """
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise from_validation(error) from None
+
+
+def json_response(content: dict[str, Any], status: int = 200) -> JSONResponse:
+    """Answer with JSON that is true only now."""
+    return JSONResponse(content, status, headers={"cache-control": "no-store"})
+
+
+def database_of(request: Request) -> Database:
+    """Give the database that this server was started with."""
+    return cast(Database, request.app.state.database)
+
+
+def generations_of(request: Request) -> Generations:
+    """Give the answers in the making."""
+    return cast(Generations, request.app.state.generations)

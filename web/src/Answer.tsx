@@ -1,0 +1,159 @@
+// An answer: its text or the reader's better one, how it ended, and what can be done with it.
+import { useRef, useState } from "react";
+import { flushSync } from "react-dom";
+import type { Message } from "./api";
+import { AnswerTools } from "./AnswerTools";
+import { Editor } from "./Editor";
+import { useWords } from "./i18n";
+import { ContinueIcon, RetryIcon } from "./icons";
+import { Markdown } from "./Markdown";
+import type { MessageViewProps } from "./MessageView";
+import { RatingReason } from "./RatingReason";
+import { useAttempt } from "./useAttempt";
+import { WhichIsBetter } from "./WhichIsBetter";
+
+/** What is being done with one answer; nothing, for the others that stand in its place. */
+interface Doing {
+  id: string;
+  what: "improve" | "look at the original" | "say why";
+}
+
+export function Answer({ message, chatId, store, busy, last }: MessageViewProps) {
+  const words = useWords();
+  const [doing, setDoing] = useState<Doing | null>(null);
+  const [trouble, attempt] = useAttempt();
+  const article = useRef<HTMLElement>(null);
+  const what = doing?.id === message.id ? doing.what : null;
+  const generating = message.status === "generating";
+  const text = message.better === null || what === "look at the original" ? message.content : message.better;
+
+  function begin(next: Doing["what"] | null): void {
+    setDoing(next && { id: message.id, what: next });
+  }
+
+  /** End what is being done and go back to the button that began it. */
+  function end(button: "improve" | "thumb"): void {
+    flushSync(() => begin(null));
+    const found = button === "improve" ? ".improve" : ".thumb[aria-pressed=true]";
+    article.current?.querySelector<HTMLElement>(found)?.focus();
+  }
+
+  return (
+    <article className="answer" aria-labelledby={`from-${message.id}`} ref={article}>
+      <h2 className="unseen" id={`from-${message.id}`}>
+        {words("assistant")}
+      </h2>
+      {what === "improve" ? (
+        <Editor
+          label={words("betterAnswer")}
+          text={message.better ?? message.content}
+          action={words("save")}
+          hint={words("betterAnswerHint")}
+          onCancel={() => end("improve")}
+          onSave={(better) => {
+            end("improve");
+            attempt(store.improve(chatId, message.id, better));
+          }}
+        />
+      ) : generating && message.content === "" ? (
+        <p className="reading">{words("reading")}</p>
+      ) : (
+        <Markdown text={text} growing={generating} />
+      )}
+      {message.better !== null && what !== "improve" && (
+        <p className="note edited">
+          {words(what === "look at the original" ? "theOriginal" : "editedByYou")}
+          <button type="button" className="link" onClick={() => begin(what === null ? "look at the original" : null)}>
+            {words(what === "look at the original" ? "showEdited" : "showOriginal")}
+          </button>
+          {what === "look at the original" && (
+            <button type="button" className="link" onClick={() => (end("improve"), attempt(store.improve(chatId, message.id, null)))}>
+              {words("useOriginal")}
+            </button>
+          )}
+        </p>
+      )}
+      {!generating && (
+        <>
+          <Ending
+            message={message}
+            onRetry={busy || !last ? null : () => attempt(store.answerAgain(chatId, message.id))}
+            onContinue={busy || !last ? null : () => attempt(store.resume(chatId, message.id))}
+          />
+          <AnswerTools
+            message={message}
+            chatId={chatId}
+            store={store}
+            busy={busy}
+            text={text}
+            onImprove={what === "improve" ? null : () => begin("improve")}
+            onAnswerAgain={() => attempt(store.answerAgain(chatId, message.id))}
+            onThumb={(thumb) => {
+              const taken = message.rating?.thumb === thumb;
+              begin(taken ? null : "say why");
+              attempt(store.rate(chatId, message.id, taken ? null : { thumb, reason: null, comment: null }));
+            }}
+            onWhy={() => begin(what === "say why" ? null : "say why")}
+            asking={what === "say why"}
+          />
+          {message.rating && what === "say why" && (
+            <RatingReason
+              key={message.rating.thumb}
+              rating={message.rating}
+              onChange={(rating) => attempt(store.rate(chatId, message.id, rating))}
+              onClose={() => end("thumb")}
+            />
+          )}
+          <WhichIsBetter message={message} onJudge={(other, verdict) => attempt(store.prefer(chatId, message, other, verdict))} />
+        </>
+      )}
+      {trouble !== null && (
+        <p className="refusal" role="alert">
+          {trouble}
+        </p>
+      )}
+    </article>
+  );
+}
+
+interface EndingProps {
+  message: Message;
+  /** Null when it cannot be done now. */
+  onRetry: (() => void) | null;
+  onContinue: (() => void) | null;
+}
+
+/** How an answer that is not whole ended. */
+function Ending({ message, onRetry, onContinue }: EndingProps) {
+  const words = useWords();
+  const cut = message.finish_reason === "length";
+  const goOn = message.content && message.better === null && onContinue && (
+    <button type="button" onClick={onContinue}>
+      <ContinueIcon />
+      {words("continue")}
+    </button>
+  );
+  if (message.status === "stopped" || cut) {
+    return (
+      <div className="note ended">
+        <p>{words(cut ? "lengthReached" : "stopped")}</p>
+        {goOn}
+      </div>
+    );
+  }
+  if (message.status !== "failed" && message.status !== "interrupted") return null;
+  return (
+    <div className="trouble">
+      <p>
+        {words(message.status)} {message.error}
+      </p>
+      {onRetry && (
+        <button type="button" onClick={onRetry}>
+          <RetryIcon />
+          {words("retry")}
+        </button>
+      )}
+      {goOn}
+    </div>
+  );
+}

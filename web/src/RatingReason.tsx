@@ -1,0 +1,64 @@
+// Why a thumb: one of a few reasons, and words of one's own. Both may be left out; a reason counts at once.
+import { useEffect, useRef, useState, type KeyboardEvent } from "react";
+import type { Rating, Thumb } from "./api";
+import { useWords, type WordKey } from "./i18n";
+
+const REASONS = {
+  up: ["correct", "clear", "well_written"],
+  down: ["wrong", "off_topic", "incomplete", "too_long", "language", "style", "harmful"],
+} as const satisfies Record<Thumb, readonly string[]>;
+type Reason = (typeof REASONS)[Thumb][number];
+const MAX_CHARS = 2000;
+
+/** The name of a reason that the server gave. */
+export const reasonKey = (reason: string): WordKey => `reason.${reason as Reason}`;
+
+interface RatingReasonProps {
+  rating: Rating;
+  onChange: (rating: Rating) => void;
+  onClose: () => void;
+}
+
+export function RatingReason({ rating, onChange, onClose }: RatingReasonProps) {
+  const words = useWords();
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => void form.current?.scrollIntoView({ block: "nearest" }), []); // once, when it opens
+  const [comment, setComment] = useState(rating.comment ?? "");
+
+  function close(): void {
+    const said = comment.trim() || null;
+    if (said !== rating.comment) onChange({ ...rating, comment: said });
+    onClose();
+  }
+
+  function key(event: KeyboardEvent): void {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    close();
+  }
+
+  return (
+    <form ref={form} onKeyDown={key} onSubmit={(event) => (event.preventDefault(), close())}>
+      <fieldset className="reasons">
+      <legend>{words(`whyThumb.${rating.thumb}`)}</legend>
+      <div className="chips">
+        {REASONS[rating.thumb].map((reason) => (
+          <button
+            key={reason}
+            type="button"
+            className="chip"
+            aria-pressed={rating.reason === reason}
+            onClick={() => onChange({ ...rating, reason: rating.reason === reason ? null : reason })}
+          >
+            {words(reasonKey(reason))}
+          </button>
+        ))}
+      </div>
+      <div className="own-words">
+        <input value={comment} maxLength={MAX_CHARS} aria-label={words("ownWords")} placeholder={words("ownWords")} onChange={(event) => setComment(event.target.value)} />
+        <button type="submit">{words("done")}</button>
+      </div>
+      </fieldset>
+    </form>
+  );
+}

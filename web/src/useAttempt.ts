@@ -1,0 +1,20 @@
+// Something asked of the server, and the sentence that says why it was refused.
+import { useCallback, useState } from "react";
+import { ApiError } from "./api";
+import { useWords } from "./i18n";
+
+export function useAttempt(): [string | null, (work: Promise<void>) => void] {
+  const words = useWords();
+  const [trouble, setTrouble] = useState<string | null>(null);
+  const attempt = useCallback(
+    (work: Promise<void>) => {
+      setTrouble(null);
+      work.catch((error: unknown) => {
+        if (!(error instanceof ApiError)) throw error;
+        setTrouble(error.message || words("unreachable"));
+      });
+    },
+    [words],
+  );
+  return [trouble, attempt];
+}

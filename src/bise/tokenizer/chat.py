@@ -17,6 +17,7 @@ from bise.runs import sha256_file
 from bise.tokenizer.tekken import FILE_NAME
 
 HUGGING_FACE_FILE = "tokenizer.json"
+GGUF_FILE = "tokenizer.gguf"  # the vocabulary of a GGUF model alone
 _SENTENCEPIECE = "tokenizer.model"  # Mistral's carry the version of their templates behind it, as in tokenizer.model.v3
 
 
@@ -80,7 +81,7 @@ class ChatTokenizer:
 
     @classmethod
     def load(cls, path: Path) -> ChatTokenizer:
-        """Load a tekken.json, a tokenizer.model, a tokenizer.json, or the one in a directory.
+        """Load a tekken.json, tokenizer.model, tokenizer.json or GGUF file, or the one in a directory.
 
         Raises:
             InputError: the file is missing, damaged, or of a kind that Bise does not read.
@@ -88,14 +89,7 @@ class ChatTokenizer:
         file = _find(path) if path.is_dir() else path
         if not file.is_file():
             raise InputError(f"There is no tokenizer at {file}. Train one with `bise tokenizer train RECIPE`.")
-        # Each library takes most of a second to import: only who needs it pays for it.
-        if _SENTENCEPIECE.partition(".")[2] in file.name.split("."):
-            from bise.tokenizer.sentencepiece import SentencePieceCodec
-
-            return cls(SentencePieceCodec(file))
-        from bise.tokenizer.instruct import TekkenCodec
-
-        return cls(TekkenCodec(file))
+        return cls(_load(file))
 
     def encode(self, text: str) -> list[int]:
         """Encode plain text, without BOS or EOS; text that looks like a control token stays text."""
@@ -137,9 +131,28 @@ class ChatTokenizer:
         return rendered
 
 
+def _load(file: Path) -> Codec:
+    """Each library takes most of a second to import: only who needs it pays for it."""
+    if ".model" in file.suffixes:
+        from bise.tokenizer.sentencepiece import SentencePieceCodec
+
+        return SentencePieceCodec(file)
+    if file.suffix == ".gguf":
+        from bise.tokenizer.gguf import load_gguf
+
+        return load_gguf(file)
+    if file.name == HUGGING_FACE_FILE:
+        from bise.tokenizer.directory import load_directory
+
+        return load_directory(file)
+    from bise.tokenizer.instruct import TekkenCodec
+
+    return TekkenCodec(file)
+
+
 def _find(directory: Path) -> Path:
     """The tokenizer of a directory: Mistral's own files go before conversions of them."""
-    names = [FILE_NAME, HUGGING_FACE_FILE, _SENTENCEPIECE]
+    names = [FILE_NAME, HUGGING_FACE_FILE, GGUF_FILE, _SENTENCEPIECE]
     versioned = sorted(directory.glob(f"{_SENTENCEPIECE}.v*"))
     found = [path for path in (directory / names[0], *versioned, *(directory / n for n in names[1:])) if path.is_file()]
     return found[0] if found else directory / FILE_NAME

@@ -16,6 +16,7 @@ from bise.corpus.document import Document
 from bise.errors import InputError
 from bise.runs import Manifest, RunDirectory, run_input
 from bise.tokenizer.chat import ChatTokenizer
+from bise.tokenizer.letters import as_bytes, byte_of_letter
 from bise.tokenizer.tekken import CONTROL_TOKENS, FILE_NAME, FIM_MARKER, PATTERN, write_tekken
 
 MAX_TOKEN_BYTES = 24  # longer than almost every word; keeps rulers of dashes out of the vocabulary
@@ -114,16 +115,15 @@ def learn_merges(texts: Iterable[str], num_tokens: int) -> list[tuple[bytes, byt
     model.pre_tokenizer = byte_level_pieces()
     trainer = BpeTrainer(
         vocab_size=num_tokens,
-        initial_alphabet=sorted(_byte_of_letter()),
+        initial_alphabet=sorted(byte_of_letter()),
         min_frequency=2,  # a pair seen once is chance
         max_token_length=MAX_TOKEN_BYTES,
         show_progress=False,
     )
     # Without the marker no token can hold the whole of it.
     model.train_from_iterator((text.replace(FIM_MARKER, " ") for text in texts), trainer)
-    byte_of = _byte_of_letter()
     pairs = json.loads(model.to_str())["model"]["merges"]
-    return _with_fim_marker([(_as_bytes(left, byte_of), _as_bytes(right, byte_of)) for left, right in pairs])
+    return _with_fim_marker([(as_bytes(left), as_bytes(right)) for left, right in pairs])
 
 
 def byte_level_pieces() -> Any:
@@ -182,15 +182,3 @@ def _with_fim_marker(merges: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     if (first, second) in merges or (second, third) in merges:
         return merges
     return [*merges[:-1], (first, second)]
-
-
-def _as_bytes(letters: str, byte_of: Mapping[str, int]) -> bytes:
-    return bytes(byte_of[letter] for letter in letters)
-
-
-def _byte_of_letter() -> dict[str, int]:
-    """The printable letter that stands for each byte in the `tokenizers` library: itself where printable, else 256+."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    letters = {chr(byte): byte for byte in printable}
-    return letters | {chr(256 + offset): byte for offset, byte in enumerate(others)}

@@ -8,10 +8,12 @@ import httpx
 import pytest
 
 from bise.app.generation import Generations
+from bise.app.learning import Learning
 from bise.app.session import Entrance
 from bise.app.start import create_app
 from bise.store.accounts import create_user, local_owner, start_session
 from bise.store.database import Database, open_database
+from tests.imitated_tune import imitated_command
 from tests.scripted_backend import ScriptedBackend
 from tests.serving import serving
 
@@ -28,6 +30,8 @@ class App:
     database: Database
     generations: Generations
     entrance: Entrance
+    learning: Learning
+    home: Path
 
     async def begin(self) -> str:
         response = await self.client.post("/api/conversations", json={})
@@ -71,13 +75,15 @@ async def static(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def app(tmp_path: Path, static: Path) -> AsyncIterator[App]:
+async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[App]:
     database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'bise.db'}")
     backend = ScriptedBackend()
     generations = Generations(database, backend)
     owner, other = await local_owner(database), await create_user(database, "other")
     entrance = Entrance(owner, PORT)
-    application = create_app(backend, database, generations, entrance, static)
+    monkeypatch.setenv("BISE_HOME", str(tmp_path))
+    learning = Learning(imitated_command(tmp_path), modules=())
+    application = create_app(backend, database, generations, entrance, learning, static)
     cookies = [{entrance.cookie_name: await start_session(database, user)} for user in (owner, other)]
     async with (
         serving(application, generations.close) as root,
@@ -85,5 +91,5 @@ async def app(tmp_path: Path, static: Path) -> AsyncIterator[App]:
         httpx.AsyncClient(base_url=root, cookies=cookies[1]) as others,
         httpx.AsyncClient(base_url=root) as stranger,
     ):
-        yield App(root, client, others, stranger, backend, database, generations, entrance)
+        yield App(root, client, others, stranger, backend, database, generations, entrance, learning, tmp_path)
     await database.close()

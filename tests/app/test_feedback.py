@@ -67,6 +67,22 @@ async def test_the_list_masks_personal_data_and_the_export_gives_what_was_given(
     assert records[0]["conversation"] == [{"role": "user", "content": "Write to ada@example.org"}]
 
 
+async def test_only_what_names_a_right_answer_teaches(app: App) -> None:
+    _, first, second = await two_answers(app)
+    taught = []
+    for path, body in (
+        (f"/api/messages/{first}/rating", {"thumb": "down"}),
+        (f"/api/messages/{first}/rating", {"thumb": "up"}),
+        (f"/api/messages/{first}/better", {"content": "Better."}),
+        (f"/api/messages/{first}/preference", {"other_id": second, "verdict": "equal"}),
+        (f"/api/messages/{first}/preference", {"other_id": second, "verdict": "other"}),
+    ):
+        await put(app, path, body)
+        taught.append({item["kind"] for item in await items(app) if item["teaches"]})
+    better = {"better_answer"}
+    assert taught == [set(), {"rating"}, better, better, {*better, "preference"}]
+
+
 async def test_what_is_no_feedback_is_refused_with_a_sentence(app: App) -> None:
     conversation, first, second = await two_answers(app)
     question = (await app.look(conversation))["messages"][0]["id"]

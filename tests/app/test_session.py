@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from bise.app.feedback import router as feedback_router
+from bise.app.learning_routes import router as learning_router
 from bise.app.routes import router
 from tests.app.conftest import PORT, App
 
@@ -31,6 +32,12 @@ API = [
     ("GET", "/api/feedback"),
     ("PATCH", "/api/feedback/{i}"),
     ("GET", "/api/feedback.jsonl"),
+    ("GET", "/api/learning"),
+    ("POST", "/api/learning"),
+    ("POST", "/api/learning/cancel"),
+    ("POST", "/api/learning/keep"),
+    ("POST", "/api/learning/back"),
+    ("POST", "/api/learning/discard"),
 ]
 
 
@@ -62,7 +69,9 @@ async def test_a_wrong_token_opens_nothing_and_spends_nothing(app: App) -> None:
 async def test_every_route_of_the_page_is_in_the_list(app: App) -> None:
     names = {"c": "{conversation_id}", "m": "{message_id}", "i": "{item_id}"}
     known = {(method, path.format(**names)) for method, path in API}
-    routes = [route for each in (router, feedback_router) for route in each.routes if route.path != "/enter"]
+    routes = [
+        route for each in (router, feedback_router, learning_router) for route in each.routes if route.path != "/enter"
+    ]
     assert {(method, route.path) for route in routes for method in route.methods} == known
 
 

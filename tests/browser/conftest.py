@@ -53,8 +53,9 @@ class Room:
     def root(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def ask(self, method: str, path: str) -> Any:
-        request = urllib.request.Request(self.root + path, method=method, headers={"cookie": self.cookie})
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.root + path, data, {"cookie": self.cookie}, method=method)
         with urllib.request.urlopen(request) as response:
             return json.loads(response.read() or b"null")
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bise.app.generation import Generations
+from bise.app.learning import Learning
 from bise.app.session import Entrance
 from bise.app.start import create_app
 from bise.config import home
@@ -22,6 +23,7 @@ from bise.server.listen import Server, bind
 from bise.store.accounts import local_owner
 from bise.store.database import open_database
 from bise.store.turns import mark_interrupted
+from tests.imitated_tune import imitated_command
 
 ANSWERS = Path(__file__).with_name("answers")
 CARD = """# bise-demo
@@ -88,7 +90,8 @@ async def main(port: int, file: Path) -> None:
     backend = AnsweringBackend()
     generations = Generations(database, backend)
     entrance = Entrance(await local_owner(database), port)
-    application = create_app(backend, database, generations, entrance)
+    learning = Learning(imitated_command(home()), modules=())
+    application = create_app(backend, database, generations, entrance, learning)
     with bind("127.0.0.1", port) as listener:
         print(f"http://127.0.0.1:{port}/enter?token={entrance.token}", flush=True)
         await Server(application, generations.close).serve([listener])

@@ -1,5 +1,5 @@
 // The page: sidebar, conversation, composer, and the keys that work everywhere.
-import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { flushSync } from "react-dom";
 import { Announcer } from "./Announcer";
 import { Composer } from "./Composer";
@@ -9,10 +9,11 @@ import { MenuIcon } from "./icons";
 import { ModelPicker } from "./ModelPicker";
 import { NoEntry, Starting } from "./Problem";
 import { Sidebar } from "./Sidebar";
-import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
+import { isGenerating, LEARN, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
+const Learn = lazy(() => import("./Learn").then((module) => ({ default: module.Learn })));
 const NARROW = "(max-width: 52rem)";
 
 export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Speech }) {
@@ -66,8 +67,9 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   const chat = store.chat(id);
   const model = store.model(id);
   const generating = isGenerating(chat);
-  const title = snapshot.conversations.find((c) => c.id === id)?.title || words("untitled");
-  const empty = chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.error;
+  const learning = id === LEARN;
+  const title = learning ? words("learn") : snapshot.conversations.find((c) => c.id === id)?.title || words("untitled");
+  const empty = !learning && chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.error;
 
   useEffect(() => void (document.title = words("documentTitle", { title })), [words, title]);
 
@@ -105,9 +107,11 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   if (!app) return null;
   return (
     <div className="page">
-      <a className="skip" href="#composer" onClick={(event) => (event.preventDefault(), composer.current?.focus())}>
-        {words("skip")}
-      </a>
+      {!learning && (
+        <a className="skip" href="#composer" onClick={(event) => (event.preventDefault(), composer.current?.focus())}>
+          {words("skip")}
+        </a>
+      )}
       <Sidebar
         store={store}
         snapshot={snapshot}
@@ -125,31 +129,37 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
             </button>
           )}
           {!empty && <h1>{title}</h1>}
-          <ModelPicker app={app} store={store} chatId={id} model={model} />
+          {!learning && <ModelPicker app={app} store={store} chatId={id} model={model} />}
         </header>
         {snapshot.away && (
           <p className="banner" role="status">
             {words("away")}
           </p>
         )}
-        {empty ? (
+        {learning ? (
+          <Suspense fallback={<div className="scroller" />}>
+            <Learn store={store} />
+          </Suspense>
+        ) : empty ? (
           <Welcome model={model} first={snapshot.conversations.length === 0} onPick={(text) => void store.send(id, text)} />
         ) : (
           <Conversation key={id} id={id} chat={chat} store={store} />
         )}
-        <Composer
-          field={composer}
-          text={store.draft(id)}
-          busy={generating || (chat.pending !== null && chat.pending.error === null)}
-          generating={generating}
-          modelId={typeof model === "string" ? model : model.id}
-          onText={(text) => store.setDraft(id, text)}
-          onSend={(text) => void store.send(id, text)}
-          onStop={() => {
-            void store.stop(id);
-            composer.current?.focus(); // the button is about to go
-          }}
-        />
+        {!learning && (
+          <Composer
+            field={composer}
+            text={store.draft(id)}
+            busy={generating || (chat.pending !== null && chat.pending.error === null)}
+            generating={generating}
+            modelId={typeof model === "string" ? model : model.id}
+            onText={(text) => store.setDraft(id, text)}
+            onSend={(text) => void store.send(id, text)}
+            onStop={() => {
+              void store.stop(id);
+              composer.current?.focus(); // the button is about to go
+            }}
+          />
+        )}
       </main>
       <Announcer spoken={snapshot.spoken} />
     </div>

@@ -40,24 +40,24 @@ export function RatingReason({ rating, onChange, onClose }: RatingReasonProps) {
   return (
     <form ref={form} onKeyDown={key} onSubmit={(event) => (event.preventDefault(), close())}>
       <fieldset className="reasons">
-      <legend>{words(`whyThumb.${rating.thumb}`)}</legend>
-      <div className="chips">
-        {REASONS[rating.thumb].map((reason) => (
-          <button
-            key={reason}
-            type="button"
-            className="chip"
-            aria-pressed={rating.reason === reason}
-            onClick={() => onChange({ ...rating, reason: rating.reason === reason ? null : reason })}
-          >
-            {words(reasonKey(reason))}
-          </button>
-        ))}
-      </div>
-      <div className="own-words">
-        <input value={comment} maxLength={MAX_CHARS} aria-label={words("ownWords")} placeholder={words("ownWords")} onChange={(event) => setComment(event.target.value)} />
-        <button type="submit">{words("done")}</button>
-      </div>
+        <legend>{words(`whyThumb.${rating.thumb}`)}</legend>
+        <div className="chips">
+          {REASONS[rating.thumb].map((reason) => (
+            <button
+              key={reason}
+              type="button"
+              className="chip"
+              aria-pressed={rating.reason === reason}
+              onClick={() => onChange({ ...rating, reason: rating.reason === reason ? null : reason })}
+            >
+              {words(reasonKey(reason))}
+            </button>
+          ))}
+        </div>
+        <div className="own-words">
+          <input value={comment} maxLength={MAX_CHARS} aria-label={words("ownWords")} placeholder={words("ownWords")} onChange={(event) => setComment(event.target.value)} />
+          <button type="submit">{words("done")}</button>
+        </div>
       </fieldset>
     </form>
   );

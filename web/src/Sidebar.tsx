@@ -5,8 +5,8 @@ import type { ConversationSummary } from "./api";
 import { ChangeConversation, type Change } from "./ChangeConversation";
 import { groupByDay } from "./days";
 import { LANGUAGES, useLanguage, useWords } from "./i18n";
-import { BinIcon, CloseIcon, Mark, PenIcon, PlusIcon } from "./icons";
-import { NEW, type ChatStore, type Snapshot } from "./store";
+import { BinIcon, CloseIcon, LearnIcon, Mark, PenIcon, PlusIcon } from "./icons";
+import { LEARN, NEW, type ChatStore, type Snapshot } from "./store";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
 
 interface SidebarProps {
@@ -75,6 +75,10 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLan
             </section>
           ))}
         </div>
+        <button type="button" className="learn-link" aria-current={snapshot.openId === LEARN ? "page" : undefined} onClick={() => onOpen(LEARN)}>
+          <LearnIcon />
+          {words("learn")}
+        </button>
         <Preferences onLanguage={onLanguage} />
       </nav>
       {change && (

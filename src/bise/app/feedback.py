@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Container
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -96,7 +97,10 @@ async def prefer(request: Request, user: SignedIn, message_id: str) -> Response:
 async def show_feedback(request: Request, user: SignedIn) -> Response:
     """List all feedback, the newest first, as it would be learned from: with personal data masked."""
     items = await list_feedback(database_of(request), user.id)
+    improved = {item.message_id for item in items if item.kind == "better_answer" and not item.excluded}
     shown = await asyncio.to_thread(lambda: [_masked(item) for item in reversed(items)])
+    for record, item in zip(shown, reversed(items), strict=True):
+        record["teaches"] = _teaches(item, improved)
     return json_response({"items": shown})
 
 
@@ -116,6 +120,13 @@ async def export_feedback(request: Request, user: SignedIn) -> Response:
     name = f"bise-feedback-{now():%Y-%m-%d}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
     return Response("".join(lines), media_type="application/jsonl", headers=headers)
+
+
+def _teaches(item: FeedbackItem, improved: Container[str]) -> bool:
+    """Whether a right answer follows from an item; what tuning takes of these it also checks for contradictions."""
+    if item.rating is not None:
+        return item.rating.thumb == "up" and item.message_id not in improved
+    return item.better is not None or item.chosen is not None
 
 
 def _masked(item: FeedbackItem) -> dict[str, Any]:

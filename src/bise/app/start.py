@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 
 from bise.app.feedback import router as feedback_router
 from bise.app.generation import Generations
+from bise.app.learning import Learning
+from bise.app.learning_routes import router as learning_router
 from bise.app.page import page_router
 from bise.app.routes import router
 from bise.app.session import Entrance
@@ -37,15 +39,22 @@ class Announcements:
 
 
 def create_app(
-    backend: Backend, database: Database, generations: Generations, entrance: Entrance, static: Path | None = None
+    backend: Backend,
+    database: Database,
+    generations: Generations,
+    entrance: Entrance,
+    learning: Learning,
+    static: Path | None = None,
 ) -> ASGIApp:
     """Build the whole application: `/v1`, `/health`, `/api` and the page, behind the guard."""
     app = create_api(backend, database)
     app.state.generations = generations
     app.state.entrance = entrance
+    app.state.learning = learning
     app.add_exception_handler(BusyError, _busy)
     app.include_router(router)
     app.include_router(feedback_router)
+    app.include_router(learning_router)
     app.include_router(page_router(static))
     return Guard(app)
 
@@ -70,7 +79,7 @@ async def serve(model: Path, host: str, port: int, announce: Announcements) -> N
             await mark_interrupted(database)
             entrance = Entrance(await local_owner(database), address[1])
             generations = Generations(database, backend)
-            server = Server(create_app(backend, database, generations, entrance), generations.close)
+            server = Server(create_app(backend, database, generations, entrance, Learning()), generations.close)
             serving = asyncio.create_task(server.serve([listener]))
             name = f"[{address[0]}]" if ":" in address[0] else address[0]
             announce.address(f"http://{name}:{address[1]}/enter?token={entrance.token}")

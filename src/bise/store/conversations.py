@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bise.errors import NotFoundError
 from bise.store.database import Database
-from bise.store.tables import conversations, messages, new_id, now
+from bise.store.tables import conversations, messages, new_id, now, users
 
 MAX_TITLE_CHARS = 60
 GENERATING = "generating"  # the status of an answer in the making
@@ -64,6 +64,13 @@ async def rename_conversation(database: Database, owner: str, conversation_id: s
 async def choose_model(database: Database, owner: str, conversation_id: str, model: str) -> StoredConversation:
     """Say who gives the next answers of a conversation."""
     return await _change(database, owner, conversation_id, model=model)
+
+
+async def forget_model(database: Database, model: str) -> None:
+    """Let the default answer wherever a model was chosen that is gone; the server's own, without an owner."""
+    async with database.write() as connection:
+        await connection.execute(conversations.update().where(conversations.c.model == model).values(model=None))
+        await connection.execute(users.update().where(users.c.default_model == model).values(default_model=None))
 
 
 async def delete_conversation(database: Database, owner: str, conversation_id: str) -> None:

@@ -1,0 +1,219 @@
+// Learning from feedback: what would be learned from, the attempt, what it changed, and what to do with it.
+import { useCallback, useEffect, useRef } from "react";
+import { FeedbackList } from "./FeedbackList";
+import { useLanguage, useWords, type WordKey } from "./i18n";
+import { count, useLearning, type Action, type Attempt, type Counts, type LearningState } from "./learning";
+import { LearnResult } from "./LearnResult";
+import type { ChatStore } from "./store";
+import { useAttempt } from "./useAttempt";
+
+export function Learn({ store }: { store: ChatStore }) {
+  const words = useWords();
+  const onModels = useCallback(() => void store.refreshModels(), [store]);
+  const { state, items, act, exclude } = useLearning(onModels);
+  const [trouble, attempt] = useAttempt();
+  const status = useRef<HTMLElement>(null);
+  const counts = count(items);
+
+  /** The button that was pressed goes: the focus waits where what comes next is told. */
+  function press(action: Action): void {
+    attempt(act(action).then(() => status.current?.focus()));
+  }
+
+  if (!state) return <div className="scroller" aria-busy="true" />;
+  return (
+    <div className="scroller" tabIndex={0} role="region" aria-label={words("learn")}>
+      <p className="unseen" role="status">
+        {state.attempt && words(phaseOf(state.attempt))}
+      </p>
+      <div className="learn">
+        <p className="lead">{words("learnLead", { model: state.model })}</p>
+        <section className="learn-state" ref={status} tabIndex={-1} aria-label={words("learnState")}>
+          <Stage state={state} counts={counts} onPress={press} />
+          {trouble !== null && (
+            <p className="refusal" role="alert">
+              {trouble}
+            </p>
+          )}
+        </section>
+        <FeedbackList items={items} onExclude={(item, excluded) => attempt(exclude(item, excluded))} onOpen={(id) => store.open(id)} />
+        <section>
+          <h2>{words("yourData")}</h2>
+          <p>
+            {words("yourDataHelp")}{" "}
+            <a href="/api/feedback.jsonl" download>
+              {words("download")}
+            </a>
+          </p>
+        </section>
+      </div>
+    </div>
+  );
+}
+
+interface StageProps {
+  state: LearningState;
+  counts: Counts;
+  onPress: (action: Action) => void;
+}
+
+function Stage({ state, counts, onPress }: StageProps) {
+  const { attempt } = state;
+  if (attempt?.status === "running") return <Running attempt={attempt} onCancel={() => onPress("/cancel")} />;
+  if (attempt?.status === "finished" && !attempt.decided) return <Decide attempt={attempt} onPress={onPress} />;
+  return (
+    <>
+      {attempt?.status === "finished" && <Decided attempt={attempt} state={state} onPress={onPress} />}
+      <Before state={state} counts={counts} onStart={() => onPress("")} />
+    </>
+  );
+}
+
+function Before({ state, counts, onStart }: { state: LearningState; counts: Counts; onStart: () => void }) {
+  const words = useWords();
+  const number = new Intl.NumberFormat(useLanguage());
+  const { attempt, missing, min_lessons: least } = state;
+  const { betterAnswers, preferences, thumbsUp, leftOut } = counts;
+  const enough = betterAnswers + preferences + thumbsUp >= least;
+  const ended = attempt !== null && attempt.status !== "finished" && attempt.status !== "running";
+  return (
+    <>
+      <h2>{words("learnFrom")}</h2>
+      <dl className="counts">
+        {(
+          [
+            ["betterAnswers", betterAnswers],
+            ["preferences", preferences],
+            ["thumbsUp", thumbsUp],
+            ["leftOut", leftOut],
+          ] as const
+        ).map(([key, value]) => (
+          <div key={key}>
+            <dt>{words(key)}</dt>
+            <dd>{number.format(value)}</dd>
+          </div>
+        ))}
+      </dl>
+      {ended && (
+        <div className="trouble">
+          <p>{attempt.error ?? words(phaseOf(attempt))}</p>
+        </div>
+      )}
+      {missing.length > 0 ? (
+        <>
+          <p>{words("learnMissing", { packages: missing.join(", ") })}</p>
+          <pre tabIndex={0}>
+            <code>pip install "bise[train]"</code>
+          </pre>
+        </>
+      ) : (
+        <p className="learn-actions">
+          <button type="button" className="primary" disabled={!enough} onClick={onStart}>
+            {words(attempt?.status === "interrupted" ? "learnGoOn" : "learnStart")}
+          </button>
+          <span className="fine">{enough ? words("learnHint") : words("learnTooFew", { count: number.format(least) })}</span>
+        </p>
+      )}
+    </>
+  );
+}
+
+function Running({ attempt, onCancel }: { attempt: Attempt; onCancel: () => void }) {
+  const words = useWords();
+  const language = useLanguage();
+  const { step, num_steps: total, seconds_left: left } = attempt.progress ?? { step: 0, num_steps: null, seconds_left: null };
+  const numbers = new Intl.NumberFormat(language);
+  return (
+    <>
+      <h2>{words(phaseOf(attempt))}</h2>
+      <progress max={total ?? 1} value={total === null ? undefined : step} aria-label={words("learnProgress")} />
+      <p className="learn-actions">
+        <button type="button" onClick={onCancel}>
+          {words("cancel")}
+        </button>
+        <span className="fine">
+          {[
+            step > 0 && words(total === null ? "learnStep" : "learnSteps", { step: numbers.format(step), total: numbers.format(total ?? 0) }),
+            left !== null && left > 0 && words("timeLeft", { time: duration(left, language) }),
+            words("learnMayLeave"),
+          ]
+            .filter(Boolean)
+            .join(" · ")}
+        </span>
+      </p>
+    </>
+  );
+}
+
+function Decide({ attempt, onPress }: { attempt: Attempt; onPress: (action: Action) => void }) {
+  const words = useWords();
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    // Whoever waited at the bar that is gone goes on here.
+    if (document.activeElement === document.body) heading.current?.focus({ preventScroll: true });
+  }, []);
+  return (
+    <>
+      <h2 ref={heading} tabIndex={-1}>
+        {words("whatChanged")}
+      </h2>
+      {attempt.result && <LearnResult result={attempt.result} />}
+      <p className="learn-actions">
+        <button type="button" className="primary" onClick={() => onPress("/keep")}>
+          {words("keep")}
+        </button>
+        <button type="button" onClick={() => onPress("/discard")}>
+          {words("discard")}
+        </button>
+        <span className="fine">{words("keepHelp", { adapter: attempt.adapter })}</span>
+      </p>
+    </>
+  );
+}
+
+function Decided({ attempt, state, onPress }: { attempt: Attempt; state: LearningState; onPress: (action: Action) => void }) {
+  const words = useWords();
+  const kept = state.default_model === attempt.adapter;
+  return (
+    <div className="decided">
+      <p>{words(kept ? "keptNow" : "baseNow", { adapter: attempt.adapter, model: state.model })}</p>
+      <p className="learn-actions">
+        {kept ? (
+          <button type="button" onClick={() => onPress("/back")}>
+            {words("goBack")}
+          </button>
+        ) : (
+          <>
+            <button type="button" onClick={() => onPress("/keep")}>
+              {words("useAgain")}
+            </button>
+            <button type="button" onClick={() => onPress("/discard")}>
+              {words("discard")}
+            </button>
+          </>
+        )}
+      </p>
+      {attempt.result && (
+        <details>
+          <summary>{words("whatChanged")}</summary>
+          <LearnResult result={attempt.result} />
+        </details>
+      )}
+    </div>
+  );
+}
+
+/** Where an attempt stands, in a few words; told to screen readers when it changes. */
+function phaseOf({ status, progress }: Attempt): WordKey {
+  if (status === "finished") return "whatChanged";
+  if (status === "failed") return "learnFailed";
+  if (status !== "running") return status === "cancelled" ? "learnCancelled" : "learnInterrupted";
+  if (!progress?.step) return "learnPreparing";
+  return progress.step === progress.num_steps ? "learnComparing" : "learnRunning";
+}
+
+function duration(seconds: number, language: string): string {
+  const unit = seconds < 90 ? "second" : "minute";
+  const value = unit === "second" ? seconds : Math.round(seconds / 60);
+  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long" }).format(value);
+}

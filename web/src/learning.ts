@@ -1,0 +1,141 @@
+// What the page on learning from feedback asks the server, and how it follows an attempt.
+import { useCallback, useEffect, useState } from "react";
+import { request } from "./api";
+
+export interface FeedbackItem {
+  id: string;
+  kind: "rating" | "better_answer" | "preference";
+  created_at: string;
+  conversation_id: string;
+  excluded: boolean;
+  /** A right answer follows from it. */
+  teaches: boolean;
+  model: string | null;
+  conversation: { role: string; content: string }[];
+  /** Pieces of personal data that were masked in what is shown. */
+  num_masked: number;
+  answer?: string;
+  thumb?: "up" | "down";
+  reason?: string;
+  comment?: string;
+  better?: string;
+  verdict?: "first" | "second" | "equal";
+  chosen?: string;
+  rejected?: string;
+  first?: string;
+  second?: string;
+}
+
+export interface Change {
+  before: number;
+  after: number;
+}
+
+export interface Result {
+  learned: number;
+  held_out: number;
+  seconds: number;
+  corrections: Change | null;
+  general: Change | null;
+  answers: { question: string; wanted: string; before: string; after: string }[];
+  warnings: string[];
+}
+
+export interface Attempt {
+  model: string;
+  adapter: string;
+  started_at: string;
+  status: "running" | "finished" | "failed" | "interrupted" | "cancelled";
+  decided: boolean;
+  progress?: { step: number; num_steps: number | null; seconds_left: number | null };
+  result?: Result;
+  error?: string | null;
+}
+
+export interface LearningState {
+  model: string;
+  default_model: string;
+  min_lessons: number;
+  missing: string[];
+  attempt: Attempt | null;
+}
+
+export type Action = "" | "/cancel" | "/keep" | "/back" | "/discard";
+
+const POLL_MS = 1000;
+
+export interface Learning {
+  state: LearningState | null;
+  items: FeedbackItem[];
+  /** Start and the rest; resolves when the page shows what came of it. */
+  act: (action: Action) => Promise<void>;
+  exclude: (item: FeedbackItem, excluded: boolean) => Promise<void>;
+  /** Why the page could not be read; it keeps trying. */
+  away: boolean;
+}
+
+/** Follow the latest attempt; `onModels` is called when other models may be on offer. */
+export function useLearning(onModels: () => void): Learning {
+  const [state, setState] = useState<LearningState | null>(null);
+  const [items, setItems] = useState<FeedbackItem[]>([]);
+  const [away, setAway] = useState(false);
+  const running = state?.attempt?.status === "running";
+
+  const read = useCallback(async () => {
+    setState(await request<LearningState>("GET", "/api/learning"));
+    setAway(false);
+  }, []);
+
+  useEffect(() => {
+    void request<{ items: FeedbackItem[] }>("GET", "/api/feedback").then(({ items }) => setItems(items));
+    void read().catch(() => setAway(true));
+  }, [read]);
+  useEffect(() => {
+    if (!running && !away) return;
+    const timer = setInterval(() => void read().catch(() => setAway(true)), POLL_MS);
+    return () => clearInterval(timer);
+  }, [running, away, read]);
+  useEffect(() => {
+    if (state && !running) onModels();
+  }, [running]); // what was running has ended
+
+  const act = useCallback(
+    async (action: Action) => {
+      await request<void>("POST", `/api/learning${action}`);
+      await read();
+      onModels();
+    },
+    [read, onModels],
+  );
+  const exclude = useCallback(async (item: FeedbackItem, excluded: boolean) => {
+    const show = (excluded: boolean): void =>
+      setItems((items) => items.map((each) => (each.id === item.id ? { ...each, excluded } : each)));
+    show(excluded);
+    try {
+      await request<void>("PATCH", `/api/feedback/${item.id}`, { excluded });
+    } catch (error) {
+      show(!excluded);
+      throw error;
+    }
+  }, []);
+  return { state, items, act, exclude, away };
+}
+
+export interface Counts {
+  betterAnswers: number;
+  preferences: number;
+  thumbsUp: number;
+  leftOut: number;
+}
+
+/** How many items would be learned from, by kind. */
+export function count(items: FeedbackItem[]): Counts {
+  const taught = items.filter((item) => item.teaches && !item.excluded);
+  const of = (kind: FeedbackItem["kind"]): number => taught.filter((item) => item.kind === kind).length;
+  return {
+    betterAnswers: of("better_answer"),
+    preferences: of("preference"),
+    thumbsUp: of("rating"),
+    leftOut: items.length - taught.length,
+  };
+}

@@ -1,0 +1,30 @@
+import { expect, it } from "vitest";
+import { count, type FeedbackItem } from "../src/learning";
+
+const item = (kind: FeedbackItem["kind"], teaches: boolean, excluded = false): FeedbackItem => ({
+  id: "",
+  kind,
+  created_at: "",
+  conversation_id: "",
+  excluded,
+  teaches,
+  model: null,
+  conversation: [],
+  num_masked: 0,
+});
+
+it("counts what teaches and was not left out, and everything once", () => {
+  const items = [
+    item("better_answer", true),
+    item("better_answer", true),
+    item("better_answer", true, true),
+    item("preference", true),
+    item("preference", false),
+    item("rating", true),
+    item("rating", false, true),
+  ];
+  const counts = count(items);
+  expect(counts).toEqual({ betterAnswers: 2, preferences: 1, thumbsUp: 1, leftOut: 3 });
+  expect(Object.values(counts).reduce((sum, each) => sum + each)).toBe(items.length);
+  expect(count([])).toEqual({ betterAnswers: 0, preferences: 0, thumbsUp: 0, leftOut: 0 });
+});

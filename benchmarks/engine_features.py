@@ -3,6 +3,10 @@
 A model of 1.1 billion parameters with random 4-bit weights, made in memory, through the whole engine. With and without
 take turns in one process; a share is the median of the ratios of neighbouring turns, with 10th and 90th percentile.
 
+    grammar_overhead    share of the tokens a second of one answer that is lost when it must be JSON of a schema with
+                        nothing to jump over; at most 0.1
+    schema_first_token_ms  milliseconds until a schema is compiled and the first tokens are known, over the schemas of
+                        tests/engine/schemas.py; at most 50 for the median
     adapters_8_share    tokens a second of 8 answers at once with 8 different adapters (rank 16, all seven matrices of
                         every layer), as a share of those without; at least 0.7
 """
@@ -10,27 +14,33 @@ take turns in one process; a share is the median of the ratios of neighbouring t
 import argparse
 import json
 import os
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from benchmarks.alternating import machine_facts, spread
 from benchmarks.engine_step import RandomWeights
-from benchmarks.random_model import ONE_BILLION, SMALL
+from benchmarks.random_model import ONE_BILLION, SMALL, vocabulary
 from bise.engine.core import Engine, EngineConfig, Request
 from bise.engine.forward import Model
+from bise.engine.grammar import Grammars, schema_grammar
 from bise.engine.kernels.table import Floats, choose_kernels
-from bise.engine.requests import AdapterRef
+from bise.engine.requests import AdapterRef, Constraint
 from bise.engine.sampling import SamplingParams
+from bise.tokenizer.chat import ChatTokenizer
+from bise.tokenizer.tekken import CONTROL_TOKENS, write_tekken
 from bise.weights.adapter import TARGETS, AdapterSpec
 from bise.weights.adapters import AdapterWeights
 from bise.weights.spec import ModelSpec, Quantisation
+from tests.engine.schemas import real_world_like
 
-TURNS = 9
-PROMPT = 112  # tokens
-STEPS = 24  # of a turn, after those that read the prompts
+TURNS = 7
+PROMPT = 48  # tokens
+STEPS = 16  # of a turn, after those that read the prompts
 CONFIG = EngineConfig(adapter_bytes=1 << 30, cache_bytes=1 << 30, prefix_sharing=False)
 
 
@@ -57,6 +67,7 @@ def main() -> None:
     spec = replace(SMALL if options.small else ONE_BILLION, quantisation=Quantisation(4, 32))
     model = Model(RandomWeights(spec), choose_kernels().kernels)
     report: dict[str, Any] = machine_facts() | {"load_before": os.getloadavg()[0], "threads": model.num_threads}
+    report |= measure_grammars(model)
     report |= measure_adapters(model)
     report["load_after"] = os.getloadavg()[0]
     if options.json:
@@ -83,13 +94,35 @@ def measure_adapters(model: Model, count: int = 8, rank: int = 16) -> dict[str, 
     }
 
 
-def decode_rate(engine: Engine, adapters: list[AdapterRef | None]) -> float:
+def measure_grammars(model: Model) -> dict[str, Any]:
+    """Decode one answer with a grammar and without, and compile many."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "tekken.json"
+        write_tekken(vocabulary(model.spec.vocab_size - len(CONTROL_TOKENS)), path)
+        grammars = Grammars(ChatTokenizer.load(path), model.spec.vocab_size)
+    matcher = grammars.matcher(schema_grammar({"type": "array", "items": {"type": "string"}, "minItems": 1000}))
+    engine = Engine(model, CONFIG)
+    rates = [(decode_rate(engine, [None]), decode_rate(engine, [None], matcher)) for _ in range(TURNS + 1)][1:]
+    first_ms = []
+    for grammar in map(schema_grammar, real_world_like()):
+        started = time.perf_counter()
+        grammars.matcher(grammar).allowed()
+        first_ms.append(1000 * (time.perf_counter() - started))
+    return {
+        "grammar_overhead": spread([1 - with_grammar / without for without, with_grammar in rates], 3),
+        "grammar_tokens_per_s": spread([with_grammar for _, with_grammar in rates], 1),
+        "plain_1_tokens_per_s": spread([without for without, _ in rates], 1),
+        "schema_first_token_ms": spread(first_ms, 2),
+    }
+
+
+def decode_rate(engine: Engine, adapters: list[AdapterRef | None], constraint: Constraint | None = None) -> float:
     """Tokens a second of as many answers at once, once their prompts have been read."""
     vocabulary = engine.model.spec.vocab_size
     params = SamplingParams(temperature=0, max_tokens=STEPS + 4)
     for number, adapter in enumerate(adapters):
         prompt = np.random.default_rng(number).integers(0, vocabulary, PROMPT).tolist()
-        engine.add_request(Request(str(number), prompt, params, adapter=adapter))
+        engine.add_request(Request(str(number), prompt, params, adapter=adapter), constraint)
     while len(engine.step()) < len(adapters):
         pass
     started, num_tokens = time.perf_counter(), 0

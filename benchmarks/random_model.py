@@ -63,7 +63,7 @@ def make_floats(directory: Path, spec: ModelSpec, seed: int = 0) -> Path:
         _note(f"Drawing {spec.num_parameters() / 1e6:,.0f} million weights into {target}.")
         target.mkdir(parents=True, exist_ok=True)
         write_spec(target, spec)
-        write_tekken(_vocabulary(spec.vocab_size - len(CONTROL_TOKENS)), target / "tekken.json")
+        write_tekken(vocabulary(spec.vocab_size - len(CONTROL_TOKENS)), target / "tekken.json")
         stored = {name: ("BF16", shape) for name, shape in spec.tensor_shapes().items()}
         write_parts(target / "model.safetensors", stored, _draw(spec, seed))
     return target
@@ -87,7 +87,7 @@ def _draw(spec: ModelSpec, seed: int) -> Iterator[NDArray[np.uint16]]:
             yield narrow(part, "BF16")
 
 
-def _vocabulary(size: int) -> list[bytes]:
+def vocabulary(size: int) -> list[bytes]:
     """Bytes, then words of two and three letters, then of four until there are enough."""
     words = [a + b for a in _LETTERS for b in _LETTERS]
     words += [pair + c for pair in words for c in _LETTERS]

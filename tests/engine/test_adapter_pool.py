@@ -16,7 +16,7 @@ from bise.engine.batch import PackedAdapter
 from bise.engine.core import Engine, EngineConfig, Request
 from bise.engine.forward import Model
 from bise.engine.kernels.table import choose_kernels
-from bise.engine.requests import AdapterRef
+from bise.engine.requests import AdapterRef, Constraint, Grammar
 from bise.engine.sampling import SamplingParams
 from bise.errors import BiseError, InputError
 from bise.weights.adapters import open_adapter
@@ -89,7 +89,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.gate.set()
-        self.arrivals = Arrivals(self.engine, self._load, self.inbox.put, self._refuse)
+        self.arrivals = Arrivals(self.engine, self._load, _no_grammar, self.inbox.put, self._refuse)
 
     def _load(self, ref: AdapterRef) -> PackedAdapter:
         self.loads.append(ref.key)
@@ -114,6 +114,10 @@ class Desk:
             for output in self.engine.step():
                 tokens.setdefault(output.request_id, []).extend(output.token_ids)
         return tokens
+
+
+def _no_grammar(grammar: Grammar) -> Constraint:
+    raise AssertionError(grammar)
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,12 @@ from bise.engine.protocol import (
     encode,
     read_to_server,
 )
-from bise.engine.requests import Request
+from bise.engine.requests import Grammar, Request
 from bise.engine.sampling import SamplingParams
 from bise.errors import InputError, UnavailableError
+from bise.tokenizer.chat import ChatTokenizer
 from tests.random_models import TINY, write_model
+from tests.speaking_model import write_speaking_model
 
 LONG = replace(TINY, context_length=100_000)  # an answer of minutes
 GREEDY = SamplingParams(temperature=0, max_tokens=8)
@@ -113,6 +115,23 @@ async def test_closing_the_iterator_frees_the_only_place(tmp_path: Path) -> None
         await asyncio.sleep(0.1)
         task.cancel()
         await asyncio.wait_for(answer(engine, [2]), 20)
+
+
+async def test_a_grammar_is_kept_and_a_wrong_one_is_a_sentence(tmp_path: Path) -> None:
+    directory = write_speaking_model(tmp_path / "speaking")
+    tokenizer = ChatTokenizer.load(directory)
+    async with running(directory) as engine:
+        params = replace(GREEDY, stop_ids=tokenizer.stop_ids, max_tokens=100)
+        for kind, source, expected in (
+            ("json_schema", '{"const": {"wind": "north"}}', '{"wind": "north"}'),
+            ("regex", "over the lake", "over the lake"),
+        ):
+            stream = engine.generate([300], params, grammar=Grammar(kind, source))
+            ids = [token async for output in stream for token in output.token_ids]
+            assert tokenizer.decode(ids) == expected
+        with pytest.raises(InputError, match="uniqueItems"):
+            await anext(engine.generate([300], params, grammar=Grammar("json_schema", '{"uniqueItems": true}')))
+        assert engine.num_requests == 0
 
 
 async def test_close_ends_the_process_and_requests_in_flight(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from bise.engine.protocol import (
     read_to_engine,
     read_to_server,
 )
-from bise.engine.requests import AdapterRef, Request, StepOutput
+from bise.engine.requests import AdapterRef, Grammar, Request, StepOutput
 from bise.engine.sampling import SamplingParams, TokenLogprob
 from bise.errors import InputError, NotFoundError, UnavailableError
 
@@ -76,6 +76,7 @@ TO_ENGINE = st.one_of(
             st.text(),
             st.sampled_from(["interactive", "batch"]),
             st.none() | st.builds(AdapterRef, st.text(), st.text()),
+            st.none() | st.builds(Grammar, st.sampled_from(["json_schema", "regex", "lark"]), st.text()),
         ),
     ),
     st.builds(DropAdapter, st.text()),
@@ -126,13 +127,22 @@ def test_noise_is_refused_in_a_sentence(line: bytes) -> None:
 
 def test_a_value_of_another_type_is_refused() -> None:
     params = {field.name: getattr(SamplingParams(), field.name) for field in dataclasses.fields(SamplingParams)}
-    right = {"request_id": "1", "prompt_ids": [1], "params": params, "tenant": "", "priority": "batch", "adapter": None}
+    right = {
+        "request_id": "1",
+        "prompt_ids": [1],
+        "params": params,
+        "tenant": "",
+        "priority": "batch",
+        "adapter": None,
+        "grammar": None,
+    }
     read_to_engine(json.dumps(["Add", {"request": right}]).encode())
     for name, value in [
         ("prompt_ids", [1, "2"]),
         ("prompt_ids", [True]),
         ("priority", "soon"),
         ("adapter", "x"),
+        ("grammar", "x"),
         ("request_id", 1),
     ]:
         with pytest.raises(ProtocolError, match="TypeError"):

@@ -1,4 +1,5 @@
-"""Requests on their way into the engine: those with an adapter wait until it is in memory.
+"""Requests on their way into the engine: those with a grammar wait until it is compiled, and those with an adapter until
+it is in memory.
 
 A thread reads adapters, one after the other, so that running answers go on meanwhile. When those in use leave no room
 for one that has been read, all later requests with adapters wait behind it: so users end, and room comes.
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from bise.engine.batch import PackedAdapter
 from bise.engine.core import Engine
-from bise.engine.requests import AdapterRef, Request
+from bise.engine.requests import AdapterRef, Constraint, Grammar, Request
 from bise.errors import BiseError
 
 
@@ -22,6 +23,14 @@ class Loaded:
     packed: Future[PackedAdapter]  # done
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """The grammar of a request has been compiled, or could not be."""
+
+    request: Request
+    constraint: Future[Constraint]  # done
+
+
 class Arrivals:
     """Where requests enter an engine; not thread-safe, but for `tell`, which the loading thread calls."""
 
@@ -29,20 +38,45 @@ class Arrivals:
         self,
         engine: Engine,
         load: Callable[[AdapterRef], PackedAdapter],
-        tell: Callable[[Loaded], None],
+        compile_grammar: Callable[[Grammar], Constraint],
+        tell: Callable[[Loaded | Compiled], None],
         refuse: Callable[[Request, BiseError], None],
     ) -> None:
         self._engine = engine
         self._load = load
+        self._compile = compile_grammar
         self._tell = tell
         self._refuse = refuse
         self._waiting: list[Request] = []  # with adapters, in order of arrival
         self._loading: str | None = None  # the key of what is being read, or waits for room
         self._loaded: Loaded | None = None  # waits for room
+        self._constraints: dict[str, Constraint | None] = {}  # by request; None while its grammar is compiled
         self._thread = ThreadPoolExecutor(1, "bise-adapters")
+        self._compilers = ThreadPoolExecutor(2, "bise-grammars")  # a large grammar does not hold up a small one
 
     def add(self, request: Request) -> None:
-        """Take a request in, at once or when its adapter is there; it is refused when it cannot be answered."""
+        """Take a request in, at once or when all it needs is there; it is refused when it cannot be answered."""
+        if request.grammar is None:
+            self._continue(request)
+            return
+        self._constraints[request.request_id] = None
+        compiled = self._compilers.submit(self._compile, request.grammar)
+        compiled.add_done_callback(lambda constraint: self._tell(Compiled(request, constraint)))
+
+    def take_grammar(self, compiled: Compiled) -> None:
+        """Let a request go on whose grammar has been compiled."""
+        request = compiled.request
+        if request.request_id not in self._constraints:
+            return  # cancelled
+        try:
+            self._constraints[request.request_id] = compiled.constraint.result()
+        except BiseError as error:
+            del self._constraints[request.request_id]
+            self._refuse(request, error)
+        else:
+            self._continue(request)
+
+    def _continue(self, request: Request) -> None:
         if request.adapter is None:
             self._enter(request)
             return
@@ -52,6 +86,7 @@ class Arrivals:
     def cancel(self, request_id: str) -> None:
         """Forget a request, wherever it is."""
         self._waiting = [request for request in self._waiting if request.request_id != request_id]
+        self._constraints.pop(request_id, None)
         self._engine.cancel(request_id)
         self.advance()  # it may have made room
 
@@ -89,6 +124,7 @@ class Arrivals:
             for request in waiting:
                 assert request.adapter is not None
                 if request.adapter.key == loaded.key:
+                    self._constraints.pop(request.request_id, None)
                     self._refuse(request, error)
                 else:
                     self._waiting.append(request)
@@ -97,6 +133,6 @@ class Arrivals:
 
     def _enter(self, request: Request) -> None:
         try:
-            self._engine.add_request(request)
+            self._engine.add_request(request, self._constraints.pop(request.request_id, None))
         except BiseError as error:
             self._refuse(request, error)

@@ -19,7 +19,7 @@ from bise.engine.forward import Activations, Adapted, Batch, Model
 from bise.engine.kernels.cells import PRECISIONS, KVPrecision
 from bise.engine.kernels.table import BLOCK, Floats
 from bise.engine.machine import memory_bytes
-from bise.engine.requests import FinishReason, SequenceState, check_prompt
+from bise.engine.requests import Constraint, FinishReason, SequenceState, check_prompt
 from bise.engine.requests import Request as Request
 from bise.engine.requests import StepOutput as StepOutput
 from bise.engine.sampling import Sampler, token_logprob
@@ -119,8 +119,10 @@ class Engine:
             adapter_bytes=self.adapters.size_bytes,
         )
 
-    def add_request(self, request: Request) -> None:
-        """Queue a request, whose adapter is in `adapters`; its outputs come from `step`.
+    def add_request(self, request: Request, constraint: Constraint | None = None) -> None:
+        """Queue a request, whose adapter is in `adapters` and whose grammar begins at `constraint`.
+
+        Its outputs come from `step`.
 
         Raises:
             InputError: the prompt is empty, holds ids outside the vocabulary, or leaves no room for an answer; or the
@@ -129,7 +131,7 @@ class Engine:
         assert request.request_id not in self._requests, f"{request.request_id} is in use"
         check_prompt(request.prompt_ids, self.model.spec, self.max_length)
         request.params.check_vocabulary(self.model.spec.vocab_size)
-        sequences = [self._make_sequence(request, index) for index in range(request.params.n)]
+        sequences = [self._make_sequence(request, index, constraint) for index in range(request.params.n)]
         self._requests[request.request_id] = sequences
         self._waiting.add(sequences[0])  # the others follow when its prompt is computed, and share that
 
@@ -154,14 +156,14 @@ class Engine:
             self._cost = self._cost.after(len(batch.token_ids_T), pairs, time.perf_counter() - started)
         return self._take_logits([(self._running[index], count) for index, count in slices], num_rows, logits)
 
-    def _make_sequence(self, request: Request, index: int) -> SequenceState:
+    def _make_sequence(self, request: Request, index: int, constraint: Constraint | None) -> SequenceState:
         self._num_arrived += 1
         self._service.begin(request.tenant)
         params = request.params
         num_prompt = len(request.prompt_ids)
         max_length = self.max_length if params.max_tokens is None else num_prompt + params.max_tokens
         wants_prompt = params.prompt_logprobs is not None and index == 0
-        return SequenceState(
+        sequence = SequenceState(
             request=request,
             index=index,
             number=self._num_arrived,
@@ -173,7 +175,10 @@ class Engine:
             adapter=self.adapters.hold(request.adapter.key) if request.adapter else None,
             prompt_logprobs=[None] if wants_prompt else None,
             has_to_follow=index > 0,
+            constraint=constraint.copy() if constraint else None,
         )
+        sequence.unsent = self._jump(sequence)
+        return sequence
 
     def _change_running(self) -> None:
         """Preempt, grow, admit, and share what others have published meanwhile."""
@@ -375,24 +380,47 @@ class Engine:
             self._end(other)
         return [StepOutput(request_id, (), "failed", other.index) for other in failed]
 
+    def _jump(self, sequence: SequenceState) -> tuple[int, ...]:
+        """Append the tokens that the grammar forces, but for one that is drawn; none have a probability to be told."""
+        params, constraint = sequence.request.params, sequence.constraint
+        if constraint is None or params.logprobs is not None or params.prompt_logprobs is not None:
+            return ()
+        forced = tuple(constraint.jump(sequence.max_length - len(sequence.token_ids) - 1))
+        sequence.token_ids += forced
+        for token in forced:
+            sequence.sampler.take(token)
+        return forced
+
     def _draw(self, sequence: SequenceState, logits_V: Floats) -> StepOutput:
         self._publish(sequence)
         self._let_follow(sequence.request.request_id)
-        draw = sequence.sampler.draw(logits_V)
+        constraint = sequence.constraint
+        allowed_V = constraint.allowed() if constraint else None
+        if constraint is not None and constraint.problem is not None:
+            self._end(sequence)
+            return StepOutput(sequence.request.request_id, (), "grammar", sequence.index)
+        draw = sequence.sampler.draw(logits_V, allowed_V)
         prompt_logprobs, sequence.prompt_logprobs = sequence.prompt_logprobs, None
         self._num_drawn_tokens += 1
         self._service.charge(sequence.request.tenant, DRAWN_WEIGHT)
         is_stop = draw.token_id in sequence.ending_ids
         reason: FinishReason | None = "stop" if is_stop else None
+        token_ids, sequence.unsent = sequence.unsent, ()
         if not is_stop:
             sequence.token_ids.append(draw.token_id)
-            if len(sequence.token_ids) == sequence.max_length:
+            token_ids += (draw.token_id,)
+            if constraint is not None:
+                constraint.take(draw.token_id)
+                token_ids += self._jump(sequence)
+            if constraint is not None and constraint.is_finished:
+                reason = "stop"
+            elif len(sequence.token_ids) == sequence.max_length:
                 reason = "length"
         if reason is not None:
             self._end(sequence)
         return StepOutput(
             request_id=sequence.request.request_id,
-            token_ids=() if is_stop else (draw.token_id,),
+            token_ids=token_ids,
             finish_reason=reason,
             index=sequence.index,
             logprobs=() if is_stop or draw.logprob is None else (draw.logprob,),

@@ -21,7 +21,7 @@ from bise.engine import protocol
 from bise.engine.core import EngineConfig, EngineStats
 from bise.engine.kernels.table import Progress as Progress
 from bise.engine.protocol import Add, Cancel, DropAdapter, Failed, Hello, Outputs, Ready, Refused, Start, Stats
-from bise.engine.requests import AdapterRef, Priority, Request, StepOutput
+from bise.engine.requests import AdapterRef, Grammar, Priority, Request, StepOutput
 from bise.engine.sampling import SamplingParams
 from bise.errors import BiseError, UnavailableError
 
@@ -123,13 +123,14 @@ class EngineProcess:
         tenant: str = "",
         priority: Priority = "interactive",
         adapter: AdapterRef | None = None,
+        grammar: Grammar | None = None,
     ) -> AsyncGenerator[StepOutput, None]:
         """Yield a request's outputs until each of its answers has a finish reason.
 
         Closing the iterator cancels within a step. Prompts are shared and time is divided by `tenant`.
 
         Raises:
-            InputError: the request is wrong, for example longer than the context, or its adapter is.
+            InputError: the request is wrong, for example longer than the context, or its adapter or grammar is.
             NotFoundError: its adapter is not there.
             UnavailableError: the engine died meanwhile, or cannot be started.
         """
@@ -138,7 +139,7 @@ class EngineProcess:
         outputs = self._requests[request_id] = asyncio.Queue()
         num_unfinished = params.n
         try:
-            await self._send(Add(Request(request_id, prompt_ids, params, tenant, priority, adapter)))
+            await self._send(Add(Request(request_id, prompt_ids, params, tenant, priority, adapter, grammar)))
             while num_unfinished:
                 output = await outputs.get()
                 if isinstance(output, BiseError):

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bise.engine.adapters import HeldAdapter
 from bise.engine.blocks import Namespace, Node
@@ -10,8 +13,9 @@ from bise.engine.sampling import Sampler, SamplingParams, TokenLogprob
 from bise.errors import InputError
 from bise.weights.spec import ModelSpec
 
-FinishReason = Literal["stop", "length", "failed"]
+FinishReason = Literal["stop", "length", "failed", "grammar"]
 Priority = Literal["interactive", "batch"]
+MOST_GRAMMAR = 1 << 18  # characters
 MOST_PREEMPTIONS = 4  # of a sequence, before it is promoted
 PromptLogprobs = tuple[TokenLogprob | None, ...]
 
@@ -25,6 +29,49 @@ class AdapterRef:
 
 
 @dataclass(frozen=True)
+class Grammar:
+    """What an answer must be.
+
+    Raises:
+        InputError: it is larger than may be.
+    """
+
+    kind: Literal["json_schema", "regex", "lark"]
+    source: str
+
+    def __post_init__(self) -> None:
+        """Check the size."""
+        if len(self.source) > MOST_GRAMMAR:
+            raise InputError(
+                f"The schema or grammar has {len(self.source)} characters, but may have at most {MOST_GRAMMAR}."
+            )
+
+
+class Constraint(Protocol):
+    """Where one answer is in its grammar; `grammar.py` has the one there is."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot go on, if it cannot."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the answer is whole and nothing can follow."""
+
+    def copy(self) -> "Constraint":
+        """Another answer at the same place."""
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """For each token of the model whether it may follow."""
+
+    def take(self, token: int) -> None:
+        """Go on by an allowed token."""
+
+    def jump(self, most: int) -> list[int]:
+        """Go on by the tokens that are the only way, at most so many."""
+
+
+@dataclass(frozen=True)
 class Request:
     """A prompt and how to answer it, `params.n` times."""
 
@@ -34,6 +81,7 @@ class Request:
     tenant: str = ""  # opaque; served fairly beside others, and computed prompts are shared within it only
     priority: Priority = "interactive"
     adapter: AdapterRef | None = None
+    grammar: Grammar | None = None
 
     @property
     def namespace(self) -> Namespace:
@@ -47,7 +95,8 @@ class StepOutput:
 
     request_id: str
     token_ids: tuple[int, ...]
-    finish_reason: FinishReason | None = None  # "failed": the model computed values that are not numbers
+    # "failed": the model computed values that are not numbers; "grammar": keeping to it took more than it may
+    finish_reason: FinishReason | None = None
     index: int = 0  # which of the request's answers
     logprobs: tuple[TokenLogprob, ...] = ()  # of `token_ids`, when asked for
     prompt_logprobs: PromptLogprobs | None = None  # None for the first token; in the first output of answer 0
@@ -67,6 +116,8 @@ class SequenceState:
     ending_ids: frozenset[int]
     node: Node  # of the last block that the tree knows
     adapter: HeldAdapter | None = None
+    constraint: Constraint | None = None
+    unsent: tuple[int, ...] = ()  # tokens that the grammar forced at the beginning, until the first one is drawn
     blocks: list[int] = field(default_factory=list)
     num_shared: int = 0  # leading blocks that the tree knows
     num_computed: int = 0  # leading tokens whose keys and values are in the cache

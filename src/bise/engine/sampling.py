@@ -130,20 +130,28 @@ class Sampler:
         self._ending_ids = np.array(sorted(params.ending_ids), np.intp)
         self._num_drawn = 0
 
-    def draw(self, logits_V: Floats) -> Draw:
-        """Choose a token from finite logits; they are left as they are.
+    def draw(self, logits_V: Floats, allowed_V: NDArray[np.bool_] | None = None) -> Draw:
+        """Choose a token from finite logits, and from the allowed ones; they are left as they are.
 
-        Exactly one random number is used for each sampled token, and none for a greedy one.
+        Exactly one random number is used for each sampled token, and none for a greedy one. Where bias or minimum
+        length forbid all that is allowed, they do not count.
         """
         adjusted = self._adjust(logits_V)
+        if allowed_V is not None:
+            masked = np.where(allowed_V, adjusted, np.float32(-np.inf))
+            adjusted = masked if masked.max() > -np.inf else np.where(allowed_V, logits_V, np.float32(-np.inf))
         if self._params.temperature < GREEDY_BELOW:
             token = int(adjusted.argmax())
         else:
             token = sample(adjusted, self._params, self._random.random())
-        self._history.add(token)
-        self._num_drawn += 1
+        self.take(token)
         alternatives = self._params.logprobs
         return Draw(token, None if alternatives is None else token_logprob(logits_V, token, alternatives))
+
+    def take(self, token: int) -> None:
+        """Take in a token of the answer that was not drawn."""
+        self._history.add(token)
+        self._num_drawn += 1
 
     def _adjust(self, logits_V: Floats) -> Floats:
         is_too_short = self._num_drawn < self._params.min_tokens and self._ending_ids.size > 0

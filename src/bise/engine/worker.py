@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
-from typing import BinaryIO
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, BinaryIO
 
-from bise.engine.arrivals import Arrivals, Loaded
+from bise.engine.arrivals import Arrivals, Compiled, Loaded
 from bise.engine.core import Engine
 from bise.engine.forward import Model, can_fuse
 from bise.engine.kernels.table import choose_kernels
@@ -38,13 +39,16 @@ from bise.engine.protocol import (
     error_kind,
     read_to_engine,
 )
-from bise.engine.requests import Request
+from bise.engine.requests import Constraint, Grammar, Request
 from bise.errors import BiseError
 from bise.weights.adapters import open_adapter
 from bise.weights.files import open_weights
 
+if TYPE_CHECKING:
+    from bise.engine.grammar import Grammars
+
 STATS_EVERY_S = 1.0
-Inbox = SimpleQueue[ToEngine | Loaded]
+Inbox = SimpleQueue[ToEngine | Loaded | Compiled]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -94,7 +98,7 @@ def main() -> None:
         channel.send(Failed(error_kind(error), str(error)))
         return
     reporter = Reporter(channel)
-    arrivals = _await_requests(engine, inbox, channel)
+    arrivals = _await_requests(engine, inbox, channel, Path(start.directory))
     while True:
         _receive(engine, inbox, arrivals)
         outputs = engine.step()
@@ -127,13 +131,28 @@ def _load(start: Start, channel: Channel) -> Engine:
     return engine
 
 
-def _await_requests(engine: Engine, inbox: "Inbox", channel: Channel) -> Arrivals:
+def _await_requests(engine: Engine, inbox: "Inbox", channel: Channel, directory: Path) -> Arrivals:
+    @cache
+    def grammars() -> "Grammars":
+        from bise.engine.grammar import Grammars  # only who needs it pays for it, and for the vocabulary
+        from bise.tokenizer.chat import ChatTokenizer
+
+        return Grammars(ChatTokenizer.load(directory), engine.model.spec.vocab_size)
+
+    loading = Lock()
+
+    def compile_grammar(grammar: Grammar) -> Constraint:
+        with loading:
+            ready = grammars()
+        return ready.matcher(grammar)
+
     def refuse(request: Request, error: BiseError) -> None:
         channel.send(Refused(request.request_id, error_kind(error), str(error)))
 
     return Arrivals(
         engine,
         lambda ref: engine.model.pack_adapter(open_adapter(Path(ref.directory), engine.model.spec)),
+        compile_grammar,
         inbox.put,
         refuse,
     )
@@ -152,6 +171,8 @@ def _receive(engine: Engine, inbox: "Inbox", arrivals: Arrivals) -> None:
                 engine.adapters.drop(key)
             case Loaded() as loaded:
                 arrivals.take(loaded)
+            case Compiled() as compiled:
+                arrivals.take_grammar(compiled)
             case Start() as start:
                 raise AssertionError(start)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from bise.engine.process import EngineProcess, Progress
 from bise.engine.requests import AdapterRef
 from bise.engine.sampling import SamplingParams
-from bise.errors import NotFoundError, UnavailableError
+from bise.errors import InputError, NotFoundError, UnavailableError
 from bise.messages import Conversation
 from bise.server.backend import (
     ChatEvent,
@@ -152,6 +152,11 @@ class LocalBackend:
             async for output in outputs:
                 if output.finish_reason == "failed":
                     raise UnavailableError(f"{self._model.id} computed values that are not numbers. Ask again.")
+                if output.finish_reason == "grammar":
+                    raise InputError(
+                        "Keeping to the schema or grammar took more work than a step may. Make it simpler: bound what "
+                        "repeats, and leave out patterns within patterns."
+                    )
                 num_tokens += len(output.token_ids)
                 if piece := text.feed(output.token_ids, is_last=output.finish_reason is not None):
                     yield TextDelta(piece)

@@ -5,7 +5,19 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from bise.errors import BiseError, NotFoundError
 from bise.messages import Conversation
-from bise.server.backend import ChatEvent, ChatRequest, ContextOverflowError, Finished, ModelInfo, TextDelta
+from bise.server.backend import (
+    ChatEvent,
+    ChatRequest,
+    CompletionEvent,
+    CompletionRequest,
+    ContextOverflowError,
+    EmbeddingRequest,
+    Embeddings,
+    Finished,
+    ModelInfo,
+    TextDelta,
+    UnsupportedError,
+)
 from bise.server.stop import StopStrings
 
 MODEL = ModelInfo(id="scripted", context_length=64, created=1_700_000_000, card_markdown="# Scripted")
@@ -13,12 +25,18 @@ WORDS = ("Bon", "jour", ", ", "wie ", "gęś 🪿", "?")
 
 
 class ScriptedBackend:
-    """Counts one token a word; each step of an answer may be held back or made to fail."""
+    """Counts one token a word; each step of an answer may be held back or made to fail.
+
+    With `events` its answers are those, whatever is asked.
+    """
 
     def __init__(self, words: Sequence[str] = WORDS) -> None:
         self.words: Sequence[str] = words
         self.offered = [MODEL]
+        self.events: Sequence[ChatEvent] = ()
         self.requests: list[ChatRequest] = []
+        self.completions: list[CompletionRequest] = []
+        self.embeddings: list[EmbeddingRequest] = []
         self.num_running = 0  # answers that somebody still iterates over
         self.num_cancelled = 0  # answers that were closed before their end
         self.ready = True
@@ -38,20 +56,39 @@ class ScriptedBackend:
         if request.model not in [model.id for model in self.offered]:
             raise NotFoundError(f"There is no model {request.model}.")
         num_prompt_tokens = await self.count_tokens(request.model, request.conversation)
-        if MODEL.context_length - num_prompt_tokens < (request.max_tokens or 1):
-            raise ContextOverflowError(num_prompt_tokens, request.max_tokens, MODEL)
+        max_tokens = request.sampling.max_tokens
+        if MODEL.context_length - num_prompt_tokens < (max_tokens or 1):
+            raise ContextOverflowError(num_prompt_tokens, max_tokens, MODEL)
         self.requests.append(request)
-        return self._answer(request, num_prompt_tokens)
+        return self._answer(request.sampling.max_tokens, request.sampling.stop, num_prompt_tokens)
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent, None]:
+        self.completions.append(request)
+        return self._answer(request.sampling.max_tokens, request.sampling.stop, 1)
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        self.embeddings.append(request)
+        return Embeddings(tuple((0.6, float(index)) for index, _ in enumerate(request.inputs)), len(request.inputs))
+
+    async def tokenizer(self, model: str) -> None:
+        raise UnsupportedError(f"{model} has no tokenizer.", "model")
 
     async def close(self) -> None:
         self.closed = True
 
-    async def _answer(self, request: ChatRequest, num_prompt_tokens: int) -> AsyncGenerator[ChatEvent, None]:
-        words = self.words[: request.max_tokens]
-        stops = StopStrings(request.stop)
+    async def _answer(
+        self, max_tokens: int | None, stop: Sequence[str], num_prompt_tokens: int
+    ) -> AsyncGenerator[ChatEvent, None]:
+        words = self.words[:max_tokens]
+        stops = StopStrings(stop)
         self.num_running += 1
         self.num_cancelled += 1
         try:
+            for event in self.events:
+                yield event
+            if self.events:
+                self.num_cancelled -= 1
+                return
             for index, word in enumerate(words):
                 if self.before_word is not None:
                     await self.before_word(index)
@@ -65,7 +102,7 @@ class ScriptedBackend:
                 yield TextDelta(text)
             self.num_cancelled -= 1
             reason = "stop" if stops.found or len(words) == len(self.words) else "length"
-            yield Finished(reason, num_prompt_tokens, len(words))
+            yield Finished(reason, num_prompt_tokens, len(words), stop=stops.match or None)
         finally:
             self.num_running -= 1
 

@@ -293,6 +293,36 @@ async def test_several_answers_and_log_probabilities_come_through(tmp_path: Path
         assert [token for o in alone for token in o.token_ids] == list(texts[0])
 
 
+async def test_one_of_several_answers_can_be_ended_and_the_others_go_on(tmp_path: Path) -> None:
+    params = SamplingParams(seed=5, n=3, max_tokens=50)
+    async with running(write_model(tmp_path, LONG)) as engine:
+        whole = [output async for output in engine.generate([1, 2, 3], params)]
+        answers: list[list[int]] = [[], [], []]
+        endings = []
+        async for output in engine.generate([1, 2, 3], replace(params, max_tokens=None)):
+            answers[output.index] += output.token_ids
+            if output.finish_reason is not None:
+                endings.append((output.index, output.finish_reason))
+            elif output.index == 1 or len(answers[output.index]) == 50:
+                engine.end_answer(output)
+        assert endings[0] == (1, "stop")
+        assert sorted(endings) == [(0, "stop"), (1, "stop"), (2, "stop")]
+        for index in (0, 2):
+            wanted = [token for o in whole if o.index == index for token in o.token_ids]
+            assert answers[index][:50] == wanted
+        await until(lambda: engine.stats is not None and engine.stats.num_running == 0)
+
+
+async def test_a_vector_comes_through(tmp_path: Path) -> None:
+    async with running(write_model(tmp_path, TINY)) as engine:
+        first, second = await engine.embed([1, 2, 3]), await engine.embed([1, 2, 4], tenant="ada")
+        assert len(first) == TINY.hidden_size
+        assert first == await engine.embed([1, 2, 3])
+        assert first != second
+        with pytest.raises(InputError, match="empty"):
+            await engine.embed([])
+
+
 async def test_a_prompt_is_shared_within_its_tenant_only(tmp_path: Path) -> None:
     async with running(write_model(tmp_path, TINY)) as engine:
 

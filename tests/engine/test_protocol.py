@@ -63,6 +63,7 @@ OUTPUTS = st.builds(
     st.lists(LOGPROBS, max_size=2).map(tuple),
     st.none() | st.lists(st.none() | LOGPROBS, max_size=3).map(tuple),
     st.integers(),
+    st.none() | st.lists(FLOATS, max_size=3).map(tuple),
 )
 TO_ENGINE = st.one_of(
     st.builds(Start, st.integers(), st.integers(), st.text(), st.builds(EngineConfig)),
@@ -77,10 +78,11 @@ TO_ENGINE = st.one_of(
             st.sampled_from(["interactive", "batch"]),
             st.none() | st.builds(AdapterRef, st.text(), st.text()),
             st.none() | st.builds(Grammar, st.sampled_from(["json_schema", "regex", "lark"]), st.text()),
+            st.booleans(),
         ),
     ),
     st.builds(DropAdapter, st.text()),
-    st.builds(Cancel, st.text()),
+    st.builds(Cancel, st.text(), st.none() | st.integers()),
 )
 TO_SERVER = st.one_of(
     st.builds(Hello, st.integers()),
@@ -135,6 +137,7 @@ def test_a_value_of_another_type_is_refused() -> None:
         "priority": "batch",
         "adapter": None,
         "grammar": None,
+        "embeds": False,
     }
     read_to_engine(json.dumps(["Add", {"request": right}]).encode())
     for name, value in [

@@ -184,7 +184,12 @@ def check_logprobs(request: Request, index: int, outputs: list[StepOutput], toke
         assert logprobs == []
     else:
         text = tuple(request.prompt_ids)
-        wanted = [token_logprob(logits_after((*text, *tokens[:i])), token, 2) for i, token in enumerate(tokens)]
+        ended_by = [logprob.token_id for logprob in logprobs[len(tokens) :]]  # the stop token has its own
+        is_stopped = bool(outputs) and outputs[-1].finish_reason == "stop"
+        assert len(ended_by) == is_stopped
+        assert set(ended_by) <= request.params.ending_ids
+        drawn = [*tokens, *ended_by]
+        wanted = [token_logprob(logits_after((*text, *drawn[:i])), token, 2) for i, token in enumerate(drawn)]
         assert logprobs == wanted
     if index == 0 and request.params.prompt_logprobs is not None and outputs[0].finish_reason != "failed":
         text = tuple(request.prompt_ids)

@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import anthropic
 import httpx
+import openai
 import pytest
+from mistralai.client import Mistral
 from starlette.types import ASGIApp
 
 from bise.server.api import create_api
@@ -48,3 +51,21 @@ async def direct(api: tuple[ASGIApp, ScriptedBackend, str]) -> AsyncIterator[Ser
     root, headers = "http://127.0.0.1", {"authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=root, headers=headers) as client:
         yield Served(root, key, backend, client)
+
+
+@pytest.fixture
+async def gpt(served: Served):
+    async with openai.AsyncOpenAI(base_url=served.root + "/v1", api_key=served.key, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def mistral(served: Served):
+    async with Mistral(api_key=served.key, server_url=served.root) as client:
+        yield client
+
+
+@pytest.fixture
+async def claude(served: Served):
+    async with anthropic.AsyncAnthropic(base_url=served.root, api_key=served.key, max_retries=0) as client:
+        yield client

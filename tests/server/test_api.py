@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bise.server.guard import MAX_BODY_BYTES
-from bise.server.schema import UNSUPPORTED
+from bise.server.wire.fields import UNSUPPORTED
 from tests.scripted_backend import Gate, until
 from tests.server.conftest import Served
 
 PATH = "/v1/chat/completions"
 BODY = {"model": "scripted", "messages": [{"role": "user", "content": "Hello"}]}
+CALL = {"id": "aaaaaaaa1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}
+TOOL = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}}
 
 
 async def refused(served: Served, body: object, status: int = 400) -> dict:
@@ -46,7 +48,20 @@ async def test_a_request_belongs_to_the_user_of_its_key_whatever_it_says(direct:
         ({"messages": [{"role": "assistant", "content": "x"}]}, "messages", "prefix"),
         ({"messages": [{"role": "system", "content": "x"}]}, "messages", "add one of the user"),
         ({"messages": [{"role": "user", "content": "x", "prefix": True}]}, "messages.0", "prefix"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "messages.0", "tool_calls"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "messages.0.tool_calls.0.id", "required"),
+        ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "messages.0", "not of the user"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0", "needs tool_call_id"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name", "pattern"),
+        ({"tools": [TOOL, TOOL]}, "tools", "same name"),
+        ({"tool_choice": "sometimes"}, "tool_choice", "'required'"),
+        ({"response_format": {"type": "json_schema"}}, "response_format", "json_schema.schema"),
+        ({"response_format": {"type": "yaml"}}, "response_format.type", "'json_object'"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "less than or equal to 20"),
+        ({"top_logprobs": 2}, "", "needs logprobs"),
+        ({"logit_bias": {"x": 1}}, "logit_bias", "pattern"),
+        ({"logit_bias": {"1": 101}}, "logit_bias", "less than or equal to 100"),
+        ({"presence_penalty": 3}, "presence_penalty", "less than or equal to 2"),
+        ({"min_p": 2}, "min_p", "less than or equal to 1"),
         ({"model": ""}, "model", "at least 1"),
         ({"temperature": -0.1}, "temperature", "greater than or equal to 0"),
         ({"temperature": 2.1}, "temperature", "less than or equal to 2"),
@@ -56,10 +71,11 @@ async def test_a_request_belongs_to_the_user_of_its_key_whatever_it_says(direct:
         ({"seed": 2**63}, "seed", "less than"),
         ({"stop": [""]}, "stop", "at least 1"),
         ({"stop": ["x"] * 17}, "stop", "at most 16"),
-        ({"n": 2}, "n", "n is not supported"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "Leave it out, or send"),
-        ({"logprobs": True}, "logprobs", "logprobs is not supported"),
-        ({"prediction": {}}, "prediction", "Leave it out"),
+        ({"n": 0}, "n", "greater than or equal to 1"),
+        ({"n": 129}, "n", "less than or equal to 128"),
+        ({"guardrails": [{}]}, "guardrails", "Leave it out, or send"),
+        ({"audio": {}}, "audio", "Leave it out"),
+        ({"best_of": 2}, "best_of", "best_of is not supported"),
     ],
 )
 async def test_what_is_wrong_is_named(direct: Served, change: dict, param: str, words: str) -> None:
@@ -140,7 +156,7 @@ async def test_health_needs_no_key_and_tells_the_truth(served: Served) -> None:
         assert (await client.get("/health")).status_code == 503
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/models/none/such", "/docs", "/openapi.json", "/v1/models/"])
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/models/none/such", "/docs", "/v1/models/"])
 async def test_unknown_paths_and_methods_have_the_same_body(direct: Served, path: str) -> None:
     response = await direct.client.get(path)
     assert response.status_code == 404
@@ -177,7 +193,20 @@ JSON = st.recursive(
 )
 FIELDS = [
     *("model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens", "max_completion_tokens"),
-    *("seed", "random_seed", "stop", "user", *UNSUPPORTED),
+    *(
+        "seed",
+        "random_seed",
+        "stop",
+        "user",
+        "n",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "logprobs",
+        "top_logprobs",
+    ),
+    *("top_k", "min_p", "min_tokens", "logit_bias", "presence_penalty", "repetition_penalty", "safe_prompt"),
+    *("prompt_mode", "reasoning_effort", *UNSUPPORTED),
 ]
 MESSAGE = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "user", "assistant", "tool"]) | JSON},

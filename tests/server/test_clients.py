@@ -15,18 +15,6 @@ ANSWER = "".join(WORDS)
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 
 
-@pytest.fixture
-async def gpt(served: Served):
-    async with openai.AsyncOpenAI(base_url=served.root + "/v1", api_key=served.key, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-async def mistral(served: Served):
-    async with Mistral(api_key=served.key, server_url=served.root) as client:
-        yield client
-
-
 async def test_openai_whole_and_streamed_say_the_same(gpt: openai.AsyncOpenAI) -> None:
     whole = await gpt.chat.completions.create(model="scripted", messages=MESSAGES)
     stream = await gpt.chat.completions.create(
@@ -69,7 +57,8 @@ async def test_every_field_arrives(gpt: openai.AsyncOpenAI, mistral: Mistral, se
     )
     first, second = served.backend.requests
     assert first == second
-    assert (first.temperature, first.top_p, first.max_tokens, first.seed, first.stop) == (0.1, 0.2, 3, 4, ("x",))
+    asked = first.sampling
+    assert (asked.temperature, asked.top_p, asked.max_tokens, asked.seed, asked.stop) == (0.1, 0.2, 3, 4, ("x",))
     assert [(m.role, m.content) for m in first.conversation.messages] == [("system", "Be brief."), ("user", "Hello")]
 
 
@@ -92,9 +81,9 @@ async def test_openai_reads_every_error(served: Served, gpt: openai.AsyncOpenAI,
     assert overflow.value.code == "context_length_exceeded"
     with pytest.raises(openai.BadRequestError, match="at most 59 tokens"):
         await create(model="scripted", messages=MESSAGES, max_tokens=60, stream=stream)
-    with pytest.raises(openai.BadRequestError, match="tools is not supported") as unsupported:
-        await create(model="scripted", messages=MESSAGES, stream=stream, tools=[{"type": "function", "function": {}}])
-    assert unsupported.value.param == "tools"
+    with pytest.raises(openai.BadRequestError, match="functions is not supported") as unsupported:
+        await create(model="scripted", messages=MESSAGES, stream=stream, functions=[{"name": "clock"}])
+    assert unsupported.value.param == "functions"
     stranger = gpt.with_options(api_key="bise_0000000000_wrong")
     with pytest.raises(openai.AuthenticationError, match="bise admin keys"):
         await stranger.chat.completions.create(model="scripted", messages=MESSAGES, stream=stream)

@@ -1,6 +1,7 @@
 """The backend on this machine, with a real engine in its process: text is what the tokens say, to the last byte."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -14,9 +15,20 @@ import pytest_asyncio
 
 from bise.engine.sampling import SamplingParams
 from bise.errors import InputError, NotFoundError, UnavailableError
-from bise.messages import Conversation, Message
+from bise.messages import Conversation, Message, Tool
 from bise.runs import Manifest, hash_outputs, write_manifest
-from bise.server.backend import ChatRequest, ContextOverflowError, Finished
+from bise.server.backend import (
+    ChatRequest,
+    CompletionRequest,
+    ContextOverflowError,
+    EmbeddingRequest,
+    Finished,
+    PromptTokens,
+    ResponseFormat,
+    Sampling,
+    TextDelta,
+    ToolChoice,
+)
 from bise.server.local import LocalBackend
 from bise.weights.adapters import adapters_directory
 from bise.weights.spec import read_spec
@@ -25,12 +37,19 @@ from tests.scripted_backend import until
 from tests.speaking_model import write_speaking_model
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-ASK = ChatRequest("tiny", Conversation((Message("user", "Where is the wind?"),)), seed=3, max_tokens=60)
+LONG = Conversation((Message("user", "wind " * 600),))
+PLAIN = tuple((token, -100.0) for token in range(32) if token != 2)  # no control token but the end
+SAMPLING = Sampling(seed=3, max_tokens=60, logit_bias=PLAIN)
+ASK = ChatRequest("tiny", Conversation((Message("user", "Where is the wind?"),)), SAMPLING)
+
+
+def asking(**changes: object) -> ChatRequest:
+    return replace(ASK, sampling=replace(SAMPLING, **changes))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalBackend]:
-    backend = LocalBackend(write_speaking_model(tmp_path_factory.mktemp("models") / "tiny"))
+    backend = LocalBackend(write_speaking_model(tmp_path_factory.mktemp("models") / "tiny", context_length=512))
     assert not backend.ready
     await backend.start()
     yield backend
@@ -42,6 +61,7 @@ async def answer(backend: LocalBackend, request: ChatRequest) -> tuple[list[str]
     events = [event async for event in await backend.chat(request)]
     end = events.pop()
     assert isinstance(end, Finished)
+    assert all(isinstance(event, TextDelta) for event in events)
     return [event.text for event in events], end
 
 
@@ -49,7 +69,7 @@ async def test_text_is_what_the_tokens_of_the_engine_say(backend: LocalBackend) 
     pieces, end = await answer(backend, ASK)
     tokenizer, engine = backend._tokenizer, backend._engine
     prompt = tokenizer.render(ASK.conversation, for_completion=True).ids
-    params = SamplingParams(ASK.temperature, ASK.top_p, ASK.max_tokens, ASK.seed, (tokenizer.eos_id,))
+    params = SamplingParams(SAMPLING.temperature, SAMPLING.top_p, 60, 3, (tokenizer.eos_id,), logit_bias=PLAIN)
     ids = [token async for output in engine.generate(prompt, params) for token in output.token_ids]
     assert "".join(pieces) == tokenizer.decode(ids)
     assert (end.num_prompt_tokens, end.num_completion_tokens) == (len(prompt), len(ids))
@@ -60,23 +80,23 @@ async def test_text_is_what_the_tokens_of_the_engine_say(backend: LocalBackend) 
 async def test_a_stop_string_ends_the_same_text_earlier(backend: LocalBackend) -> None:
     whole = "".join((await answer(backend, ASK))[0])
     stop = whole[8:11]
-    pieces, end = await answer(backend, replace(ASK, stop=(stop,)))
+    pieces, end = await answer(backend, asking(stop=(stop,)))
     assert "".join(pieces) == whole[: whole.index(stop)]
     assert end.finish_reason == "stop"
 
 
 async def test_max_tokens_and_the_end_of_the_context_are_the_length(backend: LocalBackend) -> None:
-    _, end = await answer(backend, replace(ASK, max_tokens=3, temperature=0))
+    _, end = await answer(backend, asking(max_tokens=3, temperature=0))
     assert (end.finish_reason, end.num_completion_tokens) == ("length", 3)
-    room = 256 - end.num_prompt_tokens
-    await answer(backend, replace(ASK, max_tokens=room))
+    room = 512 - end.num_prompt_tokens
+    await answer(backend, asking(max_tokens=room))
     with pytest.raises(ContextOverflowError, match=rf"{end.num_prompt_tokens} tokens .* at most {room} tokens"):
-        await backend.chat(replace(ASK, max_tokens=room + 1))
+        await backend.chat(asking(max_tokens=room + 1))
 
 
 async def test_what_cannot_be_answered_is_refused_before_the_first_token(backend: LocalBackend) -> None:
-    with pytest.raises(ContextOverflowError, match="holds 256"):
-        await backend.chat(replace(ASK, conversation=Conversation((Message("user", "wind " * 300),)), max_tokens=None))
+    with pytest.raises(ContextOverflowError, match="holds 512"):
+        await backend.chat(replace(asking(max_tokens=None), conversation=LONG))
     with pytest.raises(NotFoundError, match="Models on offer: tiny"):
         await backend.chat(replace(ASK, model="other"))
 
@@ -123,7 +143,7 @@ def install_as(model: str, name: str, source: Path) -> Path:
 
 
 async def test_closing_an_answer_frees_the_engine_for_the_next(backend: LocalBackend) -> None:
-    async with aclosing(await backend.chat(replace(ASK, max_tokens=200))) as begun:
+    async with aclosing(await backend.chat(asking(max_tokens=200))) as begun:
         await anext(begun)
     assert backend._engine._requests == {}
     assert await answer(backend, ASK) == await answer(backend, ASK)
@@ -131,7 +151,7 @@ async def test_closing_an_answer_frees_the_engine_for_the_next(backend: LocalBac
 
 async def test_an_engine_that_is_killed_fails_its_answers_and_comes_back(backend: LocalBackend) -> None:
     before = await answer(backend, ASK)
-    begun = await backend.chat(replace(ASK, max_tokens=200, seed=5))
+    begun = await backend.chat(asking(max_tokens=200, seed=5))
     await anext(begun)
     os.kill(backend._engine.process_id, signal.SIGKILL)
     with pytest.raises(UnavailableError, match="ask again"):
@@ -160,3 +180,125 @@ async def test_a_damaged_model_is_a_sentence_and_waiting_requests_end(tmp_path: 
 async def test_a_directory_without_a_model_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a Bise model"):
         LocalBackend(tmp_path)
+
+
+AT = {
+    "type": "object",
+    "properties": {"at": {"enum": ["Rome", "Lima"]}},
+    "required": ["at"],
+    "additionalProperties": False,
+}
+TOOLS = (Tool("clock", "", AT), Tool("sun", "", AT))
+
+
+async def events_of(backend: LocalBackend, request: ChatRequest) -> list[object]:
+    return [event async for event in await backend.chat(request)]
+
+
+async def test_several_answers_are_those_of_their_seeds(backend: LocalBackend) -> None:
+    events = await events_of(backend, asking(n=3, max_tokens=12))
+    texts = ["".join(e.text for e in events if isinstance(e, TextDelta) and e.index == i) for i in range(3)]
+    assert len(set(texts)) == 3
+    assert "".join((await answer(backend, asking(max_tokens=12)))[0]) == texts[0]
+    assert sorted(e.index for e in events if isinstance(e, Finished)) == [0, 1, 2]
+
+
+async def test_one_answers_stop_string_lets_the_others_go_on(backend: LocalBackend) -> None:
+    events = await events_of(backend, asking(n=2, max_tokens=40))
+    texts = ["".join(e.text for e in events if isinstance(e, TextDelta) and e.index == i) for i in range(2)]
+    stop = next(texts[0][i : i + 3] for i in range(3, 30) if texts[0][i : i + 3] not in texts[1])
+    events = await events_of(backend, asking(n=2, max_tokens=40, stop=(stop,)))
+    again = ["".join(e.text for e in events if isinstance(e, TextDelta) and e.index == i) for i in range(2)]
+    assert again == [texts[0][: texts[0].index(stop)], texts[1]]
+    ends = {e.index: e.stop for e in events if isinstance(e, Finished)}
+    assert ends == {0: stop, 1: None}
+
+
+async def test_log_probabilities_are_those_of_the_text(backend: LocalBackend) -> None:
+    events = await events_of(backend, asking(logprobs=2, max_tokens=20))
+    tokens = [token for e in events if isinstance(e, TextDelta) for token in e.tokens]
+    text = "".join(e.text for e in events if isinstance(e, TextDelta))
+    assert b"".join(token.data for token in tokens).decode(errors="replace") == text
+    assert all(token.logprob < 0 and len(token.top) == 2 for token in tokens)
+
+
+@pytest.mark.parametrize("name", ["sun", None])
+async def test_a_demanded_call_is_one_whatever_the_model_would_say(backend: LocalBackend, name: str | None) -> None:
+    conversation, choice = replace(ASK.conversation, tools=TOOLS), ToolChoice("required", name, parallel=False)
+    request = replace(ASK, conversation=conversation, tool_choice=choice, sampling=Sampling(seed=1, max_tokens=60))
+    first, *pieces, end = await events_of(backend, request)
+    assert (first.position, len(first.id)) == (0, 9)
+    assert first.name in ([name] if name else ["clock", "sun"])
+    assert json.loads("".join(piece.arguments for piece in pieces))["at"] in ("Rome", "Lima")
+    assert end.finish_reason == "tool_calls"
+
+
+async def test_an_answer_keeps_to_its_format(backend: LocalBackend) -> None:
+    request = replace(ASK, response_format=ResponseFormat("json_schema", AT, "at"), sampling=Sampling(max_tokens=60))
+    assert json.loads("".join((await answer(backend, request))[0]))["at"] in ("Rome", "Lima")
+    anything = replace(request, response_format=ResponseFormat("json_object"))
+    assert "".join((await answer(backend, anything))[0]).startswith("{")
+    with pytest.raises(InputError, match="JSON schema"):
+        await answer(backend, replace(request, response_format=ResponseFormat("json_schema", {"type": "no such"})))
+
+
+async def test_a_call_of_nothing_on_offer_is_refused(backend: LocalBackend) -> None:
+    for tools, choice in (((), ToolChoice("required")), (TOOLS, ToolChoice("required", "moon"))):
+        with pytest.raises(InputError, match="tool_choice demands"):
+            await backend.chat(replace(ASK, conversation=replace(ASK.conversation, tools=tools), tool_choice=choice))
+
+
+async def test_what_cannot_be_drawn_is_refused_before_the_first_token(backend: LocalBackend) -> None:
+    with pytest.raises(InputError, match="outside the vocabulary"):
+        await backend.chat(asking(logit_bias=((10**6, 1.0),)))
+    with pytest.raises(InputError, match="min_tokens"):
+        await backend.chat(asking(min_tokens=9, max_tokens=8))
+
+
+async def complete(backend: LocalBackend, request: CompletionRequest) -> list[object]:
+    return [event async for event in await backend.complete(request)]
+
+
+async def test_an_echo_tells_every_token_of_prompt_and_answer(backend: LocalBackend) -> None:
+    tokenizer = await backend.tokenizer("tiny")
+    ids = (tokenizer.bos_id, *tokenizer.encode("The wind over the lake"))
+    sampling = Sampling(temperature=0, max_tokens=1, logprobs=1)
+    prompt, *rest, end = await complete(backend, CompletionRequest("tiny", ids, sampling, echo=True))
+    assert len(prompt.tokens) == len(ids)
+    assert prompt.tokens[0].logprob is None
+    assert prompt.text == "The wind over the lake"
+    assert sum(len(event.tokens) for event in rest) == 1
+    assert all(token.top[0].logprob >= token.logprob for token in prompt.tokens[1:])
+    assert end.num_completion_tokens == 1
+    only = await complete(backend, CompletionRequest("tiny", ids, replace(sampling, max_tokens=0), echo=True))
+    assert only == [prompt, Finished("length", len(ids), 0)]
+
+
+async def test_a_prompt_scored_to_its_end_is_scored_with_the_token_that_ends_it(backend: LocalBackend) -> None:
+    """Also when that is the end of the text: who cuts the last score off, as lm-eval does, loses none that counts."""
+    tokenizer = await backend.tokenizer("tiny")
+    end_only = ((tokenizer.eos_id, 100.0),)
+    sampling = Sampling(temperature=0, max_tokens=1, logprobs=1, logit_bias=end_only)
+    events = await complete(backend, CompletionRequest("tiny", (5, 6, 7), sampling, echo=True))
+    assert [type(event) for event in events] == [PromptTokens, TextDelta, Finished]
+    assert (events[1].text, len(events[1].tokens), events[1].tokens[0].text) == ("", 1, "</s>")
+    assert (events[2].finish_reason, events[2].num_completion_tokens) == ("stop", 0)
+
+
+async def test_the_middle_is_asked_for_with_the_vocabularys_own_tokens(backend: LocalBackend) -> None:
+    request = CompletionRequest("tiny", "def f(", Sampling(max_tokens=4), suffix="return a")
+    *_, end = await complete(backend, request)
+    tokenizer = await backend.tokenizer("tiny")
+    assert end.num_prompt_tokens == 3 + len(tokenizer.encode("def f(")) + len(tokenizer.encode("return a"))
+
+
+async def test_texts_have_vectors(backend: LocalBackend) -> None:
+    tokenizer = await backend.tokenizer("tiny")
+    texts = ("The wind", "The lake", (tokenizer.bos_id, *tokenizer.encode("The wind")))
+    made = await backend.embed(EmbeddingRequest("tiny", texts))
+    assert made.vectors[0] == made.vectors[2] != made.vectors[1]
+    assert sum(value * value for value in made.vectors[0]) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ContextOverflowError):
+        await backend.embed(EmbeddingRequest("tiny", ("wind " * 600,)))
+    with pytest.raises(InputError, match="holds the token"):
+        await backend.embed(EmbeddingRequest("tiny", ((10**6,),)))

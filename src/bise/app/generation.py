@@ -16,7 +16,7 @@ from bise.app.events import EventLog, encode
 from bise.app.history import fit, spoken
 from bise.errors import BiseError, UnavailableError
 from bise.messages import Message
-from bise.server.backend import DEFAULT_TEMPERATURE, Backend, ChatRequest, Finished, ModelInfo
+from bise.server.backend import DEFAULT_TEMPERATURE, Backend, ChatRequest, Finished, ModelInfo, Sampling, TextDelta
 from bise.store.branches import RESERVED_EVENTS, Turn
 from bise.store.conversations import GENERATING, StoredConversation
 from bise.store.database import Database
@@ -172,8 +172,7 @@ class Generations:
         request = ChatRequest(
             model.id,
             history.conversation,
-            temperature=parameters.get("temperature", DEFAULT_TEMPERATURE),
-            top_p=parameters.get("top_p", 1.0),
+            Sampling(parameters.get("temperature", DEFAULT_TEMPERATURE), parameters.get("top_p", 1.0)),
             tenant=job.owner,
         )
         answer = await self._backend.chat(request)
@@ -181,9 +180,10 @@ class Generations:
             async for event in answer:
                 if isinstance(event, Finished):
                     return event
-                job.first_token_at = job.first_token_at or time.monotonic()
-                job.pieces.append(event.text)
-                job.events.publish("delta", {"message_id": job.message.id, "text": event.text})
+                if isinstance(event, TextDelta):
+                    job.first_token_at = job.first_token_at or time.monotonic()
+                    job.pieces.append(event.text)
+                    job.events.publish("delta", {"message_id": job.message.id, "text": event.text})
         raise AssertionError("a backend ends its answers with Finished")
 
     async def _run(self, job: Job, writing: "asyncio.Task[Finished]") -> None:

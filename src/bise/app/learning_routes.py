@@ -9,7 +9,7 @@ from bise.app.learning import MIN_LESSONS, Learning
 from bise.app.models import default_model
 from bise.app.requests import database_of, json_response
 from bise.app.session import SignedIn
-from bise.server.api import backend_of
+from bise.server.answering import backend_of
 from bise.store.accounts import choose_default_model
 from bise.store.conversations import forget_model
 

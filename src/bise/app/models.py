@@ -2,7 +2,7 @@
 
 from fastapi import Request
 
-from bise.server.api import backend_of, find_model
+from bise.server.answering import backend_of, find_model
 from bise.server.backend import DEFAULT_TEMPERATURE, ModelInfo
 from bise.store.accounts import User
 from bise.store.branches import AnswerSettings

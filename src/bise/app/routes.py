@@ -10,7 +10,7 @@ from bise.app.generation import show_message
 from bise.app.models import default_model, model_for, settings_for, show_model
 from bise.app.requests import Id, Text, database_of, generations_of, json_response, read_body
 from bise.app.session import SignedIn, enter
-from bise.server.api import backend_of, find_model
+from bise.server.answering import backend_of, find_model
 from bise.server.backend import ModelInfo
 from bise.server.errors import ApiError
 from bise.server.streams import EventStream

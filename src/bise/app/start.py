@@ -1,7 +1,7 @@
 """Starting everything: the database, the engine, the API and the chat, on one address."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,12 @@ from bise.engine.process import Progress
 from bise.server.api import create_api
 from bise.server.backend import Backend
 from bise.server.errors import ApiError
+from bise.server.gateway import Gateway
 from bise.server.guard import Guard
 from bise.server.listen import Server, bind
 from bise.server.local import LocalBackend
+from bise.server.remote import RemoteBackend
+from bise.server.upstream import Upstream
 from bise.store.accounts import local_owner
 from bise.store.branches import BusyError
 from bise.store.database import Database, open_database
@@ -64,26 +67,29 @@ async def _busy(request: Request, error: Exception) -> JSONResponse:
     return ApiError(409, str(error), code="busy").response()
 
 
-async def serve(model: Path, host: str, port: int, announce: Announcements) -> None:
-    """Serve a model directory until Ctrl-C.
+async def serve(model: Path, host: str, port: int, announce: Announcements, upstreams: Sequence[Upstream] = ()) -> None:
+    """Serve a model directory, and the models of other servers, until Ctrl-C.
 
     Raises:
         InputError: the model or the database is damaged, or the host is not loopback.
-        UnavailableError: the port is taken, or the engine or the database cannot start.
+        UnavailableError: the port is taken, or the engine, the database or another server cannot start.
     """
-    backend = LocalBackend(model)
+    local, remote = LocalBackend(model), [RemoteBackend(upstream) for upstream in upstreams]
+    backend = Gateway((local, *remote)) if remote else local
     with bind(host, port) as listener:
         address = listener.getsockname()
         database = await open_database()
         try:
             await mark_interrupted(database)
+            for each in remote:
+                await each.start()
             entrance = Entrance(await local_owner(database), address[1])
             generations = Generations(database, backend)
             server = Server(create_app(backend, database, generations, entrance, Learning()), generations.close)
             serving = asyncio.create_task(server.serve([listener]))
             name = f"[{address[0]}]" if ":" in address[0] else address[0]
             announce.address(f"http://{name}:{address[1]}/enter?token={entrance.token}")
-            await _load_and_serve(server, serving, backend, announce)
+            await _load_and_serve(server, serving, local, announce)
         finally:
             await backend.close()
             await database.close()

@@ -1,5 +1,7 @@
 """`bise serve`: the chat and the API on this machine."""
 
+from pathlib import Path
+
 import click
 
 
@@ -7,8 +9,14 @@ import click
 @click.option("-m", "--model", default=None, help="Name or path of a model; without it, the demonstration model.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine's loopback.")
 @click.option("--port", default=8421, show_default=True, type=int, help="0 takes any free port.")
+@click.option(
+    "--upstreams",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="A TOML file of other servers whose models are offered, too.",
+)
 @click.option("--open", "open_page", is_flag=True, help="Open the chat in the browser.")
-def command(model: str | None, host: str, port: int, open_page: bool) -> None:
+def command(model: str | None, host: str, port: int, upstreams: Path | None, open_page: bool) -> None:
     """Serve the chat page and the API until Ctrl-C."""
     import asyncio
     import logging
@@ -18,6 +26,7 @@ def command(model: str | None, host: str, port: int, open_page: bool) -> None:
     from bise.cli.preparing import preparing
     from bise.config import has_display
     from bise.errors import InputError
+    from bise.server.upstream import read_upstreams
     from bise.weights.adapters import find_model_and_adapter
     from bise.weights.store import DEFAULT_MODEL
 
@@ -33,4 +42,5 @@ def command(model: str | None, host: str, port: int, open_page: bool) -> None:
     directory, adapter = find_model_and_adapter(model or DEFAULT_MODEL)
     if adapter:
         raise InputError(f"A model is served with all its adapters. Type: bise serve --model {directory.name}")
-    asyncio.run(serve(directory, host, port, Announcements(address, preparing(), ready)))
+    others = read_upstreams(upstreams) if upstreams is not None else ()
+    asyncio.run(serve(directory, host, port, Announcements(address, preparing(), ready), others))

@@ -83,11 +83,12 @@ class Arrivals:
         self._waiting.append(request)
         self.advance()
 
-    def cancel(self, request_id: str) -> None:
-        """Forget a request, wherever it is."""
-        self._waiting = [request for request in self._waiting if request.request_id != request_id]
-        self._constraints.pop(request_id, None)
-        self._engine.cancel(request_id)
+    def cancel(self, request_id: str, index: int | None = None) -> None:
+        """Forget a request, wherever it is, or one of its answers, which has begun."""
+        if index is None:
+            self._waiting = [request for request in self._waiting if request.request_id != request_id]
+            self._constraints.pop(request_id, None)
+        self._engine.cancel(request_id, index)
         self.advance()  # it may have made room
 
     def take(self, loaded: Loaded) -> None:

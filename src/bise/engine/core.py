@@ -174,6 +174,7 @@ class Engine:
             node=self.blocks.root(request.namespace),
             adapter=self.adapters.hold(request.adapter.key) if request.adapter else None,
             prompt_logprobs=[None] if wants_prompt else None,
+            embedding=self.model.mean_state() if request.embeds else None,
             has_to_follow=index > 0,
             constraint=constraint.copy() if constraint else None,
         )
@@ -258,6 +259,8 @@ class Engine:
         self._free_rows.append(sequence.row)
         sequence.row, sequence.blocks = -1, []
         sequence.num_computed = sequence.num_shared = 0
+        if sequence.embedding is not None:  # all of it is computed again
+            sequence.embedding = self.model.mean_state()
         sequence.node = self.blocks.root(sequence.request.namespace)
 
     def _end(self, sequence: SequenceState) -> None:
@@ -291,7 +294,7 @@ class Engine:
 
     def _share(self, sequence: SequenceState) -> None:
         """Hold published blocks of the tokens to compute, in place of one's own; the last token is always computed."""
-        if not self.config.prefix_sharing or sequence.wants_prompt_rows:
+        if not self.config.prefix_sharing or sequence.needs_whole_prompt:
             return
         while (end := (sequence.num_shared + 1) * BLOCK) < len(sequence.token_ids):
             node = self.blocks.share(sequence.node, sequence.token_ids[end - BLOCK : end])
@@ -358,17 +361,20 @@ class Engine:
         with np.errstate(over="ignore", invalid="ignore"):  # infinities of both signs add up to what is not a number
             are_numbers = np.isfinite(logits.sum(axis=1)).tolist()
         outputs: list[StepOutput] = []
-        first = 0
+        first = first_token = 0
         for (sequence, count), rows in zip(slices, num_rows, strict=True):
             last = first + rows
             sequence.num_computed += count
+            if sequence.embedding is not None:
+                sequence.embedding.add(self.model.states(first_token, first_token + count))
+            first_token += count
             if not all(are_numbers[first:last]):
                 outputs += self._fail(sequence)
             else:
                 if sequence.wants_prompt_rows:
                     _score_prompt(sequence, logits[first:last])
                 if sequence.num_left == 0:
-                    outputs.append(self._draw(sequence, logits[last - 1]))
+                    outputs.append(self._answer(sequence, logits[last - 1]))
             first = last
         return outputs
 
@@ -390,6 +396,15 @@ class Engine:
         for token in forced:
             sequence.sampler.take(token)
         return forced
+
+    def _answer(self, sequence: SequenceState, logits_V: Floats) -> StepOutput:
+        """What a sequence gets when all its tokens are computed: the next one, or its vector."""
+        if sequence.embedding is None:
+            return self._draw(sequence, logits_V)
+        self._publish(sequence)
+        vector = sequence.embedding.vector()
+        self._end(sequence)
+        return StepOutput(sequence.request.request_id, (), "stop", embedding=vector)
 
     def _draw(self, sequence: SequenceState, logits_V: Floats) -> StepOutput:
         self._publish(sequence)
@@ -423,7 +438,7 @@ class Engine:
             token_ids=token_ids,
             finish_reason=reason,
             index=sequence.index,
-            logprobs=() if is_stop or draw.logprob is None else (draw.logprob,),
+            logprobs=() if draw.logprob is None else (draw.logprob,),
             prompt_logprobs=None if prompt_logprobs is None else tuple(prompt_logprobs),
             num_cached_tokens=sequence.num_cached_tokens,
         )

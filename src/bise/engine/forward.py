@@ -11,6 +11,7 @@ from bise.engine.batch import Adapted as Adapted
 from bise.engine.batch import Batch as Batch
 from bise.engine.batch import PackedAdapter
 from bise.engine.cache import KVCache
+from bise.engine.embedding import MeanState
 from bise.engine.kernels.table import Floats, Kernels
 from bise.engine.machine import usable_cores
 from bise.engine.operations import OperationModel
@@ -32,6 +33,9 @@ class _Path(Protocol):
 
     def pack_adapter(self, adapter: AdapterWeights) -> PackedAdapter:
         """Read an adapter for use in batches."""
+
+    def states(self, start: int, stop: int) -> Floats:
+        """The residual stream after the last layer, of some of the last step's tokens; valid until the next step."""
 
     def close(self) -> None:
         """End the threads."""
@@ -78,6 +82,17 @@ class Model:
     def forward(self, batch: Batch, cache: KVCache) -> Floats:
         """Run one step: fill the cache at the batch's slots and return logits [len(logit_rows), vocab_size]."""
         return self._path.forward(self._weights.rows("tok_embeddings.weight", batch.token_ids_T), batch, cache)
+
+    def states(self, start: int, stop: int) -> Floats:
+        """The residual stream after the last layer, [stop - start, hidden_size], of some of the last step's tokens.
+
+        Valid until the next step.
+        """
+        return self._path.states(start, stop)
+
+    def mean_state(self) -> MeanState:
+        """An empty mean of this model's final states."""
+        return MeanState(self._weights.tensor("norm.weight").copy(), self.spec.norm_eps)
 
 
 def can_fuse(spec: ModelSpec) -> bool:

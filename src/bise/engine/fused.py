@@ -81,6 +81,11 @@ class FusedModel:
         del pieces  # the threads have read them
         return logits[:, : self.spec.vocab_size]
 
+    def states(self, start: int, stop: int) -> Floats:
+        """The residual stream after the last layer, of some of the last step's tokens."""
+        width = self.spec.hidden_size
+        return self._memory["hidden"][start * width : stop * width].reshape(-1, width)
+
     def _load_layer(self, weights: Weights, index: int) -> None:
         prefix = f"layers.{index}."
         attention, ffn, layer = prefix + "attention.", prefix + "feed_forward.", self._layers[index]

@@ -95,6 +95,7 @@ class OperationModel:
         self._norm = _vector(weights, "norm.weight")
         self._head = _pack(weights, "tok_embeddings.weight" if self.spec.tied_embeddings else "output.weight")
         self._rotary = RotaryTables(self.spec)
+        self._states = np.empty((0, self.spec.hidden_size), np.float32)  # after the last layer, of the last step
 
     def pack_adapter(self, adapter: AdapterWeights) -> OperationAdapter:
         """Read an adapter for use in batches."""
@@ -141,6 +142,7 @@ class OperationModel:
             gated = np.empty((len(x_TK), spec.ffn_size), np.float32)
             self.kernels.silu_gate(gate_up, gated)
             x_TK += self._adapted_product(gated, index, "down", batch.adapted)[:, : spec.hidden_size]
+        self._states = x_TK
         last = self._rms_norm(x_TK[batch.logit_rows], self._norm)
         return self._multiply(last, self._head)[:, : spec.vocab_size]
 
@@ -158,6 +160,10 @@ class OperationModel:
                 qkv[:, columns] = self._rms_norm(heads, weight).reshape(len(qkv), -1)
                 first = last
         return qkv
+
+    def states(self, start: int, stop: int) -> Floats:
+        """The residual stream after the last layer, of some of the last step's tokens."""
+        return self._states[start:stop]
 
     def _rms_norm(self, x_TK: Floats, weight_K: Floats) -> Floats:
         out = np.empty_like(x_TK)

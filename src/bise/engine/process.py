@@ -12,8 +12,8 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -134,19 +134,45 @@ class EngineProcess:
             NotFoundError: its adapter is not there.
             UnavailableError: the engine died meanwhile, or cannot be started.
         """
+        request = Request("", prompt_ids, params, tenant, priority, adapter, grammar)
+        async with aclosing(self._outputs(request)) as outputs:
+            async for output in outputs:
+                yield output
+
+    def end_answer(self, output: StepOutput) -> None:
+        """End the answer that an output of `generate` belongs to; the request's others go on."""
+        self._deliver(output.request_id, StepOutput(output.request_id, (), "stop", output.index))
+        if output.request_id in self._requests and self._is_ready:
+            self._post(Cancel(output.request_id, output.index))
+
+    async def embed(
+        self, prompt_ids: Sequence[int], *, tenant: str = "", adapter: AdapterRef | None = None
+    ) -> tuple[float, ...]:
+        """Give the vector of a text, of length 1; raises what `generate` raises."""
+        request = Request("", prompt_ids, SamplingParams(max_tokens=1), tenant, adapter=adapter, embeds=True)
+        async with aclosing(self._outputs(request)) as outputs:
+            async for output in outputs:
+                if output.embedding is None:
+                    raise UnavailableError("The model computed values that are not numbers. Ask again.")
+                return output.embedding
+        raise AssertionError("a request ends with an output")
+
+    async def _outputs(self, request: Request) -> AsyncGenerator[StepOutput, None]:
         await self._wait_until_ready()
         request_id = str(next(self._numbers))
         outputs = self._requests[request_id] = asyncio.Queue()
-        num_unfinished = params.n
+        unfinished = set(range(request.params.n))
         try:
-            await self._send(Add(Request(request_id, prompt_ids, params, tenant, priority, adapter, grammar)))
-            while num_unfinished:
+            await self._send(Add(replace(request, request_id=request_id)))
+            while unfinished:
                 output = await outputs.get()
                 if isinstance(output, BiseError):
                     raise output
+                if output.index not in unfinished:  # it was ended meanwhile
+                    continue
                 if output.finish_reason is not None:
-                    num_unfinished -= 1
-                if not num_unfinished:
+                    unfinished.discard(output.index)
+                if not unfinished:
                     del self._requests[request_id]
                 yield output
         finally:

@@ -20,7 +20,7 @@ from bise.engine.core import EngineConfig, EngineStats
 from bise.engine.requests import Request, StepOutput
 from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
 
-VERSION = 3
+VERSION = 4
 ErrorKind = Literal["InputError", "NotFoundError", "UnavailableError"]
 
 
@@ -43,9 +43,10 @@ class Add:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Stop answering; outputs that are under way may still come."""
+    """Stop answering, or stop one of a request's answers; outputs that are under way may still come."""
 
     request_id: str
+    index: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bise.engine.adapters import HeldAdapter
 from bise.engine.blocks import Namespace, Node
+from bise.engine.embedding import MeanState
 from bise.engine.sampling import Sampler, SamplingParams, TokenLogprob
 from bise.errors import InputError
 from bise.weights.spec import ModelSpec
@@ -82,6 +83,7 @@ class Request:
     priority: Priority = "interactive"
     adapter: AdapterRef | None = None
     grammar: Grammar | None = None
+    embeds: bool = False  # answer with a vector instead of tokens
 
     @property
     def namespace(self) -> Namespace:
@@ -98,9 +100,10 @@ class StepOutput:
     # "failed": the model computed values that are not numbers; "grammar": keeping to it took more than it may
     finish_reason: FinishReason | None = None
     index: int = 0  # which of the request's answers
-    logprobs: tuple[TokenLogprob, ...] = ()  # of `token_ids`, when asked for
+    logprobs: tuple[TokenLogprob, ...] = ()  # when asked for: of `token_ids`, then of the stop token that ended them
     prompt_logprobs: PromptLogprobs | None = None  # None for the first token; in the first output of answer 0
     num_cached_tokens: int = 0  # of the prompt, that others had computed
+    embedding: tuple[float, ...] | None = None  # in the only output of a request that `embeds`
 
 
 @dataclass(eq=False)
@@ -123,6 +126,7 @@ class SequenceState:
     num_computed: int = 0  # leading tokens whose keys and values are in the cache
     num_cached_tokens: int = 0  # of the prompt, that others had computed
     prompt_logprobs: list[TokenLogprob | None] | None = None  # so far; None: not wanted, or given out
+    embedding: MeanState | None = None  # so far; None: not wanted
     has_to_follow: bool = False  # waits for another answer to compute the prompt
     row: int = -1  # of the engine's table of blocks; -1 unless running
     impatience: float = 0.0  # grows when others go before; full at 1
@@ -135,8 +139,13 @@ class SequenceState:
 
     @property
     def wants_prompt_rows(self) -> bool:
-        """Whether logits of the prompt are to be looked at, so that it has to be computed."""
+        """Whether logits of the prompt are to be looked at."""
         return self.prompt_logprobs is not None and len(self.prompt_logprobs) < len(self.request.prompt_ids)
+
+    @property
+    def needs_whole_prompt(self) -> bool:
+        """Whether every token of the prompt has to be computed, even those that others have computed."""
+        return self.wants_prompt_rows or self.embedding is not None
 
     def num_logit_rows(self, count: int) -> int:
         """Of the next `count` tokens, how many need logits: the last ones."""

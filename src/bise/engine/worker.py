@@ -163,8 +163,8 @@ def _receive(engine: Engine, inbox: "Inbox", arrivals: Arrivals) -> None:
     arrivals.advance()
     while engine.is_idle or not inbox.empty():
         match inbox.get():
-            case Cancel(request_id):
-                arrivals.cancel(request_id)
+            case Cancel(request_id, index):
+                arrivals.cancel(request_id, index)
             case Add(request):
                 arrivals.add(request)
             case DropAdapter(key):

@@ -13,10 +13,19 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
-from bise.server.backend import ContextOverflowError
+from bise.server.backend import ContextOverflowError, UnsupportedError
 
 log = logging.getLogger(__name__)
 RETRY_AFTER_S = 2
+# Names that OpenAI's and Anthropic's APIs share, or that one of them has and the other does not read.
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
 
 
 class ApiError(BiseError):
@@ -41,16 +50,17 @@ class ApiError(BiseError):
         """Build the error body: the same facts where each client looks for them."""
         facts: dict[str, object] = {
             "message": str(self),
-            "type": "server_error" if self.status >= 500 else "invalid_request_error",
+            "type": _TYPES.get(self.status, "api_error" if self.status >= 500 else "invalid_request_error"),
             "param": self.param,
             "code": self.code,
         }
         detail = {"loc": ["body", *self.param.split(".")] if self.param else ["body"], "msg": str(self)}
         return {"object": "error", **facts, "error": facts, "detail": [{**detail, "type": self.code}]}
 
-    def response(self) -> JSONResponse:
-        """Build the response."""
-        return JSONResponse(self.body(), self.status, headers=self.headers)
+    def response(self, path: str = "") -> JSONResponse:
+        """Build the response to a request for a path: Anthropic's clients expect the type `error` at the top."""
+        kind = {"type": "error"} if path.startswith("/v1/messages") else {}
+        return JSONResponse(self.body() | kind, self.status, headers=self.headers)
 
 
 def as_api_error(error: BiseError) -> ApiError:
@@ -59,6 +69,8 @@ def as_api_error(error: BiseError) -> ApiError:
         return error
     if isinstance(error, ContextOverflowError):
         return ApiError(400, str(error), code="context_length_exceeded", param="messages")
+    if isinstance(error, UnsupportedError):
+        return ApiError(400, str(error), code="unsupported", param=error.field)
     if isinstance(error, NotFoundError):
         return ApiError(404, str(error), code="not_found")
     if isinstance(error, UnavailableError):
@@ -70,9 +82,11 @@ def as_api_error(error: BiseError) -> ApiError:
 
 def from_validation(error: ValidationError) -> ApiError:
     """Name the first field that is wrong, where it stands and what it may be; never repeat what was sent."""
-    # Of what is wrong with the branches of a union, the deepest is about the branch that was meant.
+    # Of what is wrong with the branches of a union, that is about the branch that was meant whose type is right, and
+    # of those the deepest.
     first = max(
-        error.errors(include_url=False, include_context=False, include_input=False), key=lambda e: len(e["loc"])
+        error.errors(include_url=False, include_context=False, include_input=False),
+        key=lambda e: (not e["type"].endswith(("_type", "_parsing")), len(e["loc"])),
     )
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="json")
@@ -82,24 +96,27 @@ def from_validation(error: ValidationError) -> ApiError:
     return ApiError(400, f"{where}{first['msg'].removeprefix('Value error, ')}.", code="invalid_request", param=place)
 
 
+_BRANCHES = ("str", "int", "bool", "float", "dict", "list", "function-after", "nullable")
+
+
 def _is_field(part: str) -> bool:
-    return part.isidentifier() and part != "str"
+    return part.isidentifier() and part.islower() and part not in _BRANCHES
 
 
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of this application in the one body."""
 
     @app.exception_handler(BiseError)
-    async def on_bise_error(_request: Request, error: BiseError) -> JSONResponse:
-        return as_api_error(error).response()
+    async def on_bise_error(request: Request, error: BiseError) -> JSONResponse:
+        return as_api_error(error).response(request.url.path)
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
         words = {404: f"There is nothing at {request.url.path}.", 405: f"{request.method} is not possible here."}
         message = words.get(error.status_code, str(error.detail))
-        return ApiError(error.status_code, message, code="http", headers=error.headers).response()
+        return ApiError(error.status_code, message, code="http", headers=error.headers).response(request.url.path)
 
     @app.exception_handler(Exception)
-    async def on_our_mistake(_request: Request, _error: Exception) -> JSONResponse:
+    async def on_our_mistake(request: Request, _error: Exception) -> JSONResponse:
         message = "The server made a mistake. Its log says more; please report it."
-        return ApiError(500, message, code="internal").response()
+        return ApiError(500, message, code="internal").response(request.url.path)

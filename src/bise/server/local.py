@@ -6,25 +6,35 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from bise.engine.grammar import calls_grammar, object_grammar, schema_grammar
 from bise.engine.process import EngineProcess, Progress
-from bise.engine.requests import AdapterRef
+from bise.engine.requests import AdapterRef, Grammar, PromptLogprobs, StepOutput
 from bise.engine.sampling import SamplingParams
-from bise.errors import InputError, NotFoundError, UnavailableError
+from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
 from bise.messages import Conversation
+from bise.server.answer import AnswerWriter, named, scored
 from bise.server.backend import (
     ChatEvent,
     ChatRequest,
+    CompletionEvent,
+    CompletionRequest,
     ContextOverflowError,
+    EmbeddingRequest,
+    Embeddings,
     Finished,
-    FinishReason,
     ModelInfo,
+    PromptTokens,
+    Sampling,
     TextDelta,
+    UnsupportedError,
 )
-from bise.server.stop import AnswerText
+from bise.tokenizer.answers import ARGS, TOOL_CALLS, AnswerParts
 from bise.tokenizer.chat import ChatTokenizer
 from bise.weights.adapters import adapter_key, adapter_times, split_reference
 from bise.weights.spec import SPEC_FILE, read_spec
 from bise.weights.store import DEFAULT_MODEL, read_card, shipped_directory
+
+FORBIDDEN = float("-inf")
 
 
 class LocalBackend:
@@ -44,6 +54,8 @@ class LocalBackend:
             created=int((directory / SPEC_FILE).stat().st_mtime),
             demonstration=directory == shipped_directory(DEFAULT_MODEL),
             card_markdown=read_card(directory),
+            fills_in_the_middle=True,
+            description="Embeddings are means of its last hidden states: it was not trained to compare texts.",
         )
         self._engine: EngineProcess | None = None
         self._tokenizer: ChatTokenizer | None = None
@@ -75,17 +87,57 @@ class LocalBackend:
         """List the model, then its adapters."""
         return (self._model, *(self._adapter_info(path, at) for path, at in adapter_times(self._model.id).items()))
 
+    async def tokenizer(self, model: str) -> ChatTokenizer:
+        """Give the model's vocabulary, once it is loaded."""
+        self._find_adapter(model)
+        await self._started.wait()
+        if self._tokenizer is None:
+            raise UnavailableError("The model could not be loaded. The words in the server's terminal say why.")
+        return self._tokenizer
+
     async def count_tokens(self, model: str, conversation: Conversation) -> int:
         """Count the tokens of the prompt for the next answer."""
-        return len(await self._render(model, conversation))
+        return len(await self._render(await self.tokenizer(model), conversation))
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """Check a request, and return its answer; the engine hears of it when that is iterated over."""
-        prompt_ids = await self._render(request.model, request.conversation)
-        room = self._model.context_length - len(prompt_ids)
-        if room < (request.max_tokens or 1):
-            raise ContextOverflowError(len(prompt_ids), request.max_tokens, self._model)
-        return self._answer(prompt_ids, request, self._find_adapter(request.model))
+        tokenizer = await self.tokenizer(request.model)
+        grammar = _grammar(request, tokenizer)
+        prompt_ids = await self._render(tokenizer, request.conversation)
+        params = self._params(request.sampling, tokenizer, len(prompt_ids))
+        if request.conversation.tools and request.tool_choice.mode == "none":
+            params = _without_calls(params, tokenizer)
+        params.check_vocabulary(tokenizer.vocab_size)
+        return self._answer(self._generate(prompt_ids, params, request, grammar), len(prompt_ids), request)
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent, None]:
+        """Check a request for plain text, and return its answer."""
+        tokenizer = await self.tokenizer(request.model)
+        prompt_ids = await self._prompt(tokenizer, request.prompt, request.suffix)
+        asked = request.sampling
+        # To score a prompt alone, a token has to be drawn all the same; it is not told.
+        sampling = replace(asked, max_tokens=1) if asked.max_tokens == 0 else asked
+        params = self._params(sampling, tokenizer, len(prompt_ids))
+        params.check_vocabulary(tokenizer.vocab_size)
+        if request.echo:
+            params = replace(params, prompt_logprobs=params.logprobs)
+        return self._completion(self._generate(prompt_ids, params, request), prompt_ids, params, request)
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """Turn each text into the mean of its last hidden states."""
+        tokenizer = await self.tokenizer(request.model)
+        prompts = [await self._prompt(tokenizer, text, None) for text in request.inputs]
+        for prompt_ids in prompts:
+            self._check_room(prompt_ids, 1)
+        assert self._engine is not None
+        tenant, adapter = request.tenant, self._find_adapter(request.model)
+        work = [self._engine.embed(prompt_ids, tenant=tenant, adapter=adapter) for prompt_ids in prompts]
+        try:
+            async with asyncio.TaskGroup() as group:
+                vectors = [group.create_task(each) for each in work]
+        except* BiseError as errors:
+            raise errors.exceptions[0] from None
+        return Embeddings(tuple(task.result() for task in vectors), sum(map(len, prompts)))
 
     async def close(self) -> None:
         """End the engine's process."""
@@ -124,43 +176,157 @@ class LocalBackend:
                 if self._engine is not None:
                     self._engine.drop_adapter(key)
 
-    async def _render(self, model: str, conversation: Conversation) -> list[int]:
-        self._find_adapter(model)
-        await self._started.wait()
-        if self._tokenizer is None:
-            raise UnavailableError("The model could not be loaded. The words in the server's terminal say why.")
+    def _generate(
+        self,
+        prompt_ids: Sequence[int],
+        params: SamplingParams,
+        request: ChatRequest | CompletionRequest,
+        grammar: Grammar | None = None,
+    ) -> AsyncGenerator[StepOutput, None]:
+        """The engine's outputs; it hears of the request when they are iterated over."""
+        assert self._engine is not None
+        adapter = self._find_adapter(request.model)
+        return self._engine.generate(prompt_ids, params, tenant=request.tenant, adapter=adapter, grammar=grammar)
+
+    async def _render(self, tokenizer: ChatTokenizer, conversation: Conversation) -> list[int]:
         # Long text takes long: it must not stop everything else that this process does.
-        rendered = await asyncio.to_thread(self._tokenizer.render, conversation, for_completion=True)
+        rendered = await asyncio.to_thread(tokenizer.render, conversation, for_completion=True)
         return rendered.ids
 
+    async def _prompt(self, tokenizer: ChatTokenizer, prompt: str | tuple[int, ...], suffix: str | None) -> list[int]:
+        if not isinstance(prompt, str):
+            wrong = next((token for token in prompt if not 0 <= token < tokenizer.vocab_size), None)
+            if wrong is not None or not prompt:
+                what = f"holds the token {wrong}" if prompt else "is empty"
+                raise InputError(f"The prompt {what}. {self._model.id} has the tokens 0 to {tokenizer.vocab_size - 1}.")
+            return list(prompt)
+        if suffix is not None:
+            return await asyncio.to_thread(tokenizer.fill_in_the_middle, prompt, suffix)
+        return tokenizer.begin(await asyncio.to_thread(tokenizer.encode, prompt))
+
+    def _check_room(self, prompt_ids: Sequence[int], max_tokens: int | None) -> None:
+        if self._model.context_length - len(prompt_ids) < (max_tokens or 1):
+            raise ContextOverflowError(len(prompt_ids), max_tokens, self._model)
+
+    def _params(self, sampling: Sampling, tokenizer: ChatTokenizer, num_prompt_tokens: int) -> SamplingParams:
+        self._check_room(range(num_prompt_tokens), sampling.max_tokens)
+        return SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            max_tokens=sampling.max_tokens,
+            min_tokens=sampling.min_tokens,
+            seed=sampling.seed,
+            stop_ids=tokenizer.stop_ids,
+            presence_penalty=sampling.presence_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            repetition_penalty=sampling.repetition_penalty,
+            logit_bias=sampling.logit_bias,
+            n=sampling.n,
+            logprobs=sampling.logprobs,
+        )
+
     async def _answer(
-        self, prompt_ids: Sequence[int], request: ChatRequest, adapter: AdapterRef | None
+        self, outputs: AsyncGenerator[StepOutput, None], num_prompt_tokens: int, request: ChatRequest
     ) -> AsyncGenerator[ChatEvent, None]:
         assert self._engine is not None
         assert self._tokenizer is not None
-        params = SamplingParams(
-            temperature=request.temperature,
-            top_p=request.top_p,
-            max_tokens=request.max_tokens,
-            seed=request.seed,
-            stop_ids=self._tokenizer.stop_ids,
-        )
-        text, num_tokens = AnswerText(self._tokenizer, request.stop), 0
-        finish_reason: FinishReason = "stop"
-        outputs = self._engine.generate(prompt_ids, params, tenant=request.tenant, adapter=adapter)
+        tools, choice, writers = bool(request.conversation.tools), request.tool_choice, []
+        for index in range(request.sampling.n):
+            parts = AnswerParts(self._tokenizer, tools=tools)
+            stops = request.sampling.stop
+            writers.append(AnswerWriter(self._tokenizer, parts, stops, index=index, parallel=choice.parallel))
         async with aclosing(outputs):
             async for output in outputs:
-                if output.finish_reason == "failed":
-                    raise UnavailableError(f"{self._model.id} computed values that are not numbers. Ask again.")
-                if output.finish_reason == "grammar":
-                    raise InputError(
-                        "Keeping to the schema or grammar took more work than a step may. Make it simpler: bound what "
-                        "repeats, and leave out patterns within patterns."
-                    )
-                num_tokens += len(output.token_ids)
-                if piece := text.feed(output.token_ids, is_last=output.finish_reason is not None):
-                    yield TextDelta(piece)
-                if text.stopped:
-                    break
-                finish_reason = output.finish_reason or finish_reason
-        yield Finished(finish_reason, len(prompt_ids), num_tokens)
+                writer = writers[output.index]
+                if writer.ended:
+                    continue
+                self._check_ending(output)
+                for event in writer.feed(output):
+                    yield event
+                if writer.ended:
+                    if output.finish_reason is None:
+                        self._engine.end_answer(output)
+                    yield writer.finished(num_prompt_tokens)
+
+    async def _completion(
+        self,
+        outputs: AsyncGenerator[StepOutput, None],
+        prompt_ids: Sequence[int],
+        params: SamplingParams,
+        request: CompletionRequest,
+    ) -> AsyncGenerator[CompletionEvent, None]:
+        assert self._engine is not None
+        tokenizer = self._tokenizer
+        assert tokenizer is not None
+        stops = request.sampling.stop
+        parts = [AnswerParts(tokenizer, tools=False, thoughts=False) for _ in range(params.n)]
+        writers = [AnswerWriter(tokenizer, each, stops, index=index, whole=True) for index, each in enumerate(parts)]
+        if request.echo and params.prompt_logprobs is None:
+            for index in range(params.n):
+                yield PromptTokens(tokenizer.decode(prompt_ids), index=index)
+        async with aclosing(outputs):
+            async for output in outputs:
+                writer = writers[output.index]
+                if writer.ended:
+                    continue
+                self._check_ending(output)
+                if output.prompt_logprobs is not None:
+                    for index in range(params.n):
+                        yield self._prompt_tokens(prompt_ids, output.prompt_logprobs, index)
+                if request.sampling.max_tokens == 0:
+                    yield Finished("length", len(prompt_ids), 0, output.index)
+                    continue
+                for event in writer.feed(output):
+                    assert isinstance(event, TextDelta)
+                    yield event
+                if writer.ended:
+                    if output.finish_reason is None:
+                        self._engine.end_answer(output)
+                    yield writer.finished(len(prompt_ids))
+
+    def _prompt_tokens(self, prompt_ids: Sequence[int], logprobs: PromptLogprobs, index: int) -> PromptTokens:
+        assert self._tokenizer is not None
+        first = named(prompt_ids[0], None, self._tokenizer)
+        rest = [scored(each, self._tokenizer) for each in logprobs if each is not None]
+        return PromptTokens(self._tokenizer.decode(prompt_ids), (first, *rest), index)
+
+    def _check_ending(self, output: StepOutput) -> None:
+        if output.finish_reason == "failed":
+            raise UnavailableError(f"{self._model.id} computed values that are not numbers. Ask again.")
+        if output.finish_reason == "grammar":
+            raise InputError(
+                "Keeping to the schema or grammar took more work than a step may. Make it simpler: bound what "
+                "repeats, and leave out patterns within patterns."
+            )
+
+
+def _grammar(request: ChatRequest, tokenizer: ChatTokenizer) -> Grammar | None:
+    """What the answer must be: a demanded call of a tool, JSON, or anything."""
+    if request.tool_choice.mode == "required":
+        return _demanded_call(request, tokenizer)
+    wanted = request.response_format
+    if wanted.kind == "json_object":
+        return object_grammar()
+    return schema_grammar(wanted.schema) if wanted.kind == "json_schema" else None
+
+
+def _demanded_call(request: ChatRequest, tokenizer: ChatTokenizer) -> Grammar:
+    choice, tools = request.tool_choice, request.conversation.tools
+    names = [tool.name for tool in tools]
+    if not names or (choice.name is not None and choice.name not in names):
+        what = f"the tool {choice.name!r}" if choice.name is not None else "a call of a tool"
+        raise InputError(f"tool_choice demands {what}; the request offers: {', '.join(names) or 'none'}.")
+    call, arguments = tokenizer.control_id(TOOL_CALLS), tokenizer.control_id(ARGS)
+    if call is None or arguments is None:
+        raise UnsupportedError(f"{request.model} cannot be made to call a tool. Leave the choice to it.", "tool_choice")
+    return calls_grammar(
+        tools, call_id=call, arguments_id=arguments, required=True, name=choice.name, parallel=choice.parallel
+    )
+
+
+def _without_calls(params: SamplingParams, tokenizer: ChatTokenizer) -> SamplingParams:
+    call = tokenizer.control_id(TOOL_CALLS)
+    others = tuple((token, bias) for token, bias in params.logit_bias if token != call)
+    return params if call is None else replace(params, logit_bias=(*others, (call, FORBIDDEN)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from bise.engine.process import Progress
 from bise.errors import InputError
 from bise.messages import Conversation, Message
-from bise.server.backend import ChatRequest, Finished
+from bise.server.backend import ChatRequest, Finished, TextDelta
 from bise.server.local import LocalBackend
 
 
@@ -43,8 +43,9 @@ async def answer_once(
             async for event in answer:
                 if isinstance(event, Finished):
                     return Answer(name, "".join(pieces), event)
-                pieces.append(event.text)
-                write(event.text)
+                if isinstance(event, TextDelta):
+                    pieces.append(event.text)
+                    write(event.text)
         raise AssertionError("a backend ends its answers with Finished")
     finally:
         await backend.close()

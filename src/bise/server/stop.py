@@ -1,29 +1,6 @@
-"""An answer's text from its tokens, up to the first stop string: tokens cut both characters and stop strings anywhere."""
+"""Stop strings: an answer's text up to the first of them, however it comes in pieces."""
 
-from collections.abc import Iterable, Sequence
-
-from bise.engine.text import TextStream, TokenBytes
-
-
-class AnswerText:
-    """What may be shown of an answer while its tokens come."""
-
-    def __init__(self, tokenizer: TokenBytes, stops: Sequence[str]) -> None:
-        self._characters = TextStream(tokenizer)
-        self._stops = StopStrings(stops)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether a stop string has come: the text is complete."""
-        return self._stops.found
-
-    def feed(self, token_ids: Iterable[int], *, is_last: bool) -> str:
-        """Take the next tokens; returns the text that is certain now, all of it with the last."""
-        text = self._characters.feed(token_ids)
-        if not is_last:
-            return self._stops.feed(text)
-        text = self._stops.feed(text + self._characters.finish())
-        return text + self._stops.flush()
+from collections.abc import Sequence
 
 
 class StopStrings:
@@ -37,16 +14,17 @@ class StopStrings:
         self._stops = tuple(stops)
         self._held = ""
         self.found = False
+        self.match = ""  # the one that was found
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns what is certainly not part of a stop string. Nothing after one was found."""
         if self.found:
             return ""
         text = self._held + text
-        ends = [(at + len(stop), -len(stop)) for stop in self._stops if (at := text.find(stop)) >= 0]
+        ends = [(at + len(stop), -len(stop), stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if ends:
             self.found = True
-            end, negative_length = min(ends)
+            end, negative_length, self.match = min(ends)
             self._held = ""
             return text[: end + negative_length]
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 Result = TypeVar("Result")
+DONE = b"data: [DONE]\n\n"
 
 
 class EventStream(StreamingResponse):

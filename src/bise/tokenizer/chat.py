@@ -6,6 +6,7 @@ Training a turn and asking for it use the same ids: `render(turns so far, for_co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,8 @@ class ChatTokenizer:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._token_bytes = codec.token_bytes
+        self._control_ids = {name: token_id for token_id, name in codec.control_tokens.items()}
+        self._control_names = re.compile("(" + "|".join(map(re.escape, self._control_ids)) + ")")
         self.files = codec.files
         self.path = codec.files[0]
         self.sha256 = sha256_file(self.path)
@@ -94,6 +97,35 @@ class ChatTokenizer:
     def encode(self, text: str) -> list[int]:
         """Encode plain text, without BOS or EOS; text that looks like a control token stays text."""
         return self._codec.encode(text)
+
+    def begin(self, ids: list[int]) -> list[int]:
+        """The ids of a text, after the token that the model's texts begin with, if there is one."""
+        return ids if self._codec.bos_id is None else [self._codec.bos_id, *ids]
+
+    def encode_raw(self, text: str) -> list[int]:
+        """Encode text in which the names of control tokens, such as `</s>`, stand for these tokens.
+
+        Only for programs that build prompts of ids themselves; what people write goes through `encode`.
+        """
+        ids: list[int] = []
+        for place, piece in enumerate(self._control_names.split(text)):
+            ids += [self._control_ids[piece]] if place % 2 else self.encode(piece) if piece else []
+        return ids
+
+    def control_id(self, name: str) -> int | None:
+        """The id of a control token, or None when there is no such token."""
+        return self._control_ids.get(name)
+
+    def fill_in_the_middle(self, prefix: str, suffix: str) -> list[int]:
+        """The prompt after which the text between prefix and suffix comes; the model must have been trained for it.
+
+        Raises:
+            InputError: the vocabulary lacks the control tokens.
+        """
+        before, after = self.control_id("[PREFIX]"), self.control_id("[SUFFIX]")
+        if before is None or after is None:
+            raise InputError("This model's vocabulary has no tokens for filling in the middle. Use another model.")
+        return [self.bos_id, after, *self.encode(suffix), before, *self.encode(prefix)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids; control tokens are left out, and bytes that are no UTF-8 become U+FFFD."""

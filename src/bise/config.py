@@ -37,6 +37,19 @@ def instruction_set() -> str:
     return os.environ.get("BISE_INSTRUCTION_SET") or "auto"
 
 
+def ollama_directories() -> list[Path]:
+    """Where Ollama keeps models: `OLLAMA_MODELS`, else its folders for one user and for a service."""
+    explicit = os.environ.get("OLLAMA_MODELS")
+    usual = [Path("~/.ollama/models").expanduser(), Path("/usr/share/ollama/.ollama/models")]
+    return [path for path in ([Path(explicit).expanduser()] if explicit else usual) if os.access(path, os.R_OK)]
+
+
+def lm_studio_directories() -> list[Path]:
+    """Where LM Studio keeps models, in its newer and older versions."""
+    usual = (Path("~/.lmstudio/models"), Path("~/.cache/lm-studio/models"))
+    return [path for directory in usual if os.access(path := directory.expanduser(), os.R_OK)]
+
+
 def has_display() -> bool:
     """Whether opening a browser window can work here."""
     if sys.platform in ("darwin", "win32"):

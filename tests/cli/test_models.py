@@ -1,5 +1,6 @@
 """`bise pull`, `bise models` and `bise doctor` print results on stdout, words on stderr, and sentences when wrong."""
 
+import io
 import json
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def bise(*arguments: str) -> int:
     return stop.value.code
 
 
-def test_pull_list_show_remove(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pull_list_show_remove(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert bise("pull", source, "--name", "tiny", "--bits", "8", "--json") == 0
     pulled = json.loads(capsys.readouterr().out)
     assert pulled["parameters"] == ModelSpec.num_parameters(TINY)
@@ -44,7 +47,10 @@ def test_pull_list_show_remove(source: str, tmp_path: Path, capsys: pytest.Captu
     assert "# Tiny" in capsys.readouterr().out
     assert bise("models", "show", str(tmp_path / "home/models/tiny"), "--json") == 0
     assert json.loads(capsys.readouterr().out)["card"] == "# Tiny\n"
-    assert bise("models", "remove", "tiny") == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert bise("models", "remove", "tiny") == 2
+    assert "tiny was kept" in capsys.readouterr().err
+    assert bise("models", "remove", "tiny", "--yes") == 0
     assert bise("models", "show", "tiny") == 2
 
 
@@ -70,11 +76,11 @@ def test_an_adapter_is_pulled_listed_shown_and_removed(
     assert json.loads(capsys.readouterr().out)["rank"] == 3
     assert bise("serve", "--model", "tiny:polite") == 2
     assert "bise serve --model tiny" in capsys.readouterr().err
-    assert bise("models", "remove", "tiny") == 0
+    assert bise("models", "remove", "tiny", "--yes") == 0
     assert "Its adapters are kept: tiny:polite." in capsys.readouterr().err
     assert bise("models") == 0
     assert "not here" in capsys.readouterr().out
-    assert bise("models", "remove", "tiny:polite", "--json") == 0
+    assert bise("models", "remove", "tiny:polite", "--json", "--yes") == 0
     assert json.loads(capsys.readouterr().out) == {"removed": str(tmp_path / "home/adapters/tiny/polite")}
     assert bise("models") == 0
     assert "tiny" not in capsys.readouterr().out
@@ -85,9 +91,8 @@ def test_an_adapter_is_pulled_listed_shown_and_removed(
     [
         (["models", "show", "nothing"], "no model named nothing"),
         (["models", "remove", "../x"], "not a model's name"),
-        (["pull", "nowhere", "--name", "x"], "no directory at nowhere"),
+        (["pull", "nowhere", "--name", "x"], "nothing at nowhere"),
         (["pull", "nowhere", "--name", "x", "--bits", "5"], "5"),
-        (["pull", "nowhere"], "--name"),
         (["pull", "nowhere", "--name", "bise-demo:x"], "no directory at nowhere"),
         (["pull", "nowhere", "--name", "bise-demo:x", "--bits", "8"], "--bits"),
         (["pull", "nowhere", "--name", "nothing:x"], "no model named nothing"),
@@ -95,6 +100,9 @@ def test_an_adapter_is_pulled_listed_shown_and_removed(
         (["models", "remove", "bise-demo:x"], "has none here"),
         (["ask", "-m", "bise-demo:x", "Hello"], "has none here"),
         (["ask", "-m", "bise-demo:", "Hello"], "not an adapter's name"),
+        (["pull"], "Name a source"),
+        (["pull", "ollama:nothing"], "no model ollama:nothing on this disk"),
+        (["export", "nothing", "out", "--to", "hf"], "no model named nothing"),
     ],
 )
 def test_mistakes_are_sentences(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,7 @@ def tuned(tmp_path: Path) -> Path:
 
 
 def test_sources_licences_tokens_losses_and_time_are_told(tuned: Path) -> None:
-    card = model_card(tuned, "a-demo", 8)
+    card = model_card(tuned, "a-demo", "8")
     for words in (
         "# a-demo",
         "A demonstration.",

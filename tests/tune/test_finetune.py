@@ -23,7 +23,7 @@ from bise.tune.data import Renderer, prepare, rows
 from bise.tune.finetune import tune
 from bise.tune.recipe import AdapterRecipe, GeneralText, TuneRecipe
 from bise.weights.adapter import TARGETS
-from bise.weights.store import pull
+from bise.weights.pull import Source, pull
 
 
 class Listener(Silent):
@@ -108,7 +108,7 @@ def test_an_adapter_learns_beside_four_bit_weights_of_a_model_in_the_store(
     recipe: TuneRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BISE_HOME", str(recipe.root / "home"))
-    pull(recipe.base, "stored", bits=4)
+    pull(Source(recipe.base), "stored", "4")
     facts = tune(replace(with_adapter(recipe), base=Path("stored")), Silent()).facts
     before, after = facts["held_out_before"], facts["held_out"]
     assert isinstance(before, dict)

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bise.config import home
@@ -11,8 +12,9 @@ from bise.errors import InputError, NotFoundError
 from bise.runs import RunDirectory, read_manifest, run_input
 from bise.weights import store
 from bise.weights.files import open_weights
+from bise.weights.pull import Source, pull
 from bise.weights.spec import Quantisation
-from tests.random_models import TINY, write_model
+from tests.random_models import TINY, random_tensors, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -29,13 +31,17 @@ def finished_run(root: Path, stage: str = "train") -> Path:
     return run.path
 
 
+def take(path: Path, name: str, precision: str | None = None, card: str | None = None) -> Path:
+    return pull(Source(path), name, precision, card).path
+
+
 def pulled(name: str, tmp_path: Path) -> Path:
-    return store.pull(finished_run(tmp_path / name), name)
+    return take(finished_run(tmp_path / name), name)
 
 
 def test_a_run_becomes_a_model_that_names_it_by_hash(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "runs")
-    path = store.pull(run, "mine")
+    path = take(run, "mine")
     assert path == store.find_model("mine") == home() / "models" / "mine"
     manifest = read_manifest(path)
     assert (manifest.stage, manifest.name, manifest.inputs) == ("model", "mine", (run_input(run),))
@@ -46,20 +52,20 @@ def test_a_run_becomes_a_model_that_names_it_by_hash(tmp_path: Path) -> None:
 
 
 def test_pulling_in_eight_bits_quantises(tmp_path: Path) -> None:
-    path = store.pull(finished_run(tmp_path / "runs", "tune") / "model", "small", bits=8)
+    path = take(finished_run(tmp_path / "runs", "tune") / "model", "small", "8")
     assert open_weights(path).spec == replace(TINY, quantisation=Quantisation(8, 32))
-    assert read_manifest(path).config["bits"] == 8
+    assert read_manifest(path).config["bits"] == "8"
     assert (path / "card.md").exists()
     assert (path / "tekken.json").exists()
 
 
 def test_a_model_can_be_made_from_a_model_or_a_bare_directory(tmp_path: Path) -> None:
     first = pulled("first", tmp_path)
-    again = store.pull(first, "again", bits=8)
+    again = take(first, "again", "8")
     assert read_manifest(again).inputs[0].kind == "model"
     bare = write_model(tmp_path / "bare", TINY)
     (bare / "tekken.json").write_text("{}", encoding="utf-8")
-    assert read_manifest(store.pull(bare, "third")).inputs[0].kind == "file"
+    assert read_manifest(take(bare, "third")).inputs[0].kind == "file"
 
 
 def test_models_are_listed_found_by_path_and_removed(tmp_path: Path) -> None:
@@ -71,6 +77,8 @@ def test_models_are_listed_found_by_path_and_removed(tmp_path: Path) -> None:
     assert "spec.json" in (listed["broken"].problem or "")
     assert "damaged" in listed["broken"].summary()
     assert store.find_model(str(path)) == path
+    assert listed["mine"].parents == ("train/first",)
+    assert "from train/first" in listed["mine"].summary()
     store.remove_model("mine")
     assert not path.exists()
     with pytest.raises(NotFoundError, match="broken"):
@@ -78,16 +86,19 @@ def test_models_are_listed_found_by_path_and_removed(tmp_path: Path) -> None:
 
 
 def test_the_store_holds_nothing_of_a_pull_that_failed(tmp_path: Path) -> None:
-    run = finished_run(tmp_path / "runs")
-    with pytest.raises(InputError, match="not 5"):
-        store.pull(run, "mine", bits=5)
+    tensors = random_tensors(TINY)
+    tensors["output.weight"][-1, -1] = np.inf
+    broken = write_model(tmp_path / "broken", TINY, tensors)
+    (broken / "tekken.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match="not numbers"):
+        take(broken, "mine", "8")
     assert list((home() / "models").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/x", ".x", "-x", "a..b", "x" * 65, "ä", "a\n", "a b"])
 def test_names_never_become_paths(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="not a model's name"):
-        store.pull(finished_run(tmp_path / "runs"), name)
+        take(finished_run(tmp_path / "runs"), name)
     with pytest.raises(InputError, match="not a model's name"):
         store.remove_model(name)
 
@@ -95,21 +106,21 @@ def test_names_never_become_paths(tmp_path: Path, name: str) -> None:
 def test_a_name_is_taken_once(tmp_path: Path) -> None:
     pulled("mine", tmp_path)
     with pytest.raises(InputError, match="already is a model named mine"):
-        store.pull(finished_run(tmp_path / "runs"), "mine")
+        take(finished_run(tmp_path / "runs"), "mine")
 
 
 def test_what_cannot_be_pulled_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no directory"):
-        store.pull(tmp_path / "none", "mine")
+    with pytest.raises(NotFoundError, match="nothing at"):
+        take(tmp_path / "none", "mine")
     unfinished = RunDirectory(tmp_path, "train", "unfinished").path
     with pytest.raises(NotFoundError, match="did not finish"):
-        store.pull(unfinished, "mine")
+        take(unfinished, "mine")
     curated = RunDirectory(tmp_path, "curate", "texts")
     curated.finish({}, [], {})
     with pytest.raises(InputError, match="curate run"):
-        store.pull(curated.path, "mine")
+        take(curated.path, "mine")
     with pytest.raises(InputError, match=r"no tekken\.json"):
-        store.pull(write_model(tmp_path / "mute", TINY), "mine")
+        take(write_model(tmp_path / "mute", TINY), "mine")
 
 
 def test_weights_that_are_not_those_of_the_run_are_refused(tmp_path: Path) -> None:
@@ -118,7 +129,7 @@ def test_weights_that_are_not_those_of_the_run_are_refused(tmp_path: Path) -> No
         file.seek(-4, 2)
         file.write(b"\0\0\0\0")
     with pytest.raises(InputError, match="its hash differs"):
-        store.pull(run, "mine")
+        take(run, "mine")
 
 
 def test_a_missing_path_or_name_says_what_exists(tmp_path: Path) -> None:
@@ -142,10 +153,10 @@ def test_a_damaged_manifest_of_a_run_is_a_sentence(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "runs")
     (run / "manifest.json").write_text(json.dumps({"stage": "train"})[:5], encoding="utf-8")
     with pytest.raises(InputError, match="damaged"):
-        store.pull(run, "mine")
+        take(run, "mine")
 
 
 def test_a_card_given_replaces_the_source_s_and_is_in_the_manifest(tmp_path: Path) -> None:
-    path = store.pull(finished_run(tmp_path / "runs"), "mine", card="# Another\n")
+    path = take(finished_run(tmp_path / "runs"), "mine", card="# Another\n")
     assert store.read_card(path) == "# Another\n"
     assert {output.path for output in read_manifest(path).outputs} >= {"card.md", "spec.json"}

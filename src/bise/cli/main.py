@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "tune": "bise.cli.tune",
     "models": "bise.cli.models",
     "pull": "bise.cli.pull",
+    "export": "bise.cli.export",
     "serve": "bise.cli.serve",
     "ask": "bise.cli.ask",
     "bench": "bise.cli.bench",

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bise.errors import InputError
+
 if TYPE_CHECKING:
     from bise.weights.adapters import StoredAdapter
     from bise.weights.store import StoredModel
@@ -23,7 +25,7 @@ def command(ctx: click.Context) -> None:
 def list_command(as_json: bool = False) -> None:
     """Every model with its adapters: those of the package first, then those of the store."""
     from bise.weights.adapters import list_adapters, models_with_adapters
-    from bise.weights.store import list_models
+    from bise.weights.store import list_models, unfinished
 
     models = {model.name: model for model in list_models()}
     adapters = {name: list_adapters(name) for name in [*models, *models_with_adapters()]}
@@ -35,6 +37,9 @@ def list_command(as_json: bool = False) -> None:
         click.echo(f"{name:24} {models[name].summary() if name in models else 'not here, but its adapters are'}")
         for adapter in adapters[name]:
             click.echo(f"  {adapter.reference:22} {adapter.summary()}")
+    for name in unfinished():
+        words = f"{name}: its pull was stopped. The same command goes on; bise models remove {name} forgets it."
+        click.echo(words, err=True)
     if not models:
         click.echo("There is no model here yet. Train one, then: bise pull RUN --name NAME", err=True)
 
@@ -45,6 +50,7 @@ def list_command(as_json: bool = False) -> None:
 def show_command(model: str, as_json: bool) -> None:
     """Shape, size and card of one model or adapter; MODEL is a name, a path, or model:adapter."""
     from bise.weights.adapters import find_adapter, list_adapters, split_reference
+    from bise.weights.pull import read_errors
     from bise.weights.store import describe, find_model, read_card
 
     name, adapter = split_reference(model)
@@ -56,6 +62,7 @@ def show_command(model: str, as_json: bool) -> None:
         stored = describe(find_model(name))
         below = list_adapters(stored.name)
         row = {**_model_row(stored), "adapters": list(map(_adapter_row, below))}
+        row["rounding_error"] = read_errors(stored.path)
         path, title, summary = stored.path, stored.name, stored.summary()
     card = read_card(path)
     if as_json:
@@ -69,13 +76,20 @@ def show_command(model: str, as_json: bool) -> None:
 
 @command.command("remove")
 @click.argument("model")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def remove_command(model: str, as_json: bool) -> None:
-    """Delete a pulled model, or with model:adapter one of its adapters, from the store."""
-    from bise.weights.adapters import list_adapters, remove_adapter, split_reference
-    from bise.weights.store import remove_model
+def remove_command(model: str, yes: bool, as_json: bool) -> None:
+    """Delete a pulled model, or with model:adapter one of its adapters, or what a stopped pull left.
+
+    The files of other programs stay.
+    """
+    from bise.weights.adapters import find_adapter, list_adapters, remove_adapter, split_reference
+    from bise.weights.store import check_removable, remove_model
 
     name, adapter = split_reference(model)
+    path = check_removable(name) if adapter is None else find_adapter(name, adapter).path
+    if not yes and not click.confirm(f"Delete {path}?", err=True):
+        raise InputError(f"{model} was kept. To delete it without being asked: bise models remove {model} --yes")
     path = remove_model(name) if adapter is None else remove_adapter(name, adapter)
     click.echo(json.dumps({"removed": str(path)}) if as_json else f"Removed {path}")
     kept = list_adapters(name) if adapter is None else []

@@ -1,43 +1,120 @@
 """`bise pull`: a model into the store."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bise.errors import BiseError, InputError
 
+if TYPE_CHECKING:
+    from bise.weights.pull import Pulled, Source
+
 
 @click.command("pull")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="What it will be called here; an adapter model:adapter.")
+@click.argument("source", required=False)
 @click.option(
-    "--bits", type=click.Choice(["4", "8", "16"]), help="Precision of the weights; kept as it is when not given."
+    "--name", help="What it will be called here, an adapter model:adapter; without it, the address's last word."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def command(source: Path, name: str, bits: str | None, as_json: bool) -> None:
-    """Take a model into the store: SOURCE is a finished train or tune run, or a model's directory.
+@click.option(
+    "--bits",
+    type=click.Choice(["4", "mixed", "8", "16"]),
+    help="Precision of the weights, kept as it is when not given; mixed is 4 with the output head at 8.",
+)
+@click.option("--found", is_flag=True, help="List the models that Ollama and LM Studio have on this disk.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(source: str | None, name: str | None, bits: str | None, found: bool, as_json: bool) -> None:
+    """Take a model into the store.
 
-    With a name such as mine:polite, the adapter of a tune run, or a directory in peft's format, becomes an adapter of
-    the model mine.
+    SOURCE is a finished train or tune run, a model's directory (Bise, Hugging Face, Mistral), a GGUF file, hf:OWNER/NAME
+    (or hf:OWNER/NAME/FILE.gguf, either with @REVISION), or ollama:NAME or lmstudio:NAME for models that those programs
+    have on this disk, which stay where they are. The same command goes on with a pull that was stopped. With a name such
+    as mine:polite, the adapter of a tune run, or a directory in peft's format, becomes an adapter of the model mine.
     """
     from bise.cli.progress import progress_bar
     from bise.weights.adapters import split_reference
-    from bise.weights.store import describe, pull
+    from bise.weights.pull import pull, suggested_name
 
-    owner, adapter = split_reference(name)
-    if adapter is not None:
-        _pull_adapter(source, owner, adapter, bits, as_json)
+    if found:
+        _list_found(as_json)
         return
+    if source is None:
+        raise InputError("Name a source, or list what other programs have here with: bise pull --found")
+    owner, adapter = split_reference(name or "")
+    if adapter is not None:
+        _pull_adapter(Path(source).expanduser(), owner, adapter, bits, as_json)
+        return
+    with _resolved(source) as place:
+        chosen = name or suggested_name(place)
+        card = _card(place.path, chosen, bits)
+        with progress_bar(f"Taking in {chosen}") as progress:
+            pulled = pull(place, chosen, bits, card, progress)
+    _tell(pulled, as_json)
 
-    precision = int(bits) if bits else None
-    card = _card(source, name, precision)
-    with progress_bar(f"Taking in {name}") as progress:
-        model = describe(pull(source, name, precision, card, progress))
+
+@contextmanager
+def _resolved(source: str) -> "Iterator[Source]":
+    """What a source means; what was fetched for it is deleted when the block ends well."""
+    from bise.cli.progress import progress_bar
+    from bise.weights.hub import fetch, parse_hub
+    from bise.weights.places import find_in_place
+    from bise.weights.pull import Source
+    from bise.weights.store import downloads_directory
+
+    path = Path(source).expanduser()
+    if path.exists():
+        yield Source(path)
+    elif source.startswith(("ollama:", "lmstudio:")):
+        model = find_in_place(source)
+        yield Source(model.path, model.source, in_place=True, licence=model.licence)
+    elif (address := parse_hub(source)) is not None and (source.startswith("hf:") or not path.parent.exists()):
+        with progress_bar(f"Fetching {address.repository}") as progress:
+            fetched = fetch(address, downloads_directory(), progress)
+        yield Source(fetched.path, fetched.origin)
+        shutil.rmtree(fetched.directory)
+    else:
+        yield Source(path)
+
+
+def _list_found(as_json: bool) -> None:
+    from bise.weights.places import found_models
+
+    models = found_models()
     if as_json:
-        click.echo(json.dumps({"name": model.name, "path": str(model.path), **model.facts()}))
+        click.echo(json.dumps([{"source": m.source, "path": str(m.path), "size_bytes": m.size_bytes} for m in models]))
+        return
+    for model in models:
+        click.echo(f"{model.source:48} {model.size_bytes / 1e6:,.1f} MB")
+    words = (
+        "Take one in, where it lies, with: bise pull SOURCE" if models else "Neither Ollama nor LM Studio has a model."
+    )
+    click.echo(words, err=True)
+
+
+def _tell(pulled: "Pulled", as_json: bool) -> None:
+    """What is now in the store, what to know about it, and what rounding did."""
+    from bise.weights.store import describe
+
+    model = describe(pulled.path)
+    errors = sorted(pulled.errors.items(), key=lambda item: item[1])
+    if as_json:
+        row = {"name": model.name, "path": str(model.path), **model.facts(), "notes": pulled.notes}
+        click.echo(json.dumps(row | ({"rounding_error": dict(errors)} if errors else {})))
         return
     click.echo(f"{model.name}: {model.summary()}")
+    for note in pulled.notes:
+        click.echo(note, err=True)
+    if errors:
+        (_, middle), (worst, most) = errors[len(errors) // 2], errors[-1]
+        click.echo(
+            f"Rounding moved the weights by {middle:.1%} (median of matrices; most in {worst}: {most:.1%}). "
+            f"All of them: bise models show {model.name} --json",
+            err=True,
+        )
     click.echo(f'Talk to it with: bise ask -m {model.name} "…"', err=True)
 
 
@@ -54,7 +131,7 @@ def _pull_adapter(source: Path, model: str, name: str, bits: str | None, as_json
     click.echo(f'Talk to it with: bise ask -m {adapter.reference} "…"; a running server offers it already.', err=True)
 
 
-def _card(source: Path, name: str, bits: int | None) -> str | None:
+def _card(source: Path, name: str, bits: str | None) -> str | None:
     """The card of a run's model; a run that was brought here without its parents has none, and the user is told."""
     from bise.openness.card import model_card
     from bise.runs import MANIFEST, read_manifest

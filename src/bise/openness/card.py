@@ -15,7 +15,7 @@ from bise.weights.spec import ModelSpec, read_spec
 Facts = Mapping[str, Any]
 
 
-def model_card(run: Path, name: str, bits: int | None) -> str:
+def model_card(run: Path, name: str, bits: str | None) -> str:
     """The Markdown card of the model that a train or tune run made.
 
     Args:
@@ -45,7 +45,7 @@ def _about(line: Sequence[Ancestor]) -> str:
     return text + (f"Licence of the weights: {config['licence']}.\n" if config.get("licence") else "")
 
 
-def _shape(spec: ModelSpec, bits: int | None) -> str:
+def _shape(spec: ModelSpec, bits: str | None) -> str:
     rows = [
         ("Architecture", "Mistral (decoder, grouped-query attention, SwiGLU, RoPE)"),
         ("Parameters", f"{spec.num_parameters():,}"),

@@ -3,6 +3,7 @@
 Formats of other programs make the same `Weights` in `formats/`; what reads one does not know where it came from.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from bise.weights.tensors import (
 )
 
 WEIGHTS_FILE = "model.safetensors"
+IN_PLACE_FILE = "in_place.json"
 
 
 class Weights:
@@ -105,6 +107,16 @@ def open_weights(directory: Path) -> Weights:
         InputError: a file is missing or damaged, or a tensor is missing, unknown or of another shape or type.
     """
     spec = read_spec(directory)
+    elsewhere = in_place_file(directory)
+    if elsewhere is not None:
+        from bise.weights.formats.detect import open_foreign  # built on this module
+
+        weights = open_foreign(elsewhere).weights
+        if weights.spec != spec:
+            raise InputError(
+                f"{elsewhere} is no longer the model that {directory} names. Remove that and pull it again."
+            )
+        return weights
     path = directory / WEIGHTS_FILE
     tensors = read_safetensors(path)
     if spec.num_layers > len(tensors):  # before a table of that many layers is made
@@ -115,6 +127,35 @@ def open_weights(directory: Path) -> Weights:
         tensor = tensors[name]
         stored[name] = ScaledTensor(tensor, tensors[scales_name(name)]) if tensor.dtype in BITS else tensor
     return Weights(path, spec, stored)
+
+
+def write_in_place(directory: Path, path: Path) -> None:
+    """Note that a model's weights are another program's file."""
+    state = path.stat()
+    table = {"path": str(path.resolve()), "size_bytes": state.st_size, "modified_ns": state.st_mtime_ns}
+    (directory / IN_PLACE_FILE).write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+
+
+def in_place_file(directory: Path) -> Path | None:
+    """The file that holds a model's weights, when it is another program's; None for weights of our own.
+
+    Raises:
+        InputError: that file is gone or was changed.
+    """
+    try:
+        table = json.loads((directory / IN_PLACE_FILE).read_text(encoding="utf-8"))
+        path, expected = Path(table["path"]), (table["size_bytes"], table["modified_ns"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{directory / IN_PLACE_FILE} is damaged. Remove the model and pull it again.") from None
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(f"The weights at {path} are gone: {error.strerror}. Pull the model again.") from None
+    if (state.st_size, state.st_mtime_ns) != expected:
+        raise InputError(f"The weights at {path} were changed since. Remove {directory.name} and pull it again.")
+    return path
 
 
 def expected_tensors(spec: ModelSpec, path: Path) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:

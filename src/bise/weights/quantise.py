@@ -38,6 +38,11 @@ class RoundingError:
     of_differences: float = 0.0
     of_weights: float = 0.0
 
+    def add(self, of_differences: float, of_weights: float) -> None:
+        """Count some more rows."""
+        self.of_differences += of_differences
+        self.of_weights += of_weights
+
     @property
     def relative(self) -> float:
         """Root mean square of the differences over that of the weights."""
@@ -71,7 +76,7 @@ def convert(
         progress: told of the weights done.
 
     Returns:
-        The error of each matrix that was rounded to integers by this call.
+        The error of each matrix that this call rounded to integers.
 
     Raises:
         InputError: the source is damaged or already quantised, or its shape does not fit the groups.
@@ -87,6 +92,16 @@ def convert(
     errors: dict[str, RoundingError] = {}
     write_parts(target / WEIGHTS_FILE, layout, _convert(weights, layout, first, errors, progress), first)
     return errors
+
+
+def rounding_error(exact: Weights, rounded: Weights, name: str) -> RoundingError:
+    """What rounding did to one matrix, from the two models."""
+    error = RoundingError()
+    for rows in row_parts(exact.stored[name].shape):
+        floats = exact.rows(name, rows)
+        differences = rounded.rows(name, rows) - floats
+        error.add(float(np.vdot(differences, differences)), float(np.vdot(floats, floats)))
+    return error
 
 
 def chosen_quantisation(weights: Weights, precision: str | None) -> Quantisation | None:
@@ -155,9 +170,7 @@ def _convert(
                 yield converted.values
                 scales.append(converted.scales)
                 if converted.error is not None:
-                    error = errors.setdefault(name, RoundingError())
-                    error.of_differences += converted.error.of_differences
-                    error.of_weights += converted.error.of_weights
+                    errors.setdefault(name, RoundingError()).add(*converted.error)
                 done += len(range(*part.indices(shape[0]))) * math.prod(shape[1:])
                 if progress is not None:
                     progress(done, total)
@@ -171,7 +184,7 @@ class _Part:
 
     values: NDArray[Any]
     scales: NDArray[np.float16]  # empty for floats
-    error: RoundingError | None = None
+    error: tuple[float, float] | None = None  # sums of squares: of differences, of weights
 
 
 def _convert_part(weights: Weights, name: str, dtype: str, rows: slice) -> _Part:
@@ -183,9 +196,8 @@ def _convert_part(weights: Weights, name: str, dtype: str, rows: slice) -> _Part
         return _Part(narrow(exact, dtype), np.empty(0, np.float16))
     rounded = quantise(exact, BITS[dtype])
     differences = dequantise(rounded) - exact
-    error = RoundingError(float(np.vdot(differences, differences)), float(np.vdot(exact, exact)))
-    return _pack(rounded, error)
+    return _pack(rounded, (float(np.vdot(differences, differences)), float(np.vdot(exact, exact))))
 
 
-def _pack(tensor: QuantisedTensor, error: RoundingError | None = None) -> _Part:
+def _pack(tensor: QuantisedTensor, error: tuple[float, float] | None = None) -> _Part:
     return _Part(pack_nibbles(tensor.values) if tensor.bits == 4 else tensor.values, tensor.scales, error)

@@ -1,6 +1,7 @@
 """What every format gives when it reads a model, and what all of them check."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,22 @@ _RUNS_CODE = {
     ".bin", ".bz2", ".ckpt", ".dill", ".h5", ".joblib", ".keras", ".mar", ".npy", ".npz", ".nemo", ".pkl", ".pickle", ".pt",
     ".pth", ".py", ".pyc", ".so", ".whl",
 }  # fmt: skip
+
+
+_TOKENIZER = re.compile(
+    r"tekken\.json|tokenizer\.(json|gguf)|tokenizer\.model(\.v\d+\w*)?|tokenizer_config\.json|special_tokens_map\.json|"
+    r"added_tokens\.json|chat_template\.jinja|generation_config\.json"
+)
+
+
+def tokenizer_files(directory: Path) -> tuple[Path, ...]:
+    """The files of a tokenizer, and of how the model wants to be asked; all are data."""
+    return tuple(sorted(path for path in directory.iterdir() if is_tokenizer_file(path.name) and path.is_file()))
+
+
+def is_tokenizer_file(name: str) -> bool:
+    """Whether a file belongs to a tokenizer, by its name."""
+    return _TOKENIZER.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

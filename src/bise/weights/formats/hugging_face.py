@@ -11,7 +11,7 @@ from typing import Any
 from bise.errors import InputError
 from bise.weights.architectures import model_spec
 from bise.weights.files import Weights
-from bise.weights.formats.foreign import ForeignModel, arrange, left_over, read_json, refuse_code
+from bise.weights.formats.foreign import ForeignModel, arrange, left_over, read_json, refuse_code, tokenizer_files
 from bise.weights.spec import ModelSpec
 from bise.weights.tensor_file import read_safetensors
 from bise.weights.tensors import FLOATS, PlainTensor
@@ -28,11 +28,6 @@ _CLASSES = {
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
 }
-# Files of a tokenizer and of how a model wants to be asked; all are data.
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
-    "tokenizer.model", "tekken.json", "generation_config.json",
-)  # fmt: skip
 NAMES = {
     "attention_norm.weight": "input_layernorm.weight",
     "attention.wq.weight": "self_attn.q_proj.weight",
@@ -86,9 +81,10 @@ def read_hugging_face(directory: Path) -> ForeignModel:
     stored = arrange(directory, spec, tensors, stored_name)
     used = [stored_name(name) for name in stored]
     notes = left_over(directory, tensors, used, lambda name: _OTHER_PARTS.fullmatch(name) is not None)
-    tokenizer = tuple(path for name in TOKENIZER_FILES if (path := directory / name).is_file())
     weights = Weights(directory, spec, stored)
-    return ForeignModel("Hugging Face", weights, tokenizer, {}, notes, read_licence(directory), tuple(files))
+    return ForeignModel(
+        "Hugging Face", weights, tokenizer_files(directory), {}, notes, read_licence(directory), tuple(files)
+    )
 
 
 def read_licence(directory: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from bise.errors import InputError
 from bise.weights.architectures import model_spec
 from bise.weights.files import Weights
-from bise.weights.formats.foreign import ForeignModel, arrange, left_over, read_json, refuse_code
+from bise.weights.formats.foreign import ForeignModel, arrange, left_over, read_json, refuse_code, tokenizer_files
 from bise.weights.formats.hugging_face import read_licence
 from bise.weights.rope import yarn_attention_factor
 from bise.weights.spec import ModelSpec
@@ -21,7 +21,6 @@ PARAMS = "params.json"
 WEIGHTS = "consolidated.safetensors"
 _CONTEXT = 32_768  # tokens, of Mistral 7B, whose params.json does not say
 _FILES = re.compile(r"consolidated(?:[-.]\d+(?:-of-\d+)?)?\.safetensors")
-_TOKENIZERS = re.compile(r"tekken\.json|tokenizer\.model(?:\.v\d+(?:m\d+)?)?|SYSTEM_PROMPT\.txt")
 _OTHER_PARTS = re.compile(r"(vision_encoder|vision_language_adapter|patch_merger|pre_mm_projector_norm)\b.*")
 _WITHOUT = ("moe", "rope_scaling", "lora", "use_biases", "quantization", "q_lora_rank")
 # What config.json calls the values of params.json; for the others see `read_params`.
@@ -62,9 +61,10 @@ def read_mistral(directory: Path) -> ForeignModel:
         heads = rotated_heads(spec, name)
         if heads:
             stored[name] = Reordered(tensor, pairs_to_halves(heads, spec.head_dim))
-    tokenizers = tuple(sorted(path for path in directory.iterdir() if _TOKENIZERS.fullmatch(path.name)))
     weights = Weights(directory, spec, stored)
-    return ForeignModel("Mistral", weights, tokenizers, {}, notes, read_licence(directory), tuple(files))
+    return ForeignModel(
+        "Mistral", weights, tokenizer_files(directory), {}, notes, read_licence(directory), tuple(files)
+    )
 
 
 def rotated_heads(spec: ModelSpec, name: str) -> int:

@@ -8,71 +8,29 @@ token's keys and values do not depend on what runs beside it nor on how a prompt
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from bise.engine.adapters import AdapterPool, HeldAdapter
 from bise.engine.blocks import BlockPool, Node, blocks_for
 from bise.engine.cache import KVCache, bytes_per_block
-from bise.engine.forward import Activations, Adapted, Batch, Model
-from bise.engine.kernels.cells import PRECISIONS, KVPrecision
+from bise.engine.forward import Adapted, Batch, Model
 from bise.engine.kernels.table import BLOCK, Floats
+from bise.engine.lookup import Lookup
 from bise.engine.machine import memory_bytes
 from bise.engine.requests import Constraint, FinishReason, SequenceState, check_prompt
 from bise.engine.requests import Request as Request
 from bise.engine.requests import StepOutput as StepOutput
 from bise.engine.sampling import Sampler, token_logprob
 from bise.engine.scheduler import RESERVE, Running, Slice, StepCost, View, choose_running, divide_step, num_pairs
+from bise.engine.settings import EngineConfig as EngineConfig
+from bise.engine.settings import EngineStats as EngineStats
 from bise.engine.waiting import Service, WaitingLanes
 from bise.weights.spec import ModelSpec
 
+MOST_GUESSING = 16  # tokens of a step with proposals: up to about so many cost little more than one
 DRAWN_WEIGHT = 2  # what a drawn token counts beside a prompt's in what a tenant was served (arXiv 2401.00588)
-
-
-@dataclass(frozen=True)
-class EngineConfig:
-    """The engine's limits."""
-
-    step_tokens: int = 256  # most tokens in one step
-    step_s: float = 0.2  # seconds that a step may take while answers are written: the size of a prompt's chunks
-    max_sequences: int = 32  # most sequences that run at once; more wait
-    cache_bytes: int | None = None  # most memory for keys and values; None: a quarter of the machine's
-    adapter_bytes: int | None = None  # most memory for adapters; None: a sixteenth of the machine's
-    kv_precision: KVPrecision = "fp16"  # "int8" holds nearly twice the tokens in the same memory
-    activations: Activations = "int8"  # "float32" is slow and rounds nothing
-    num_threads: int | None = None  # None: the processor's usable cores
-    instruction_set: str = "auto"  # "avx512", "avxvnni", "avx2" or "numpy"; the best by default
-    prefix_sharing: bool = True  # whether requests of one tenant share what was computed of the same beginning
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work; every running sequence must fit into a step, or some would never get a token."""
-        if not 1 <= self.max_sequences <= self.step_tokens:
-            raise ValueError(
-                f"max_sequences is {self.max_sequences}, but must be from 1 to step_tokens ({self.step_tokens})."
-            )
-        if self.step_s <= 0:
-            raise ValueError(f"step_s is {self.step_s}, but must be above 0.")
-        if self.kv_precision not in PRECISIONS:
-            raise ValueError(f"kv_precision is {self.kv_precision!r}, but must be one of {', '.join(PRECISIONS)}.")
-
-
-@dataclass(frozen=True)
-class EngineStats:
-    """What the engine holds at the moment, and what it did since it started."""
-
-    num_running: int  # sequences
-    num_waiting: int
-    num_blocks: int  # of the cache
-    num_used_blocks: int
-    num_cached_blocks: int  # held by nobody, kept for sharing
-    num_prompt_tokens: int  # of admitted sequences; those computed again after a preemption do not count
-    num_cached_tokens: int  # of these, that were shared instead of computed
-    num_drawn_tokens: int
-    num_preemptions: int
-    num_evictions: int  # of cached blocks
-    num_adapters: int  # in memory
-    adapter_bytes: int  # that these take
 
 
 class Engine:
@@ -96,6 +54,7 @@ class Engine:
         self._table = np.zeros((self.config.max_sequences, blocks_for(self.max_length)), np.int32)
         self._free_rows = list(range(self.config.max_sequences))[::-1]
         self._num_prompt_tokens = self._num_cached_tokens = self._num_drawn_tokens = self._num_preemptions = 0
+        self._num_proposed_tokens = self._num_held_tokens = 0
 
     @property
     def is_idle(self) -> bool:
@@ -113,6 +72,8 @@ class Engine:
             num_prompt_tokens=self._num_prompt_tokens,
             num_cached_tokens=self._num_cached_tokens,
             num_drawn_tokens=self._num_drawn_tokens,
+            num_proposed_tokens=self._num_proposed_tokens,
+            num_held_tokens=self._num_held_tokens,
             num_preemptions=self._num_preemptions,
             num_evictions=self.blocks.num_evictions,
             num_adapters=len(self.adapters),
@@ -148,13 +109,16 @@ class Engine:
         slices = divide_step(running, self._cost, self.config.step_tokens, self.config.step_s)
         if not slices:
             return []
-        batch, num_rows = self._lay_out(slices)
+        proposals = self._propose(slices)
+        batch, num_rows = self._lay_out(slices, proposals)
         started = time.perf_counter()
         logits = self.model.forward(batch, self.cache)
         if any(running[index].num_left > 1 for index, _ in slices):
             pairs = sum(num_pairs(running[index].num_computed, count) for index, count in slices)
             self._cost = self._cost.after(len(batch.token_ids_T), pairs, time.perf_counter() - started)
-        return self._take_logits([(self._running[index], count) for index, count in slices], num_rows, logits)
+        return self._take_logits(
+            [(self._running[index], count, proposals.get(index, [])) for index, count in slices], num_rows, logits
+        )
 
     def _make_sequence(self, request: Request, index: int, constraint: Constraint | None) -> SequenceState:
         self._num_arrived += 1
@@ -177,6 +141,7 @@ class Engine:
             embedding=self.model.mean_state() if request.embeds else None,
             has_to_follow=index > 0,
             constraint=constraint.copy() if constraint else None,
+            lookup=Lookup() if self.config.speculation and not (constraint or request.embeds) else None,
         )
         sequence.unsent = self._jump(sequence)
         return sequence
@@ -323,18 +288,37 @@ class Engine:
         sequence.num_shared += 1
         sequence.node = node
 
-    def _lay_out(self, slices: Sequence[Slice]) -> tuple[Batch, list[int]]:
+    def _propose(self, slices: Sequence[Slice]) -> dict[int, list[int]]:
+        """Tokens that may follow, by place among the running; they have room in the blocks that the sequence holds."""
+        most = min(MOST_GUESSING, self.config.step_tokens) // len(slices) - 1
+        if most < 1 or any(count > 1 for _, count in slices):
+            return {}
+        proposals: dict[int, list[int]] = {}
+        for index, _ in slices:
+            sequence = self._running[index]
+            if sequence.lookup is None or sequence.wants_prompt_rows or sequence.num_left > 1:
+                continue
+            size = min(len(sequence.blocks) * BLOCK, sequence.max_length - 1)
+            room = min(most, size - len(sequence.token_ids))
+            if room > 0 and (proposed := sequence.lookup.propose(sequence.token_ids, room)):
+                proposals[index] = proposed
+        return proposals
+
+    def _lay_out(self, slices: Sequence[Slice], proposals: dict[int, list[int]]) -> tuple[Batch, list[int]]:
         """A batch for the model, and how many rows of logits each slice gets."""
         token_ids: list[int] = []
+        sizes: list[int] = []
         logit_rows: list[int] = []
         num_rows = []
         for index, count in slices:
             sequence = self._running[index]
             stop = sequence.num_computed + count
-            token_ids += sequence.token_ids[sequence.num_computed : stop]
-            num_rows.append(sequence.num_logit_rows(count))
+            proposed = proposals.get(index, [])
+            token_ids += sequence.token_ids[sequence.num_computed : stop] + proposed
+            sizes.append(count + len(proposed))
+            num_rows.append(sequence.num_logit_rows(count) + len(proposed))
             logit_rows += range(len(token_ids) - num_rows[-1], len(token_ids))
-        counts = np.array([count for _, count in slices])
+        counts = np.array(sizes)
         places = np.array([(self._running[i].row, self._running[i].num_computed) for i, _ in slices], np.int32)
         rows_T = np.repeat(places[:, 0], counts)
         before_T = np.repeat((places[:, 1] - np.cumsum(counts) + counts).astype(np.int32), counts)
@@ -342,7 +326,7 @@ class Engine:
         slots_T = self._table[rows_T, positions_T // BLOCK] * BLOCK + positions_T % BLOCK
         tokens_T = np.array(token_ids, np.int32)
         rows = np.array(logit_rows, np.intp)
-        adapted = self._adapted([(self._running[index], count) for index, count in slices])
+        adapted = self._adapted([(self._running[i], n) for (i, _), n in zip(slices, sizes, strict=True)])
         return Batch(tokens_T, positions_T, rows_T, slots_T, self._table, rows, adapted), num_rows
 
     def _adapted(self, slices: Sequence[tuple[SequenceState, int]]) -> tuple[Adapted, ...]:
@@ -356,24 +340,26 @@ class Engine:
         return tuple(Adapted(held.packed, np.array(places, np.intp)) for held, places in tokens.items())
 
     def _take_logits(
-        self, slices: Sequence[tuple[SequenceState, int]], num_rows: Sequence[int], logits: Floats
+        self, slices: Sequence[tuple[SequenceState, int, list[int]]], num_rows: Sequence[int], logits: Floats
     ) -> list[StepOutput]:
         with np.errstate(over="ignore", invalid="ignore"):  # infinities of both signs add up to what is not a number
             are_numbers = np.isfinite(logits.sum(axis=1)).tolist()
         outputs: list[StepOutput] = []
         first = first_token = 0
-        for (sequence, count), rows in zip(slices, num_rows, strict=True):
+        for (sequence, count, proposed), rows in zip(slices, num_rows, strict=True):
             last = first + rows
             sequence.num_computed += count
             if sequence.embedding is not None:
                 sequence.embedding.add(self.model.states(first_token, first_token + count))
-            first_token += count
-            if not all(are_numbers[first:last]):
+            first_token += count + len(proposed)
+            if not all(are_numbers[first : last - len(proposed)]):  # what follows from a wrong guess fails nothing
                 outputs += self._fail(sequence)
             else:
                 if sequence.wants_prompt_rows:
                     _score_prompt(sequence, logits[first:last])
-                if sequence.num_left == 0:
+                if proposed:
+                    outputs.append(self._draw_proposed(sequence, proposed, logits[first:last], are_numbers[first:last]))
+                elif sequence.num_left == 0:
                     outputs.append(self._answer(sequence, logits[last - 1]))
             first = last
         return outputs
@@ -405,6 +391,28 @@ class Engine:
         vector = sequence.embedding.vector()
         self._end(sequence)
         return StepOutput(sequence.request.request_id, (), "stop", embedding=vector)
+
+    def _draw_proposed(
+        self, sequence: SequenceState, proposed: list[int], logits: Floats, are_numbers: Sequence[bool]
+    ) -> StepOutput:
+        """Draw the next token, and those after it as long as what was computed for them is what was drawn."""
+        outputs = [self._draw(sequence, logits[0])]
+        for token, logits_V, is_number in zip(proposed, logits[1:], are_numbers[1:], strict=True):
+            if outputs[-1].finish_reason is not None or sequence.token_ids[-1] != token or not is_number:
+                break
+            sequence.num_computed += 1
+            outputs.append(self._draw(sequence, logits_V))
+        num_held = len(outputs) - 1
+        self._num_proposed_tokens += len(proposed)
+        self._num_held_tokens += num_held
+        assert sequence.lookup is not None
+        sequence.lookup.observe(len(proposed), num_held)
+        return replace(
+            outputs[-1],
+            token_ids=tuple(token for output in outputs for token in output.token_ids),
+            logprobs=tuple(logprob for output in outputs for logprob in output.logprobs),
+            prompt_logprobs=outputs[0].prompt_logprobs,
+        )
 
     def _draw(self, sequence: SequenceState, logits_V: Floats) -> StepOutput:
         self._publish(sequence)

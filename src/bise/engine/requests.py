@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bise.engine.adapters import HeldAdapter
 from bise.engine.blocks import Namespace, Node
 from bise.engine.embedding import MeanState
+from bise.engine.lookup import Lookup
 from bise.engine.sampling import Sampler, SamplingParams, TokenLogprob
 from bise.errors import InputError
 from bise.weights.spec import ModelSpec
@@ -120,6 +121,7 @@ class SequenceState:
     node: Node  # of the last block that the tree knows
     adapter: HeldAdapter | None = None
     constraint: Constraint | None = None
+    lookup: Lookup | None = None  # what proposes its next tokens
     unsent: tuple[int, ...] = ()  # tokens that the grammar forced at the beginning, until the first one is drawn
     blocks: list[int] = field(default_factory=list)
     num_shared: int = 0  # leading blocks that the tree knows

@@ -3,6 +3,10 @@
 A model of 1.1 billion parameters with random 4-bit weights, made in memory, through the whole engine. With and without
 take turns in one process; a share is the median of the ratios of neighbouring turns, with 10th and 90th percentile.
 
+    lookup_gain         tokens a second of one answer that copies its prompt, another token for every 25th, as a multiple
+                        of those without speculation; at least 1.8
+    lookup_nothing      the same of an answer with nothing to copy: random tokens; at least 0.97
+    lookup_misleading   the same of random tokens of eight kinds, so that what is guessed never lasts
     grammar_overhead    share of the tokens a second of one answer that is lost when it must be JSON of a schema with
                         nothing to jump over; at most 0.1
     schema_first_token_ms  milliseconds until a schema is compiled and the first tokens are known, over the schemas of
@@ -25,12 +29,14 @@ import numpy as np
 from benchmarks.alternating import machine_facts, spread
 from benchmarks.engine_step import RandomWeights
 from benchmarks.random_model import ONE_BILLION, SMALL, vocabulary
+from bise.engine.batch import Batch
+from bise.engine.cache import KVCache
 from bise.engine.core import Engine, EngineConfig, Request
 from bise.engine.forward import Model
 from bise.engine.grammar import Grammars, schema_grammar
 from bise.engine.kernels.table import Floats, choose_kernels
 from bise.engine.requests import AdapterRef, Constraint
-from bise.engine.sampling import SamplingParams
+from bise.engine.sampling import Ids, SamplingParams
 from bise.tokenizer.chat import ChatTokenizer
 from bise.tokenizer.tekken import CONTROL_TOKENS, write_tekken
 from bise.weights.adapter import TARGETS, AdapterSpec
@@ -41,7 +47,7 @@ from tests.engine.schemas import real_world_like
 TURNS = 7
 PROMPT = 48  # tokens
 STEPS = 16  # of a turn, after those that read the prompts
-CONFIG = EngineConfig(adapter_bytes=1 << 30, cache_bytes=1 << 30, prefix_sharing=False)
+CONFIG = EngineConfig(adapter_bytes=1 << 30, cache_bytes=1 << 30, prefix_sharing=False, speculation=False)
 
 
 class RandomAdapter:
@@ -67,6 +73,7 @@ def main() -> None:
     spec = replace(SMALL if options.small else ONE_BILLION, quantisation=Quantisation(4, 32))
     model = Model(RandomWeights(spec), choose_kernels().kernels)
     report: dict[str, Any] = machine_facts() | {"load_before": os.getloadavg()[0], "threads": model.num_threads}
+    report |= measure_lookup(model)
     report |= measure_grammars(model)
     report |= measure_adapters(model)
     report["load_after"] = os.getloadavg()[0]
@@ -92,6 +99,52 @@ def measure_adapters(model: Model, count: int = 8, rank: int = 16) -> dict[str, 
         "plain_8_tokens_per_s": spread([without for without, _ in rates], 1),
         "adapter_mb": round(engine.adapters.size_bytes / count / 1e6, 1),
     }
+
+
+class ScriptedModel:
+    """A model that computes everything and then finds the tokens of a text the likeliest."""
+
+    def __init__(self, model: Model, text: Ids) -> None:
+        self._model = model
+        self._text = text
+        self.spec = model.spec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def forward(self, batch: Batch, cache: KVCache) -> Floats:
+        logits = self._model.forward(batch, cache)
+        rows = np.arange(len(logits))
+        logits[rows, self._text[batch.positions_T[batch.logit_rows] + 1]] = 1e6
+        return logits
+
+
+def measure_lookup(model: Model, prompt: int = 200, answer: int = 150) -> dict[str, Any]:
+    """Answers that copy, that have nothing to copy, and that seem to."""
+    random = np.random.default_rng(0)
+    many, few = (random.integers(0, count, prompt + answer + 1) for count in (model.spec.vocab_size, 8))
+    copying = np.concatenate((many[:prompt], many[: answer + 1]))
+    copying[prompt + 24 :: 25] = random.integers(0, model.spec.vocab_size, len(copying[prompt + 24 :: 25]))
+    report: dict[str, Any] = {}
+    for name, text in {"lookup_gain": copying, "lookup_nothing": many, "lookup_misleading": few}.items():
+        scripted = cast(Model, ScriptedModel(model, text))
+        request = Request("x", text[:prompt].tolist(), SamplingParams(temperature=0, max_tokens=answer))
+        rates = [[answer_rate(scripted, request, on) for on in (False, True)] for _ in range(TURNS + 1)][1:]
+        report[name] = spread([on / off for off, on in rates], 3)
+    return report
+
+
+def answer_rate(model: Model, request: Request, speculation: bool) -> float:
+    """Tokens a second of one whole answer, from its first token on."""
+    engine = Engine(model, replace(CONFIG, speculation=speculation))
+    engine.add_request(request)
+    while not (outputs := engine.step()):
+        pass
+    started, num_tokens = time.perf_counter(), 0
+    while not engine.is_idle:
+        outputs = engine.step()
+        num_tokens += sum(len(output.token_ids) for output in outputs)
+    return num_tokens / (time.perf_counter() - started)
 
 
 def measure_grammars(model: Model) -> dict[str, Any]:

@@ -143,6 +143,11 @@ class Transformer(nn.Module):
         head_VD = self.tok_embeddings.weight if self.spec.tied_embeddings else self.output.weight
         return functional.linear(self.norm(x_BTD), head_VD)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.norm.weight.device
+
     @torch.no_grad()
     def _initialise(self) -> None:
         """Scale each matrix by its inputs; `wo` and `w2` begin at zero, so that every block begins as the identity.

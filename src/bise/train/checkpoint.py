@@ -8,7 +8,7 @@ the step alone, nothing else is needed to continue bit for bit.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -36,13 +36,21 @@ class Progress:
     num_places: int = 0  # tokens computed, padding and those without loss included
 
 
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen for this machine when a run began, and holds to its end: all of it changes how results are rounded."""
+
+    precision: Precision
+    is_compiled: bool
+
+
 def begin_or_continue(
-    run: RunDirectory, config: Mapping[str, object], inputs: tuple[Input, ...], precision: Precision
-) -> Precision:
+    run: RunDirectory, config: Mapping[str, object], inputs: tuple[Input, ...], choices: Choices
+) -> Choices:
     """Record what the run is begun with, or check that it is continued with the same.
 
     Returns:
-        The precision that the run was begun in.
+        The choices that the run was begun with.
 
     Raises:
         InputError: the run was begun with another recipe, other inputs, or its record is damaged.
@@ -51,12 +59,12 @@ def begin_or_continue(
     now = _flatten({"recipe": dict(config), "inputs": {entry.name: entry.sha256 for entry in inputs}})
     now = json.loads(json.dumps(now, default=str))
     if not path.exists():
-        write_atomically(path, json.dumps({"precision": precision, **now}, indent=2) + "\n")
-        return precision
+        write_atomically(path, json.dumps({"choices": asdict(choices), **now}, indent=2) + "\n")
+        return choices
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))
-        begun_precision: Precision = begun.pop("precision")
-    except (ValueError, KeyError, AttributeError) as error:
+        begun_choices = Choices(**begun.pop("choices"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error!r}. Delete {run.path} and begin again.") from None
     changed = sorted(key for key in begun.keys() | now.keys() if begun.get(key) != now.get(key))
     if changed:
@@ -65,7 +73,7 @@ def begin_or_continue(
             f"{run.path} holds an unfinished run that was begun differently: {differences}. "
             "Continue it with the old values, choose another name with --set name=…, or delete it."
         )
-    return begun_precision
+    return begun_choices
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

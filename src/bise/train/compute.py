@@ -9,6 +9,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import torch
 
@@ -19,6 +20,7 @@ from bise.train.step import Precision, faster_precision
 from bise.weights.spec import ModelSpec
 
 _PROBE_SIZE = 1024
+_GPU_PROBE_SIZE = 8192
 _PROBE_SECONDS = 0.25
 
 
@@ -38,21 +40,25 @@ def flops_per_token(spec: ModelSpec, row_length: int, *, only_adapter: bool = Fa
     return (4 if only_adapter else 6) * num_matrix_weights(spec) + attention
 
 
-def peak_flops(precision: Precision) -> float:
+def peak_flops(precision: Precision, device: str) -> float:
     """What a large matrix product reaches here, in operations a second: the best of a quarter of a second."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    left = right = torch.ones(_PROBE_SIZE, _PROBE_SIZE, dtype=dtype)
+    size = _PROBE_SIZE if device == "cpu" else _GPU_PROBE_SIZE
+    left = right = torch.ones(size, size, dtype=dtype, device=device)
     best, until = float("inf"), time.perf_counter() + _PROBE_SECONDS
     while (started := time.perf_counter()) < until or best == float("inf"):
         left @ right
+        if device == "cuda":
+            torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
-    return float(2 * _PROBE_SIZE**3 / best)
+    return float(2 * size**3 / best)
 
 
 @dataclass(frozen=True)
 class Speed:
     """What the machine does, measured once for each run, so that a run that goes on is the same run."""
 
+    device: Literal["cpu", "cuda"]
     precision: Precision
     peak_flops: float  # operations a second of a large matrix product in that precision
 
@@ -62,9 +68,23 @@ def measured_speed(run: RunDirectory, loop: LoopRecipe) -> Speed:
     path = run.path / "speed.json"
     torch.set_num_threads(loop.threads or os.cpu_count() or 1)
     if not path.exists():
-        precision = faster_precision() if loop.precision == "auto" else loop.precision
-        write_atomically(path, json.dumps(asdict(Speed(precision, peak_flops(precision)))) + "\n")
+        write_atomically(path, json.dumps(asdict(_measure(loop))) + "\n")
     try:
-        return Speed(**json.loads(path.read_text(encoding="utf-8")))
+        speed = Speed(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path} is damaged: {error}. Delete {run.path} and begin again.") from None
+    if speed.device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"{run.path} was begun on a CUDA device and there is none here. Go on where it was begun, or choose another "
+            "name with --set name=…."
+        )
+    return speed
+
+
+def _measure(loop: LoopRecipe) -> Speed:
+    has_cuda = torch.cuda.is_available()
+    if loop.device == "cuda" and not has_cuda:
+        raise InputError("loop.device is cuda, but PyTorch finds no CUDA device here. Set loop.device=cpu or auto.")
+    device: Literal["cpu", "cuda"] = "cuda" if has_cuda and loop.device != "cpu" else "cpu"
+    precision = faster_precision(device) if loop.precision == "auto" else loop.precision
+    return Speed(device, precision, peak_flops(precision, device))

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
@@ -18,7 +18,9 @@ from bise.errors import InputError
 from bise.memory import keep_freed_memory
 from bise.model.transformer import Transformer
 from bise.runs import Input, RunDirectory
-from bise.train.checkpoint import Progress, begin_or_continue, load_checkpoint, save_checkpoint
+from bise.train.budget import UTILISATION
+from bise.train.checkpoint import Choices, Progress, begin_or_continue, load_checkpoint, save_checkpoint
+from bise.train.compiled import compile_blocks, plain, should_compile
 from bise.train.interrupt import stop_requests
 from bise.train.optimizer import Optimizer, schedule
 from bise.train.packing import Batch
@@ -51,9 +53,15 @@ class Job:
     optimizer: OptimizerRecipe
     loop: LoopRecipe
     flops_per_token: float
-    peak_flops: float  # of this machine, a second
+    peak_flops: float  # of this device, a second
     cost: CostRecipe
     objective: Objective = next_token
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    def expected_s(self) -> float:
+        """Roughly how long the steps will take."""
+        places = self.num_steps * self.batch(0).inputs_BT.numel()
+        return places * self.flops_per_token / (self.peak_flops * UTILISATION)
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Outcome:
     loss: float  # nats per target, mean of the last steps
     before: HeldOutLosses
     after: HeldOutLosses
-    precision: Precision
+    choices: Choices
 
 
 def run_job(job: Job, reporter: Reporter) -> Outcome:
@@ -76,8 +84,13 @@ def run_job(job: Job, reporter: Reporter) -> Outcome:
     """
     keep_freed_memory()
     torch.set_num_threads(job.loop.threads or os.cpu_count() or 1)
-    precision = faster_precision() if job.loop.precision == "auto" else job.loop.precision
-    precision = begin_or_continue(job.run, job.config, job.inputs, precision)
+    precision = faster_precision(job.device) if job.loop.precision == "auto" else job.loop.precision
+    choices = Choices(precision, should_compile(job.loop.compile, job.expected_s(), job.device))
+    choices = begin_or_continue(job.run, job.config, job.inputs, choices)
+    precision = choices.precision
+    job.model.to(job.device)
+    if choices.is_compiled:
+        compile_blocks(job.model)
     optimizer = Optimizer(job.model, job.optimizer, precision)
     progress = load_checkpoint(job.run, job.model, optimizer)
     if progress.step:
@@ -86,7 +99,7 @@ def run_job(job: Job, reporter: Reporter) -> Outcome:
         _evaluate(job, precision, 0)
     progress = _run_steps(job, optimizer, precision, progress, reporter)
     job.model.eval()
-    return Outcome(progress, *_summary(job.run), precision)
+    return Outcome(progress, *_summary(job.run), choices)
 
 
 def _run_steps(
@@ -109,7 +122,7 @@ def _run_steps(
 
 def _step(job: Job, optimizer: Optimizer, precision: Precision, progress: Progress, reporter: Reporter) -> Progress:
     started = time.monotonic()
-    batch = job.batch(progress.step)
+    batch = job.batch(progress.step).to(job.model.device)
     factor = schedule(progress.step, job.num_steps, job.optimizer)
     measures = job.objective(job.model, batch, job.loop.microbatch_rows, precision)
     optimizer.step(factor)
@@ -152,7 +165,8 @@ def _cost_left(job: Job, done: Progress) -> str:
 
 
 def _evaluate(job: Job, precision: Precision, step: int) -> None:
-    job.run.log_metrics({"step": step, "held_out": job.held_out.measure(job.model, precision)})
+    with plain():
+        job.run.log_metrics({"step": step, "held_out": job.held_out.measure(job.model, precision)})
 
 
 def _summary(run: RunDirectory) -> tuple[float, HeldOutLosses, HeldOutLosses]:

@@ -64,7 +64,9 @@ class Optimizer:
             momentum.copy_(tensors[f"muon.momentum.{name}"])
         for name, parameter in self._others.items():
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adamw.{key}.{name}" in tensors]
-            self._adamw.state[parameter] = {key: tensors[f"adamw.{key}.{name}"].clone() for key in keys}
+            self._adamw.state[parameter] = {
+                key: tensors[f"adamw.{key}.{name}"].to(parameter.device, copy=True) for key in keys
+            }
 
     def _step_matrices(self, names: list[str], learning_rate: float) -> None:
         parameters: list[Tensor] = [self._matrices[name] for name in names]

@@ -30,6 +30,13 @@ class Batch:
         """How many targets carry loss."""
         return int((self.targets_BT != IGNORED).sum())
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device; copies to a graphics card do not wait for one another."""
+        tensors = [self.inputs_BT, self.targets_BT, self.documents_BT]
+        if device.type == "cuda":
+            tensors = [tensor.pin_memory() if tensor.device.type == "cpu" else tensor for tensor in tensors]
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+
     def split(self, num_rows: int) -> list["Batch"]:
         """The same rows in batches of at most `num_rows`."""
         spans = [slice(start, start + num_rows) for start in range(0, len(self.inputs_BT), num_rows)]

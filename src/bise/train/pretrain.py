@@ -63,6 +63,7 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
         loop=dataclasses.replace(recipe.loop, precision=speed.precision),
         flops_per_token=flops_per_token(spec, row_length),
         peak_flops=speed.peak_flops,
+        device=speed.device,
         cost=recipe.cost,
     )
     outcome = run_job(job, reporter)
@@ -114,7 +115,8 @@ def run_facts(job: Job, outcome: Outcome) -> dict[str, object]:
         "held_out": outcome.after,
         "training_seconds": round(outcome.progress.seconds, 1),
         **work_done(job, outcome.progress),
-        "precision": outcome.precision,
+        "precision": outcome.choices.precision,
+        "compiled": outcome.choices.is_compiled,
         "threads": torch.get_num_threads(),
     }
 

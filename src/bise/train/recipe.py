@@ -53,6 +53,8 @@ class LoopRecipe:
     checkpoint_every: int = 100  # steps
     threads: int = 0  # 0: one for each processor
     precision: Literal["auto", "bf16", "f32"] = "auto"  # auto: the faster one here, measured at the start
+    compile: Literal["auto", True, False] = "auto"  # the blocks, by torch.compile; auto: when it is earned back
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a CUDA device where there is one
 
     def __post_init__(self) -> None:
         """Refuse batches that cannot be split."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bise.model.transformer import Transformer
 from bise.train.packing import IGNORED, Batch
 
 Precision = Literal["bf16", "f32"]
@@ -33,12 +34,15 @@ def loss_sum(forward: Forward, batch: Batch, precision: Precision) -> Tensor:
 
 
 def target_losses(forward: Forward, batch: Batch, precision: Precision) -> Tensor:
-    """Cross-entropy in nats of every target [B * T]; 0 where ignored."""
-    with torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext():
-        logits_BTV = forward(batch.inputs_BT, batch.documents_BT)
-    return functional.cross_entropy(
-        logits_BTV.flatten(0, 1).float(), batch.targets_BT.flatten(), ignore_index=IGNORED, reduction="none"
+    """Cross-entropy in nats of every target [B * T]; 0 where ignored. They are where the batch is."""
+    device = forward.device if isinstance(forward, Transformer) else batch.inputs_BT.device
+    there = batch.to(device)
+    with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext():
+        logits_BTV = forward(there.inputs_BT, there.documents_BT)
+    losses = functional.cross_entropy(
+        logits_BTV.flatten(0, 1).float(), there.targets_BT.flatten(), ignore_index=IGNORED, reduction="none"
     )
+    return losses.to(batch.inputs_BT.device)
 
 
 def accumulate_gradient(forward: Forward, batch: Batch, microbatch_rows: int, precision: Precision) -> float:
@@ -61,11 +65,14 @@ def next_token(forward: Forward, batch: Batch, microbatch_rows: int, precision: 
     return {"loss": accumulate_gradient(forward, batch, microbatch_rows, precision)}
 
 
-def faster_precision() -> Precision:
+def faster_precision(device: str = "cpu") -> Precision:
     """Measure which precision multiplies matrices faster on this machine.
 
-    bfloat16 is twice as fast as float32 with AVX512-BF16 or AMX, and fifty times slower where it is emulated.
+    bfloat16 is twice as fast as float32 with AVX512-BF16 or AMX, and fifty times slower where it is emulated. Graphics
+    cards say it themselves.
     """
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "f32"
     seconds = {name: _matmul_seconds(dtype) for name, dtype in (("f32", torch.float32), ("bf16", torch.bfloat16))}
     return "bf16" if seconds["bf16"] < seconds["f32"] else "f32"
 

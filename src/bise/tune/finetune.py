@@ -62,6 +62,7 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
         loop=dataclasses.replace(recipe.loop, precision=speed.precision),
         flops_per_token=flops_per_token(model.spec, material.row_length, only_adapter=recipe.adapter is not None),
         peak_flops=speed.peak_flops,
+        device=speed.device,
         cost=recipe.cost,
         objective=objective,
     )

@@ -1,6 +1,6 @@
 """The report of a run: one HTML page that loads nothing, with what was dropped where, distributions, and samples.
 
-Texts of the corpus are strangers' texts. They are escaped, and the page forbids itself every script and every request.
+Texts of the corpus are strangers' texts, and are escaped.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from bise.corpus.rules import BOUNDS
 from bise.corpus.seen import Run
 from bise.corpus.statistics import STATISTICS
 from bise.corpus.svg import Part, Threshold, bar, distribution
+from bise.page import legend, page, tiles
 
 _GROUPS: Mapping[str, tuple[str, ...]] = {  # colour -> reasons that share it
     "language": ("languages", "min_language_confidence", "min_contradiction"),
@@ -34,7 +35,6 @@ _NAMES = {
     "mix": "not in the mix",
 }
 _SAMPLES = 4  # of each reason, and of each language's kept documents
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_report(run: Run, path: Path) -> None:
@@ -45,8 +45,6 @@ def write_report(run: Run, path: Path) -> None:
 def report(run: Run) -> str:
     """The page as HTML."""
     reasons = run.words("reason")
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    name = escape(run.manifest.name)
     sections = (
         _head(run),
         _where(run, reasons, "lang", "By language"),
@@ -56,17 +54,12 @@ def report(run: Run) -> str:
         _clusters(run),
         _samples(run, reasons),
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Curation: {name}</title><style>{style}</style></head><body><main>{''.join(sections)}</main></body></html>\n"
-    )
+    return page(f"Curation: {run.manifest.name}", sections)
 
 
 def _head(run: Run) -> str:
     facts = run.manifest.facts
-    tiles = [
+    shown = [
         (f"{facts['read']:,}", "documents seen"),
         (f"{facts['kept']:,}", "kept"),
         (_megabytes(facts["read_bytes"]), "of text seen"),
@@ -74,11 +67,8 @@ def _head(run: Run) -> str:
         (f"{len(facts['sources']):,}", "sources"),  # type: ignore[arg-type]
         (f"{facts['bad_lines']:,}", "malformed records"),
     ]
-    shown = "".join(
-        f'<div class="tile"><b>{value}</b><span class="quiet">{words}</span></div>' for value, words in tiles
-    )
     made = f"Made {escape(run.manifest.created[:10])} with Bise {escape(run.manifest.bise_version)}."
-    return f'<h1>Curation: {escape(run.manifest.name)}</h1><p class="quiet">{made}</p><div class="tiles">{shown}</div>'
+    return f'<h1>Curation: {escape(run.manifest.name)}</h1><p class="quiet">{made}</p>{tiles(shown)}'
 
 
 def _megabytes(size: object) -> str:
@@ -91,9 +81,7 @@ def _colour(reason: str) -> str:
 
 
 def _legend() -> str:
-    names = {"kept": "kept", **_NAMES}
-    shown = (f'<span><i style="background:var(--{colour})"></i>{words}</span>' for colour, words in names.items())
-    return f'<div class="legend">{"".join(shown)}</div>'
+    return legend({"kept": "kept", **_NAMES}.items())
 
 
 def _where(run: Run, reasons: NDArray[np.object_], column: str, title: str) -> str:

@@ -1,0 +1,196 @@
+"""Pretraining here against litgpt and the Trainer of transformers: tokens a second, and time to a loss.
+
+    python -m benchmarks.training_vs_peers --json [--data DIR]
+
+needs an environment with tests/peers/requirements-training.txt (`--peers-python`, or `BISE_TRAINING_PEERS_PYTHON`). All
+programs train the shipped model's shape (6 layers of 256, 8,192 tokens of vocabulary, windows of 512), 8 windows a step, on
+windows of the same token stream, on all cores. They run in processes of their own and take turns of a few steps; rates are
+tokens a second of processor time, medians over the turns, the first of which (compiling, warming up) is left out.
+
+What each is given:
+
+- `litgpt_default`: `litgpt pretrain` at its defaults, which on a processor are bf16-mixed, a compiled model, and AdamW.
+- `litgpt_best`: the same, with PyTorch's Muon beside fused AdamW as its optimiser, the one that we use.
+- `trainer_default`: `Trainer` at its defaults: float32, not compiled, AdamW (fused).
+- `trainer_best`: `bf16`, `torch_compile`, attention written out (`attn_implementation="eager"`), which on a processor is
+  faster than the fused kernel of its default, and the same Muon.
+- ours: the product's loop with `loop.compile = true`; all else at its defaults.
+
+`time_to_loss`: each peer trains once at its best with an AdamW of its own (beta2 0.95, weight decay 0.1, cosine to zero, two
+per cent of warm-up, the learning rate the best of 0.002, 0.004 and 0.008 in a trial), since neither offers Muon by itself. Then we train runs
+of a few lengths, and the one that reaches their held-out bits per byte is found by interpolation. Time is processor time at
+the run's steady rate, so that nobody's compiling counts. Held-out documents are the same, each alone in a row.
+
+The measures of tuning are in lora_vs_trl.py, and are part of this report.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.alternating import Side, load_average, load_before, machine_facts, spread
+from benchmarks.training_data import ROW_LENGTH, prepare
+from bise.config import cache_home
+from bise.engine.machine import usable_cores
+from bise.weights.spec import ModelSpec
+
+SPEC = ModelSpec(8192, 256, 6, 4, 2, 64, 704, ROW_LENGTH, tied_embeddings=True)
+ROWS = 8  # of a step: the shipped recipe's tokens
+LEARNING_RATE = {"litgpt": 0.004, "trainer": 0.004}
+_ENDLESS = 10**5
+_WARM_UP = 3  # steps
+
+
+def command(options: argparse.Namespace, data: Path, program: str, **settings: object) -> list[str]:
+    """How a program is started."""
+    shape = {key: getattr(SPEC, key) for key in SPEC.__dataclass_fields__}
+    order = json.dumps({"program": program, "spec": shape, "rows": ROWS, "data": str(data), **settings}, default=str)
+    if program == "bise":
+        return [sys.executable, "-m", "benchmarks.training_bise_side", order]
+    return [options.peers_python, str(Path(__file__).with_name("training_peer_side.py")), order]
+
+
+def sides(options: argparse.Namespace, data: Path) -> dict[str, Side]:
+    """Every program in each of its settings, waiting for its turn."""
+    settings = {
+        "bise": ("bise", "best", "muon"),
+        "litgpt_default": ("litgpt", "default", "own"),
+        "litgpt_best": ("litgpt", "best", "muon"),
+        "trainer_default": ("trainer", "default", "own"),
+        "trainer_best": ("trainer", "best", "muon"),
+    }
+    return {
+        name: Side(
+            name,
+            command(
+                options,
+                data,
+                program,
+                setting=setting,
+                optimizer=optimizer,
+                num_steps=_ENDLESS,
+                threads=options.threads,
+                lr=0.006,
+            ),
+        )
+        for name, (program, setting, optimizer) in settings.items()
+    }
+
+
+def throughput(options: argparse.Namespace, data: Path) -> dict[str, Any]:
+    """Rates of all programs in turns, and our ratios."""
+    running = sides(options, data)
+    rates: dict[str, list[float]] = {name: [] for name in running}
+    wall: dict[str, list[float]] = {name: [] for name in running}
+    for name, side in running.items():
+        tell(f"{name}: warming up")
+        side.ask(steps=_WARM_UP)
+    for turn in range(options.turns):
+        for name, side in running.items():
+            took = side.ask(steps=options.steps)
+            tokens = took["steps"] * ROWS * ROW_LENGTH
+            rates[name].append(tokens / took["cpu_s"])
+            wall[name].append(tokens / took["wall_s"])
+        tell(f"turn {turn + 1} of {options.turns}: " + ", ".join(f"{n} {r[-1]:,.0f}" for n, r in rates.items()))
+    for side in running.values():
+        side.close()
+    found = {name: spread(values, 0) for name, values in rates.items()}
+
+    def ratio(kind: str) -> dict[str, float]:
+        ours = found["bise"]["median"]
+        return {peer: round(ours / found[f"{peer}_{kind}"]["median"], 3) for peer in ("litgpt", "trainer")}
+
+    return {
+        "pretrain_vs_default": min(ratio("default").values()),
+        "pretrain_vs_best": min(ratio("best").values()),
+        "vs_default": ratio("default"),
+        "vs_best": ratio("best"),
+        "tokens_per_cpu_s": found,
+        "tokens_per_s": {name: spread(values, 0) for name, values in wall.items()},
+        "idle_share": {name: round(side.idle_share, 3) for name, side in running.items()},
+    }
+
+
+def learn(options: argparse.Namespace, data: Path, program: str, num_steps: int) -> dict[str, Any]:
+    """Train to the end; processor time at the steady rate, and the held-out loss."""
+    settings = {"setting": "best", "optimizer": "own", "num_steps": num_steps, "threads": options.threads}
+    lr = LEARNING_RATE.get(program)
+    side = Side(f"{program}, {num_steps} steps", command(options, data, program, lr=options.lr or lr, **settings))
+    side.ask(steps=_WARM_UP)
+    took = side.ask(steps=num_steps - _WARM_UP)
+    side.close()
+    cpu_s = took["cpu_s"] * num_steps / (num_steps - _WARM_UP)
+    result = {"steps": num_steps, "cpu_s": round(cpu_s, 1), **{k: took[k] for k in took if k in _KEPT}}
+    tell(f"{program}: {result}")
+    return result
+
+
+_KEPT = ("bits_per_byte", "loader_share")
+
+
+def time_to_loss(options: argparse.Namespace, data: Path) -> dict[str, Any]:
+    """How much longer each peer takes to the loss that it ends with."""
+    peers = {program: learn(options, data, program, options.peer_steps) for program in ("litgpt", "trainer")}
+    lengths = [round(options.peer_steps * share) for share in (0.3, 0.45, 0.65)]
+    ours = [learn(options, data, "bise", length) for length in lengths]
+    ratios = {name: round(peer["cpu_s"] / time_for(peer["bits_per_byte"], ours), 3) for name, peer in peers.items()}
+    return {
+        "time_to_loss_vs_best": min(ratios.values()),
+        "time_to_loss": ratios,
+        "loader_share": round(float(np.median([run["loader_share"] for run in ours])), 4),
+        "runs": {**peers, "bise": ours},
+    }
+
+
+def time_for(bits_per_byte: float, runs: list[dict[str, Any]]) -> float:
+    """Processor time of our run that would end at that loss: interpolated in logarithms, never beyond what was run."""
+    losses = [run["bits_per_byte"] for run in runs][::-1]
+    times = [np.log(run["cpu_s"]) for run in runs][::-1]
+    return float(np.exp(np.interp(bits_per_byte, losses, times)))
+
+
+def tuning(options: argparse.Namespace) -> dict[str, Any]:
+    """The measures of tuning, where its benchmark and its peers are installed."""
+    del options
+    return {}
+
+
+def tell(text: str) -> None:
+    """Show how far the measurement is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--data", type=Path, help="a folder with pretrain/SOURCE/*.jsonl.xz; none: the tests' texts")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
+    parser.add_argument("--peer-steps", type=int, default=80, help="length of the peers' runs to a loss")
+    parser.add_argument("--lr", type=float, help="another learning rate for the peers' runs to a loss")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--only", nargs="+", choices=["throughput", "time_to_loss", "tuning"])
+    default = cache_home() / "training-peers" / "bin" / "python"
+    parser.add_argument("--peers-python", default=os.environ.get("BISE_TRAINING_PEERS_PYTHON") or str(default))
+    options = parser.parse_args()
+    report: dict[str, Any] = {"load_before": load_before()}
+    data = prepare(options.data, cache_home() / "benchmarks")
+    wanted = options.only or ["throughput", "time_to_loss", "tuning"]
+    if "throughput" in wanted:
+        report |= throughput(options, data)
+    if "time_to_loss" in wanted:
+        report |= time_to_loss(options, data)
+    if "tuning" in wanted:
+        report |= tuning(options)
+    report |= {"load_after": load_average(), "threads": options.threads, "machine": machine_facts()}
+    print(json.dumps(report, indent=2) if options.json else "\n".join(f"{k:22} {v}" for k, v in report.items()))
+
+
+if __name__ == "__main__":
+    main()

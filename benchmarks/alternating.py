@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from bise.engine.machine import describe_machine, usable_cores
+from bise.engine.machine import describe_machine
+from bise.hardware import usable_cores
 
 SETTLE_S = 0.1  # a thread pool may spin for a while before it sleeps
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.alternating import Side, load_average, machine_facts, spread
 from bise.config import cache_home
-from bise.engine.machine import usable_cores
+from bise.hardware import usable_cores
 
 
 def parse_options(description: str | None, workloads: Collection[str], rounds: int, needs: str) -> argparse.Namespace:

@@ -39,7 +39,7 @@ from benchmarks.alternating import SETTLE_S, load_average, load_before, machine_
 from benchmarks.first_run import wait_for
 from benchmarks.random_model import ONE_BILLION, SMALL, make_gguf, make_model
 from bise.config import cache_home
-from bise.engine.machine import usable_cores
+from bise.hardware import usable_cores
 from bise.messages import Conversation, Message
 from bise.tokenizer.chat import ChatTokenizer
 

@@ -138,7 +138,7 @@ def trainer(order: dict[str, Any], data: Path, out: Path, turns: Turns) -> Any:
 
     class Each(Dataset[dict[str, torch.Tensor]]):
         def __len__(self) -> int:
-            return steps * rows
+            return int(order["num_steps"] * rows)
 
         def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
             ids = windows[index][0]
@@ -175,7 +175,7 @@ def trainer(order: dict[str, Any], data: Path, out: Path, turns: Turns) -> Any:
     own = (MuonAdamW(model.parameters()), None) if order["optimizer"] == "muon" else (None, None)
     Trainer(model, arguments, train_dataset=Each(), callbacks=[Pause()], optimizers=own).train()
     turns.stop()
-    model.eval()
+    model.train(False)
     return lambda ids: model(input_ids=ids).logits
 
 

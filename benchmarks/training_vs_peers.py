@@ -27,6 +27,7 @@ The measures of tuning are in lora_vs_trl.py, and are part of this report.
 import argparse
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ import numpy as np
 from benchmarks.alternating import Side, load_average, load_before, machine_facts, spread
 from benchmarks.training_data import ROW_LENGTH, prepare
 from bise.config import cache_home
-from bise.engine.machine import usable_cores
+from bise.hardware import usable_cores
 from bise.weights.spec import ModelSpec
 
 SPEC = ModelSpec(8192, 256, 6, 4, 2, 64, 704, ROW_LENGTH, tied_embeddings=True)
@@ -76,6 +77,7 @@ def sides(options: argparse.Namespace, data: Path) -> dict[str, Side]:
                 num_steps=_ENDLESS,
                 threads=options.threads,
                 lr=0.006,
+                attention="eager",
             ),
         )
         for name, (program, setting, optimizer) in settings.items()
@@ -118,7 +120,13 @@ def throughput(options: argparse.Namespace, data: Path) -> dict[str, Any]:
 
 def learn(options: argparse.Namespace, data: Path, program: str, num_steps: int) -> dict[str, Any]:
     """Train to the end; processor time at the steady rate, and the held-out loss."""
-    settings = {"setting": "best", "optimizer": "own", "num_steps": num_steps, "threads": options.threads}
+    settings = {
+        "setting": "best",
+        "optimizer": "own",
+        "num_steps": num_steps,
+        "threads": options.threads,
+        "attention": "eager",
+    }
     lr = LEARNING_RATE.get(program)
     side = Side(f"{program}, {num_steps} steps", command(options, data, program, lr=options.lr or lr, **settings))
     side.ask(steps=_WARM_UP)
@@ -179,6 +187,19 @@ def main() -> None:
     default = cache_home() / "training-peers" / "bin" / "python"
     parser.add_argument("--peers-python", default=os.environ.get("BISE_TRAINING_PEERS_PYTHON") or str(default))
     options = parser.parse_args()
+    # Of their own, since half a file that a killed compiler left in the common place stops every later process.
+    compiled = cache_home() / "benchmarks" / "compiled"
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled)
+    try:
+        report = measure(options)
+    except BaseException:
+        shutil.rmtree(compiled, ignore_errors=True)
+        raise
+    print(json.dumps(report, indent=2) if options.json else "\n".join(f"{k:22} {v}" for k, v in report.items()))
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All that was asked for."""
     report: dict[str, Any] = {"load_before": load_before()}
     data = prepare(options.data, cache_home() / "benchmarks")
     wanted = options.only or ["throughput", "time_to_loss", "tuning"]
@@ -188,8 +209,7 @@ def main() -> None:
         report |= time_to_loss(options, data)
     if "tuning" in wanted:
         report |= tuning(options)
-    report |= {"load_after": load_average(), "threads": options.threads, "machine": machine_facts()}
-    print(json.dumps(report, indent=2) if options.json else "\n".join(f"{k:22} {v}" for k, v in report.items()))
+    return report | {"load_after": load_average(), "threads": options.threads, "machine": machine_facts()}
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bise.engine.energy import Meter, Price, price_of
-from bise.engine.machine import usable_cores
 from bise.errors import InputError
+from bise.hardware import usable_cores
 
 
 def counter(directory: Path, name: str, microjoules: int) -> Path:

@@ -73,6 +73,7 @@ def test_a_run_learns_and_ends_as_a_model(recipe: TrainRecipe) -> None:
         "model/model.safetensors",
         "model/spec.json",
         "model/tekken.json",
+        "report.html",
         "speed.json",
     }
 

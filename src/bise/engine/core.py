@@ -18,7 +18,6 @@ from bise.engine.cache import KVCache, bytes_per_block
 from bise.engine.forward import Adapted, Batch, Model
 from bise.engine.kernels.table import BLOCK, Floats
 from bise.engine.lookup import Lookup
-from bise.engine.machine import memory_bytes
 from bise.engine.requests import Constraint, FinishReason, SequenceState, check_prompt
 from bise.engine.requests import Request as Request
 from bise.engine.requests import StepOutput as StepOutput
@@ -27,6 +26,7 @@ from bise.engine.scheduler import RESERVE, Running, Slice, StepCost, View, choos
 from bise.engine.settings import EngineConfig as EngineConfig
 from bise.engine.settings import EngineStats as EngineStats
 from bise.engine.waiting import Service, WaitingLanes
+from bise.hardware import memory_bytes
 from bise.weights.spec import ModelSpec
 
 MOST_GUESSING = 16  # tokens of a step with proposals: up to about so many cost little more than one

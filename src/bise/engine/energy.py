@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bise.engine.machine import usable_cores
 from bise.errors import InputError
+from bise.hardware import ASSUMED_WATTS_PER_CORE, usable_cores
 
 _COUNTERS = Path("/sys/class/powercap")  # Linux; often readable by root only
-ASSUMED_WATTS_PER_CORE = 10.0
 
 
 @dataclass

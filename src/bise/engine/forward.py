@@ -13,8 +13,8 @@ from bise.engine.batch import PackedAdapter
 from bise.engine.cache import KVCache
 from bise.engine.embedding import MeanState
 from bise.engine.kernels.table import Floats, Kernels
-from bise.engine.machine import usable_cores
 from bise.engine.operations import OperationModel
+from bise.hardware import usable_cores
 from bise.weights.adapters import AdapterWeights
 from bise.weights.files import Weights
 from bise.weights.spec import ModelSpec

@@ -1,9 +1,8 @@
 """What this machine offers the engine: processor, instruction sets, cores and memory."""
 
-import os
-import platform
 from dataclasses import dataclass
-from pathlib import Path
+
+from bise.hardware import memory_bytes, processor_name, usable_cores
 
 # The instruction sets that make a difference to a language model, by LLVM's names, best first.
 INSTRUCTION_SETS = ("avx512vnni", "avx512bf16", "avx512f", "avxvnni", "avx2", "fma", "dotprod", "neon")
@@ -21,32 +20,7 @@ class Machine:
 
 def describe_machine() -> Machine:
     """Ask the operating system and LLVM."""
-    return Machine(_processor_name(), _instruction_sets(), usable_cores(), memory_bytes())
-
-
-def usable_cores() -> int:
-    """Logical cores that this process may run on; a container or `taskset` may allow fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def memory_bytes() -> int:
-    """Memory that this process may use: the machine's, or less where a container sets a limit."""
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text(encoding="utf-8").strip() if limit.is_file() else "max"
-    return physical if text == "max" else min(physical, int(text))
-
-
-def _processor_name() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
+    return Machine(processor_name(), _instruction_sets(), usable_cores(), memory_bytes())
 
 
 def _instruction_sets() -> tuple[str, ...]:

@@ -8,10 +8,12 @@ goes on must calculate as it began.
 import importlib.util
 import shutil
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import torch
+from torch._inductor.utils import fresh_cache
 
 from bise.errors import InputError
 from bise.model.transformer import Transformer
@@ -48,6 +50,19 @@ def compile_blocks(model: Transformer) -> None:
     """Let each block be compiled when it is first used."""
     for block in model.layers:
         block.compile()
+
+
+@contextmanager
+def code_of_its_own(is_compiled: bool) -> Iterator[None]:
+    """Within it compiled code lies in a directory that nobody else uses and that is deleted in the end.
+
+    PyTorch's common one holds half a file for ever after a compiler was killed, and every later process stumbles over it.
+    """
+    if not is_compiled:
+        yield
+        return
+    with fresh_cache():
+        yield
 
 
 def plain() -> AbstractContextManager[None]:

@@ -20,7 +20,7 @@ from bise.model.transformer import Transformer
 from bise.runs import Input, RunDirectory
 from bise.train.budget import UTILISATION
 from bise.train.checkpoint import Choices, Progress, begin_or_continue, load_checkpoint, save_checkpoint
-from bise.train.compiled import compile_blocks, plain, should_compile
+from bise.train.compiled import code_of_its_own, compile_blocks, plain, should_compile
 from bise.train.interrupt import stop_requests
 from bise.train.optimizer import Optimizer, schedule
 from bise.train.packing import Batch
@@ -97,7 +97,8 @@ def run_job(job: Job, reporter: Reporter) -> Outcome:
         reporter.say(f"Continuing {job.run.path} after step {progress.step:,} of {job.num_steps:,}.")
     else:
         _evaluate(job, precision, 0)
-    progress = _run_steps(job, optimizer, precision, progress, reporter)
+    with code_of_its_own(choices.is_compiled):
+        progress = _run_steps(job, optimizer, precision, progress, reporter)
     job.model.eval()
     return Outcome(progress, *_summary(job.run), choices)
 

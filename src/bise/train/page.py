@@ -70,9 +70,10 @@ def _held_out(metrics: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) ->
     measured = [(entry["step"], entry["held_out"]) for entry in metrics if "held_out" in entry]
     names = list(facts["held_out"])
     colours = dict(zip(names, (_PALETTE[n % len(_PALETTE)] for n in range(len(names))), strict=True))
-    keys = dict.fromkeys(key for kind in facts["held_out"].values() for key in kind)
+    known = dict.fromkeys(key for kind in facts["held_out"].values() for key in kind)
+    keys = sorted(known, key=lambda key: key != "bits_per_byte")
     plots = []
-    for key in sorted(keys, key=lambda key: key != "bits_per_byte"):
+    for key in keys:
         curves = [
             Curve(name, [(step, found[name][key]) for step, found in measured if key in found.get(name, {})], colour)
             for name, colour in colours.items()
@@ -82,8 +83,8 @@ def _held_out(metrics: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) ->
             plots.append(f'<div class="card"><h3>{escape(_words(key))}</h3>{drawn}</div>')
     return (
         '<h2>Held out</h2><p class="quiet">Texts that are never learned from, before the first step and since.</p>'
-        f'{legend((colour, name) for name, colour in colours.items())}<div class="two">{"".join(plots)}</div>'
-        f"{_held_out_table(facts, list(keys))}"
+        f'{legend((colour, name) for name, colour in colours.items())}<div class="plots">{"".join(plots)}</div>'
+        f"{_held_out_table(facts, keys)}"
     )
 
 
@@ -114,7 +115,7 @@ def _speed(metrics: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> s
         f'<div class="card"><h3>{name}</h3>{plot([Curve(name, points, colour)], f"{name} by step", from_zero=True)}</div>'
         for name, points, colour in shown
     )
-    return f'<h2>Rates</h2><div class="two">{"".join(cards)}</div>'
+    return f'<h2>Rates</h2><div class="plots">{"".join(cards)}</div>'
 
 
 def _cost(facts: Mapping[str, Any]) -> str:
@@ -132,7 +133,9 @@ def _cost(facts: Mapping[str, Any]) -> str:
 
 
 def _line(value: object) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+    return (
+        ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+    )
 
 
 def _inputs(inputs: Sequence[Input]) -> str:

@@ -14,12 +14,14 @@ from bise.runs import Input, Manifest, RunDirectory, read_manifest, run_input
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.base import find_base
 from bise.train.budget import resolve, words
-from bise.train.checkpoint import Progress, remove_checkpoint
+from bise.train.checkpoint import remove_checkpoint
 from bise.train.compute import flops_per_token, measured_speed
 from bise.train.evaluation import held_out_text
 from bise.train.loader import shard_rows
-from bise.train.loop import Job, Outcome, run_job
+from bise.train.loop import Job, run_job
+from bise.train.page import write_report
 from bise.train.recipe import Shape, TrainRecipe
+from bise.train.record import run_facts
 from bise.train.report import Reporter
 from bise.train.shards import Split, prepare_shards
 from bise.weights.spec import ModelSpec, read_spec
@@ -72,6 +74,7 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
     facts = run_facts(job, outcome) | {"epochs": round(job.num_steps * rows / loader.num_rows, 3)}
     if dial:
         facts["dial"] = dial
+    write_report(run, job.config, job.inputs, facts)
     return run.finish(job.config, job.inputs, facts)
 
 
@@ -101,41 +104,6 @@ def complete_outputs(job: Job, tokenizer: ChatTokenizer) -> None:
     for path in tokenizer.files:
         shutil.copyfile(path, job.run.path / "model" / path.name)
     remove_checkpoint(job.run)
-
-
-def run_facts(job: Job, outcome: Outcome) -> dict[str, object]:
-    """What a card quotes of a run."""
-    return {
-        "parameters": job.model.spec.num_parameters(),
-        "spec": dataclasses.asdict(job.model.spec),
-        "steps": outcome.progress.step,
-        "tokens": outcome.progress.num_targets,
-        "loss": outcome.loss,
-        "held_out_before": outcome.before,
-        "held_out": outcome.after,
-        "training_seconds": round(outcome.progress.seconds, 1),
-        **work_done(job, outcome.progress),
-        "precision": outcome.choices.precision,
-        "compiled": outcome.choices.is_compiled,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def work_done(job: Job, progress: Progress) -> dict[str, object]:
-    """Operations, how well the machine was used, and what that took; what the recipe states no watts or price for is left out."""
-    operations = progress.num_places * job.flops_per_token
-    facts: dict[str, object] = {
-        "flops": operations,
-        "flops_formula": "tokens * (6 * matrix weights, 4 if frozen, + 6 * layers * window * heads * head_dim)",
-        "peak_flops_per_s": job.peak_flops,
-        "mfu": round(operations / max(progress.seconds, 1e-9) / job.peak_flops, 4),
-    }
-    if job.cost.watts:
-        facts["energy_kwh"] = round(job.cost.kwh(progress.seconds), 4)
-        facts["energy_method"] = f"{job.cost.watts:g} W, stated in the recipe, times the seconds of the steps"
-    if price := job.cost.price(progress.seconds):
-        facts["cost"] = f"{price:.2f} {job.cost.currency}"
-    return facts
 
 
 def _require_stage(directory: Path, stage: str) -> None:

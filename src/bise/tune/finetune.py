@@ -18,7 +18,9 @@ from bise.train.compute import Speed, flops_per_token, measured_speed
 from bise.train.evaluation import HeldOut, token_sizes
 from bise.train.loop import HeldOutLosses, Job, Outcome, run_job
 from bise.train.packing import Batch, PackedRows
-from bise.train.pretrain import complete_outputs, run_facts
+from bise.train.page import write_report
+from bise.train.pretrain import complete_outputs
+from bise.train.record import run_facts
 from bise.train.report import Reporter
 from bise.train.step import Forward, Objective, Precision, next_token
 from bise.tune.data import Example, TuneData, prepare, rows
@@ -69,7 +71,9 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
     _tell_size(job, data, material, reporter)
     outcome = run_job(job, reporter)
     _save(job, recipe, tokenizer)
-    return run.finish(job.config, job.inputs, run_facts(job, outcome) | _tune_facts(data, outcome, reporter))
+    facts = run_facts(job, outcome) | _tune_facts(data, outcome, reporter)
+    write_report(run, job.config, job.inputs, facts)
+    return run.finish(job.config, job.inputs, facts)
 
 
 @dataclasses.dataclass(frozen=True)

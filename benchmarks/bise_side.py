@@ -26,7 +26,7 @@ class Bise:
         choice = choose_kernels()
         self.kernels = choice.kernels.name
         model = Model(open_weights(directory), choice.kernels, threads)
-        self.engine = Engine(model, EngineConfig(cache_bytes=4 << 30, prefix_sharing=False))
+        self.engine = Engine(model, EngineConfig(cache_bytes=4 << 30, prefix_sharing=False, speculation=False))
         self.ids = np.random.default_rng(0).integers(1000, 30_000, model.spec.context_length).astype(np.int32)
         self.shape: dict[str, int] = {}
 

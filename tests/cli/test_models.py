@@ -100,6 +100,8 @@ def test_an_adapter_is_pulled_listed_shown_and_removed(
         (["models", "remove", "bise-demo:x"], "has none here"),
         (["ask", "-m", "bise-demo:x", "Hello"], "has none here"),
         (["ask", "-m", "bise-demo:", "Hello"], "not an adapter's name"),
+        (["ask", "--schema", "nowhere.json", "Hello"], "nowhere.json cannot be read"),
+        (["ask", "--schema", __file__, "Hello"], "is not JSON"),
         (["pull"], "Name a source"),
         (["pull", "ollama:nothing"], "no model ollama:nothing on this disk"),
         (["export", "nothing", "out", "--to", "hf"], "no model named nothing"),

@@ -100,6 +100,9 @@ def test_ask_answers_on_stdout_and_takes_stdin(model: Path) -> None:
     both = answer["num_prompt_tokens"]
     alone = json.loads(bise("ask", "--model", model, "--json", stdin="Where?").stdout)["num_prompt_tokens"]
     assert alone < both
+    schema = Path(model).parent / "schema.json"
+    schema.write_text('{"const": {"wind": ["north", 3]}}', encoding="utf-8")
+    assert json.loads(bise("ask", "--model", model, "--schema", str(schema), "Where?").stdout) == {"wind": ["north", 3]}
     too_long = bise("ask", "--model", model, stdin="wind " * 300)
     assert too_long.returncode == 2
     assert "holds 256" in too_long.stderr

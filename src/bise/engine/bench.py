@@ -74,7 +74,7 @@ def bench(
     weights = open_weights(directory)
     choice = choose_kernels(progress)
     model = Model(weights, choice.kernels)
-    engine = Engine(model, EngineConfig(prefix_sharing=False))
+    engine = Engine(model, EngineConfig(prefix_sharing=False, speculation=False))
     measured = {}
     try:
         for count in BATCHES:

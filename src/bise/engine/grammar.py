@@ -8,16 +8,18 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llguidance import LLMatcher, LLTokenizer
 from numpy.typing import NDArray
 
 from bise.engine.requests import Grammar
 from bise.errors import InputError
 from bise.messages import Tool
 from bise.tokenizer.chat import ChatTokenizer
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
 
 MOST_COMPILED = 64  # grammars that are kept; a large schema takes some megabytes
 # One style of JSON, the one in which Mistral's templates write it: what may stand nowhere else needs no model.
@@ -27,7 +29,7 @@ _JSON = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": 
 class Matcher:
     """Where one answer is in its grammar."""
 
-    def __init__(self, matcher: LLMatcher, stop_ids: Sequence[int], vocab_size: int) -> None:
+    def __init__(self, matcher: "LLMatcher", stop_ids: Sequence[int], vocab_size: int) -> None:
         self._matcher = matcher
         self._stop_ids = stop_ids
         self._vocab_size = vocab_size
@@ -71,6 +73,8 @@ class Grammars:
     """Compiles grammars for one vocabulary and keeps the last; any thread may."""
 
     def __init__(self, tokenizer: ChatTokenizer, vocab_size: int) -> None:
+        from llguidance import LLTokenizer  # takes a tenth of a second, and the server only describes grammars
+
         self._stop_ids = tokenizer.stop_ids
         self._vocab_size = vocab_size  # of the model, which may have more rows than there are tokens
         self._tokenizer = LLTokenizer(
@@ -103,6 +107,8 @@ class Grammars:
         return compiled.copy()
 
     def _compile(self, grammar: Grammar) -> Matcher:
+        from llguidance import LLMatcher
+
         # llguidance bounds what compiling and each step may cost, so that a hostile grammar cannot hold up others.
         matcher = LLMatcher(self._tokenizer, _source(grammar), log_level=0)
         if matcher.is_error():
@@ -160,6 +166,8 @@ def _arguments(tool: Tool) -> str:
 
 
 def _source(grammar: Grammar) -> str:
+    from llguidance import LLMatcher
+
     try:
         if grammar.kind == "json_schema":
             return LLMatcher.grammar_from_json_schema(grammar.source, overrides=_JSON)  # type: ignore[arg-type]

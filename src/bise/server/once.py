@@ -8,8 +8,10 @@ from pathlib import Path
 from bise.engine.process import Progress
 from bise.errors import InputError
 from bise.messages import Conversation, Message
-from bise.server.backend import ChatRequest, Finished, TextDelta
+from bise.server.backend import ChatRequest, Finished, ResponseFormat, TextDelta
 from bise.server.local import LocalBackend
+
+ANY_TEXT = ResponseFormat()
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,18 @@ class Answer:
 
 
 async def answer_once(
-    model: Path, question: str, write: Callable[[str], None], progress: Progress, adapter: str | None = None
+    model: Path,
+    question: str,
+    write: Callable[[str], None],
+    progress: Progress,
+    adapter: str | None = None,
+    response_format: ResponseFormat = ANY_TEXT,
 ) -> Answer:
     """Load a model, answer one question, and let go of the model; `write` gets the text as it comes.
 
     Raises:
         NotFoundError: the model has no such adapter.
-        InputError: the question is empty or too long, or the model is damaged.
+        InputError: the question is empty or too long, its schema cannot be kept to, or the model is damaged.
         UnavailableError: the engine cannot start.
     """
     if not question.strip():
@@ -38,7 +45,8 @@ async def answer_once(
     try:
         await backend.start(progress)
         name = backend.models()[0].id + (f":{adapter}" if adapter else "")
-        answer = await backend.chat(ChatRequest(name, Conversation((Message("user", question),))))
+        conversation = Conversation((Message("user", question),))
+        answer = await backend.chat(ChatRequest(name, conversation, response_format=response_format))
         async with aclosing(answer):
             async for event in answer:
                 if isinstance(event, Finished):

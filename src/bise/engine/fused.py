@@ -1,6 +1,5 @@
 """The fused path: models with integer weights, int8 activations, and a whole step in one compiled call per thread."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from bise.engine.kernels.attention import load_attend
 from bise.engine.kernels.cells import PRECISIONS
 from bise.engine.kernels.instructions import InstructionSet
 from bise.engine.kernels.lora import PIECE
-from bise.engine.kernels.packing import Bytes, empty_matrix, num_tiles, pack_matrix, pack_rows, padded_columns
+from bise.engine.kernels.packing import num_tiles, padded_columns
 from bise.engine.kernels.prepare import PROBLEMS, load_prepare
 from bise.engine.kernels.step import COUNTERS_BYTES, LAYER, NUM_PHASES, TASK, load_step, thread_scratch_bytes
 from bise.engine.kernels.table import TILE, Floats
 from bise.engine.operations import joined_bias
+from bise.engine.packed import PackedMatrices, PackedMatrix
 from bise.engine.pool import Pool
 from bise.weights.adapters import AdapterWeights
 from bise.weights.files import Weights
@@ -37,8 +37,9 @@ class FusedModel:
         self._wide = instruction_set.name == "avx512"
         self._packed: list[NDArray[Any]] = []  # keeps alive what the records below point to
         self._layers = np.zeros(spec.num_layers, LAYER)
+        matrices = PackedMatrices(weights)
         for index in range(spec.num_layers):
-            self._load_layer(weights, index)
+            self._load_layer(weights, matrices, index)
         self._tasks = np.zeros(1, TASK)
         self._task = self._tasks[0]
         self._memory: dict[str, NDArray[Any]] = {}
@@ -48,7 +49,8 @@ class FusedModel:
         run, isa, tasks, layers = load_step(instruction_set.name), instruction_set, self._tasks, self._layers
         self._pool = Pool(num_threads, lambda thread, control: int(run(isa, thread, control, tasks, layers)))
         self._prepare = load_prepare()
-        self._set_model(weights, num_threads)
+        self._set_model(weights, matrices, num_threads)
+        matrices.finish()
         self._least_shared_bytes = least_shared_bytes
         self._packed_bytes = sum(array.nbytes for array in self._packed)
 
@@ -86,13 +88,13 @@ class FusedModel:
         width = self.spec.hidden_size
         return self._memory["hidden"][start * width : stop * width].reshape(-1, width)
 
-    def _load_layer(self, weights: Weights, index: int) -> None:
+    def _load_layer(self, weights: Weights, matrices: PackedMatrices, index: int) -> None:
         prefix = f"layers.{index}."
         attention, ffn, layer = prefix + "attention.", prefix + "feed_forward.", self._layers[index]
         layer["attention_norm"] = self._keep(_vector(weights, prefix + "attention_norm.weight"))
         layer["ffn_norm"] = self._keep(_vector(weights, prefix + "ffn_norm.weight"))
         joined = [attention + name for name in ("wq.weight", "wk.weight", "wv.weight")]
-        layer["query_key_value"], layer["query_key_value_bits"] = self._keep_matrix(pack_joined(weights, joined))
+        layer["query_key_value"], layer["query_key_value_bits"] = self._keep_matrix(matrices.joined(joined))
         spec = weights.spec
         bias = joined_bias(weights, index, (spec.num_heads + 2 * spec.num_kv_heads) * spec.head_dim)
         if bias is not None:
@@ -101,19 +103,19 @@ class FusedModel:
             layer["query_norm"] = self._keep(_vector(weights, attention + "q_norm.weight"))
             layer["key_norm"] = self._keep(_vector(weights, attention + "k_norm.weight"))
         layer["window"], layer["is_rotated"] = spec.layer_window(index) or 0, index not in spec.unrotated_layers
-        layer["output"], layer["output_bits"] = self._keep_matrix(pack_joined(weights, [attention + "wo.weight"]))
-        gate_up = pack_in_turn(weights, ffn + "w1.weight", ffn + "w3.weight")
+        layer["output"], layer["output_bits"] = self._keep_matrix(matrices.joined([attention + "wo.weight"]))
+        gate_up = matrices.in_turn(ffn + "w1.weight", ffn + "w3.weight")
         layer["gate_up"], layer["gate_up_bits"] = self._keep_matrix(gate_up)
-        layer["down"], layer["down_bits"] = self._keep_matrix(pack_joined(weights, [ffn + "w2.weight"]))
+        layer["down"], layer["down_bits"] = self._keep_matrix(matrices.joined([ffn + "w2.weight"]))
 
-    def _set_model(self, weights: Weights, num_threads: int) -> None:
+    def _set_model(self, weights: Weights, matrices: PackedMatrices, num_threads: int) -> None:
         spec, task = self.spec, self._task
         for name in ("num_layers", "hidden_size", "num_heads", "num_kv_heads", "head_dim", "ffn_size"):
             task[name] = getattr(spec, name)
         task["norm_epsilon"], task["attention_scale"] = spec.norm_eps, spec.head_dim**-0.5
         task["final_norm"] = self._keep(_vector(weights, "norm.weight"))
         name = "tok_embeddings.weight" if spec.tied_embeddings else "output.weight"
-        task["head"], task["head_bits"] = self._keep_matrix(pack_joined(weights, [name]))
+        task["head"], task["head_bits"] = self._keep_matrix(matrices.joined([name]))
         task["num_head_tiles"] = num_tiles(spec.vocab_size)
         task["num_threads"] = num_threads
         task["control"] = self._pool.address
@@ -179,44 +181,8 @@ class FusedModel:
         self._packed.append(array)
         return _address(array)
 
-    def _keep_matrix(self, matrix: "PackedMatrix") -> tuple[int, int]:
+    def _keep_matrix(self, matrix: PackedMatrix) -> tuple[int, int]:
         return self._keep(matrix.data), matrix.bits
-
-
-@dataclass(frozen=True)
-class PackedMatrix:
-    """A matrix in the layout of `kernels/packing.py`."""
-
-    data: Bytes
-    bits: int
-
-
-def pack_joined(weights: Weights, names: list[str]) -> PackedMatrix:
-    """Pack matrices with whole tiles of rows one below the other."""
-    shapes = weights.spec.tensor_shapes()
-    rows = [shapes[name][0] for name in names]
-    bits = weights.spec.matrix_bits(names[0])
-    assert bits is not None
-    packed = empty_matrix(sum(rows), shapes[names[0]][1], bits)
-    tile = 0
-    for name, count in zip(names, rows, strict=True):
-        last = len(packed) if name == names[-1] else tile + count // TILE
-        part = weights.quantised(name)
-        pack_rows(part.values, part.scales, bits, packed[tile:last])
-        tile = last
-    return PackedMatrix(packed, bits)
-
-
-def pack_in_turn(weights: Weights, *names: str) -> PackedMatrix:
-    """Pack matrices of the same shape with their tiles in turn: the first of each, the second of each, and so on."""
-    rows, columns = weights.spec.tensor_shapes()[names[0]]
-    bits = weights.spec.matrix_bits(names[0])
-    assert bits is not None
-    packed = empty_matrix(len(names) * rows, columns, bits)
-    for index, name in enumerate(names):
-        part = weights.quantised(name)
-        packed[index :: len(names)] = pack_matrix(part.values, part.scales, bits)
-    return PackedMatrix(packed, bits)
 
 
 def _vector(weights: Weights, name: str) -> Floats:

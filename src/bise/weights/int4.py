@@ -26,13 +26,15 @@ def round_to_int4(groups: Floats) -> tuple[NDArray[np.int8], Halves]:
     Raises:
         InputError: a weight is too large for a float16 scale.
     """
+    from bise.weights.rounding import round_groups  # numba takes half a second to load, and most readers do not round
+
+    groups = np.ascontiguousarray(groups, np.float32)
     values = np.empty(groups.shape, np.int8)
     scales = np.empty(len(groups), np.float16)
     for start in range(0, len(groups), _GROUPS_AT_ONCE):
         part = slice(start, start + _GROUPS_AT_ONCE)
-        columns = np.ascontiguousarray(groups[part].T)  # a group is a column, so that sums run along vectors
-        scales[part] = _search(columns)
-        values[part] = _round(columns, scales[part])[0].T
+        scales[part] = _search(groups[part])
+        round_groups(groups[part], scales[part].astype(np.float32), values[part])
     return values, scales
 
 
@@ -52,55 +54,48 @@ def unpack_nibbles(packed: NDArray[np.uint8]) -> NDArray[np.int8]:
     return values
 
 
-def _search(columns: Floats) -> Halves:
-    """The best scale found for each column."""
+def _search(groups: Floats) -> Halves:
+    """The best scale found for each group."""
+    from bise.weights.rounding import extremes
+
+    largest = np.empty(len(groups), np.float32)
+    extremes(groups, largest)
     with np.errstate(over="ignore", invalid="ignore"):  # a candidate may be infinite; it then loses
-        exact = _extremes(columns) / _LOWEST
+        exact = largest / _LOWEST
         best = exact.astype(np.float16)
         if not np.isfinite(best).all():
             raise InputError(
-                f"A weight of {np.abs(columns).max():g} is too large for 4 bits. Keep the model in 16 bits."
+                f"A weight of {np.abs(groups).max():g} is too large for 4 bits. Keep the model in 16 bits."
             )
-        smallest = _round(columns, best)[1]
+        smallest = _errors(groups, best)
         for factor in _CANDIDATES[1:]:
-            _keep_better(columns, (exact * np.float32(factor)).astype(np.float16), best, smallest)
+            _keep_better(groups, (exact * np.float32(factor)).astype(np.float16), best, smallest)
         for _ in range(_REFINEMENTS):
-            _keep_better(columns, _least_squares(columns, best), best, smallest)
+            _keep_better(groups, _least_squares(groups, best), best, smallest)
     return best
 
 
-def _extremes(columns: Floats) -> Floats:
-    """The weight of largest magnitude in each column, the first of equals."""
-    highest, lowest = columns.max(axis=0), columns.min(axis=0)
-    extremes = np.where(highest > -lowest, highest, lowest)
-    ties = np.flatnonzero(highest == -lowest)
-    extremes[ties] = columns[np.abs(columns[:, ties]).argmax(axis=0), ties]
-    return extremes
-
-
-def _keep_better(columns: Floats, scales: Halves, best: Halves, smallest: Floats) -> None:
+def _keep_better(groups: Floats, scales: Halves, best: Halves, smallest: Floats) -> None:
     """Take over the scales whose squared error is smaller; an infinite scale never is."""
-    errors = _round(columns, scales)[1]
+    errors = _errors(groups, scales)
     np.copyto(best, scales, where=errors < smallest)
     np.fmin(errors, smallest, out=smallest)
 
 
-def _round(columns: Floats, scales: Halves) -> tuple[Floats, Floats]:
-    """The nearest values at these scales, and each column's squared error; a scale of zero makes zeros."""
-    steps = scales.astype(np.float32)
-    zero = steps == 0
-    values = columns * np.where(zero, 0, 1 / np.where(zero, 1, steps))
-    np.rint(values, out=values)
-    np.clip(values, _LOWEST, _HIGHEST, out=values)
-    differences = values * steps
-    differences -= columns
-    return values, np.einsum("gn,gn->n", differences, differences)
+def _errors(groups: Floats, scales: Halves) -> Floats:
+    """Each group's squared error at these scales."""
+    from bise.weights.rounding import squared_errors
+
+    errors = np.empty(len(groups), np.float32)
+    squared_errors(groups, scales.astype(np.float32), errors)
+    return errors
 
 
-def _least_squares(columns: Floats, rounded_at: Halves) -> Halves:
+def _least_squares(groups: Floats, rounded_at: Halves) -> Halves:
     """The scale that serves the values rounded at these ones best."""
-    values = _round(columns, rounded_at)[0]
-    products = np.einsum("gn,gn->n", values, columns)
-    squares = np.einsum("gn,gn->n", values, values)
+    from bise.weights.rounding import fits
+
+    products, squares = np.empty(len(groups), np.float32), np.empty(len(groups), np.float32)
+    fits(groups, rounded_at.astype(np.float32), products, squares)
     scales: Halves = (products / np.where(squares == 0, 1, squares)).astype(np.float16)
     return scales

@@ -23,7 +23,7 @@ from bise.weights.int4 import pack_nibbles, round_to_int4
 from bise.weights.int8 import round_to_int8
 from bise.weights.spec import ModelSpec, Quantisation, write_spec
 from bise.weights.tensor_file import Layout, finished_tensors, write_parts
-from bise.weights.tensors import BITS, GROUP_SIZE, QuantisedTensor, dequantise, narrow, row_parts, scales_name
+from bise.weights.tensors import BITS, GROUP_SIZE, QuantisedTensor, narrow, row_parts, scales_name
 
 Progress = Callable[[int, int], None]  # (weights done, weights in all)
 
@@ -195,8 +195,16 @@ def _convert_part(weights: Weights, name: str, dtype: str, rows: slice) -> _Part
     if dtype not in BITS:
         return _Part(narrow(exact, dtype), np.empty(0, np.float16))
     rounded = quantise(exact, BITS[dtype])
-    differences = dequantise(rounded) - exact
-    return _pack(rounded, (float(np.vdot(differences, differences)), float(np.vdot(exact, exact))))
+    return _pack(rounded, _sums_of_squares(exact, rounded))
+
+
+def _sums_of_squares(exact: NDArray[np.float32], rounded: QuantisedTensor) -> tuple[float, float]:
+    from bise.weights.rounding import sums_of_squares  # see int4.round_to_int4
+
+    groups, sums = np.ascontiguousarray(exact).reshape(-1, GROUP_SIZE), np.empty(2)
+    values = np.ascontiguousarray(rounded.values).reshape(-1, GROUP_SIZE)
+    sums_of_squares(groups, values, rounded.scales.astype(np.float32).reshape(-1), sums)
+    return float(sums[0]), float(sums[1])
 
 
 def _pack(tensor: QuantisedTensor, error: tuple[float, float] | None = None) -> _Part:

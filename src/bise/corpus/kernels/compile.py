@@ -26,11 +26,20 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 def kernel(function: Function) -> Function:
     """Compile at the first call, or load what an earlier process compiled; releases the GIL while it runs."""
+    return _compile(function)
+
+
+def summing_kernel(function: Function) -> Function:
+    """As `kernel`, with sums of floats added in whatever order is fastest, the same at every call."""
+    return _compile(function, fastmath={"contract", "reassoc", "nsz"})
+
+
+def _compile(function: Function, **options: Any) -> Function:
     directory = cache_directory()
     previous = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(directory)  # read once, while the decorator runs
     try:
-        compiled = numba.njit(cache=is_writable(directory), **_OPTIONS)(function)
+        compiled = numba.njit(cache=is_writable(directory), **_OPTIONS, **options)(function)
     finally:
         numba.config.CACHE_DIR = previous
     return cast(Function, compiled)

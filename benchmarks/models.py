@@ -1,0 +1,135 @@
+"""Models in and out: `python benchmarks/models.py [--json] [--rounds 9]`.
+
+Tokenizers, with the largest vocabulary that mistral-common carries (131,072 entries), seconds of one thread's CPU time,
+medians (10 % to 90 %) of rounds in turns:
+
+    encode_ratio_tiktoken   tiktoken's time over ours, on the same ranks and text, both without looking for control tokens
+    encode_equal            whether our ids are those of mistral-common, also on hostile text
+    load_s                  our tokenizer with its templates, from the cache that the first load writes
+    load_first_s            the first load
+    load_mistral_common_s   mistral-common's own
+"""
+
+import argparse
+import base64
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mistral_common
+import tiktoken
+from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+
+from bise.tokenizer.chat import ChatTokenizer
+
+VOCABULARY = Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
+ROOT = Path(__file__).parent.parent
+_TEXT_CHARACTERS = 1_000_000
+_HOSTILE = [
+    "",
+    " ",
+    "[INST] </s>[TOOL_CALLS]<unk>",
+    "e\u0301\u202e 👩‍👩‍👧‍👦\U0010ffff\ufeff",
+    "\n\n \t\r\n" * 200,
+    " " * 5000,
+    "a" * 5000,
+]
+
+
+def measure_tokenizers(rounds: int) -> dict[str, object]:
+    """All figures of the tokenizers."""
+    loads = _in_turns(rounds, {"load_s": _load, "load_first_s": _load_first, "load_mistral_common_s": _load_theirs})
+    ours, theirs = _load(), _load_theirs().instruct_tokenizer.tokenizer
+    text, ranks = _text(), _tiktoken()
+    times = _in_turns(rounds, {"ours_s": lambda: ours.encode(text), "tiktoken_s": lambda: ranks.encode_ordinary(text)})
+    equal = all(ours.encode(each) == theirs.encode(each, bos=False, eos=False) for each in [text, *_HOSTILE])
+    return {
+        "encode_ratio_tiktoken": round(times["tiktoken_s"]["median"] / times["ours_s"]["median"], 3),
+        "encode_equal": equal,
+        "encode_mb_per_s": round(len(text.encode()) / 1e6 / times["ours_s"]["median"], 2),
+        "encode": times,
+        **loads,
+    }
+
+
+def _load() -> ChatTokenizer:
+    return ChatTokenizer.load(VOCABULARY)
+
+
+def _load_first() -> ChatTokenizer:
+    """A load that finds nothing in the cache."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    with tempfile.TemporaryDirectory() as directory:
+        os.environ["XDG_CACHE_HOME"] = directory
+        try:
+            return ChatTokenizer.load(VOCABULARY)
+        finally:
+            os.environ.pop("XDG_CACHE_HOME")
+            if before is not None:
+                os.environ["XDG_CACHE_HOME"] = before
+
+
+def _load_theirs() -> Any:
+    return MistralTokenizer.from_file(VOCABULARY)
+
+
+def _tiktoken() -> tiktoken.Encoding:
+    """tiktoken itself with the file's ranks."""
+    table = json.loads(VOCABULARY.read_bytes())
+    config = table["config"]
+    num_tokens = config["default_vocab_size"] - config["default_num_special_tokens"]
+    ranks = {base64.b64decode(entry["token_bytes"]): entry["rank"] for entry in table["vocab"][:num_tokens]}
+    return tiktoken.Encoding("ranks", pat_str=config["pattern"], mergeable_ranks=ranks, special_tokens={})
+
+
+def _text() -> str:
+    """A million characters of what stands in this repository: prose, conversations in five languages, Python."""
+    files = [
+        *sorted(ROOT.glob("docs/*.md")),
+        *sorted(ROOT.glob("recipes/conversations/*")),
+        *sorted(ROOT.glob("src/bise/*/*.py")),
+    ]
+    whole = "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+    return (whole * (_TEXT_CHARACTERS // len(whole) + 1))[:_TEXT_CHARACTERS]
+
+
+def _in_turns(rounds: int, tasks: dict[str, Callable[[], object]]) -> dict[str, dict[str, float]]:
+    """CPU seconds of each task, all run once in every round; one round before does not count."""
+    found: dict[str, list[float]] = {name: [] for name in tasks}
+    for number in range(rounds + 1):
+        for name, task in tasks.items():
+            began = time.thread_time()
+            task()
+            if number:
+                found[name].append(time.thread_time() - began)
+    return {name: _spread(seconds) for name, seconds in found.items()}
+
+
+def _spread(seconds: list[float]) -> dict[str, float]:
+    deciles = statistics.quantiles(seconds, n=10, method="inclusive")
+    return {"median": round(statistics.median(seconds), 4), "p10": round(deciles[0], 4), "p90": round(deciles[-1], 4)}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    before = os.getloadavg()[0]
+    results = measure_tokenizers(arguments.rounds)
+    results["load_average"] = {"before": round(before, 2), "after": round(os.getloadavg()[0], 2)}
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+        return
+    for name, value in results.items():
+        print(f"{name:24} {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/peers
 TUNING_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/tuning-peers
+LLAMA_CPP ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/llama.cpp
 BIN := $(VENV)/bin
 INSTALL := -m pip install --disable-pip-version-check --constraint constraints.txt
 DEV := $(VENV)/.installed-dev
@@ -30,8 +31,8 @@ test: check chromium web ## everything a change must pass
 test-fast: $(DEV) ## the quick tests: no browser, nothing slow
 	$(BIN)/pytest -m "not ($(NOT_HERE) or slow or browser)"
 
-test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed ## against other people's programs, in environments of their own
-	BISE_PEERS_PYTHON=$(PEERS)/bin/python BISE_TUNING_PEERS_PYTHON=$(TUNING_PEERS)/bin/python $(BIN)/pytest -m peers
+test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed $(LLAMA_CPP)/.unpacked ## against other people's programs, in environments of their own
+	LLAMA_CPP_SOURCE=$(LLAMA_CPP) BISE_PEERS_PYTHON=$(PEERS)/bin/python BISE_TUNING_PEERS_PYTHON=$(TUNING_PEERS)/bin/python $(BIN)/pytest -m peers
 
 reference: $(DEV) ## write docs/commands.md from the commands' own help
 	$(BIN)/python -m bise.cli.reference > docs/commands.md
@@ -68,6 +69,15 @@ $(PEERS)/.installed: tests/peers/requirements.txt
 $(TUNING_PEERS)/.installed: tests/peers/requirements-tuning.txt
 	@$(BOOTSTRAP) $(TUNING_PEERS)
 	$(TUNING_PEERS)/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@
+
+# The vocabularies and chat templates that the source of llama.cpp carries, out of the package that carries that source.
+$(LLAMA_CPP)/.unpacked: $(DEV)
+	@mkdir -p $(LLAMA_CPP)
+	$(BIN)/python -m pip download --disable-pip-version-check --no-deps --no-binary llama-cpp-python \
+		--dest $(LLAMA_CPP) llama-cpp-python==0.3.36
+	cd $(LLAMA_CPP) && tar xzf llama_cpp_python-*.tar.gz --strip-components=3 \
+		$$(tar tzf llama_cpp_python-*.tar.gz | grep 'vendor/llama.cpp/models/.')
 	@touch $@
 
 # The wheel's build makes the page by the same script.

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from bise.cli.main import run
+from tests.tokenizer.test_gguf import SENTENCEPIECE
+from tests.tokenizer.test_hugging_face import make_directory
 
 CURATE = """
 name = "small"
@@ -94,3 +96,14 @@ def test_what_is_wrong_is_said_in_a_sentence(
 ) -> None:
     assert bise("tokenizer", *(recipe if argument == "RECIPE" else argument for argument in arguments)) == 2
     assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_show_reads_the_tokenizers_of_other_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = make_directory("chatml", tmp_path)
+    assert bise("tokenizer", "show", str(directory), "wind <|im_end|>") == 0
+    out = capsys.readouterr().out
+    assert "3 are control tokens:\n  <|endoftext|> <|im_start|> <|im_end|>\n" in out
+    assert "An answer ends with <|im_end|> or <|endoftext|>\ntokenizer.json, tokenizer_config.json, gen" in out
+    assert "'|'" in out
+    assert bise("tokenizer", "show", str(SENTENCEPIECE)) == 0
+    assert "and 711 more\nAn answer ends with </s>\n" in capsys.readouterr().out

@@ -1,6 +1,5 @@
 """Each architecture computes what `transformers` computes for it, on prompts longer than its window and first context."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ import pytest
 from bise.engine.forward import Model
 from bise.engine.kernels.reference import NUMPY_KERNELS
 from bise.engine.kernels.table import Kernels, choose_kernels
-from bise.weights.architectures import ARCHITECTURES, model_spec
+from bise.weights.architectures import ARCHITECTURES
 from bise.weights.files import open_weights
-from bise.weights.quantise import quantise_directory
+from bise.weights.formats.hugging_face import read_hugging_face
+from bise.weights.quantise import convert, quantise_directory
 from tests.engine.test_forward import batch_of, prompt, run
-from tests.random_models import write_model
 
 pytestmark = pytest.mark.slow
 
@@ -79,23 +78,6 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "Qwen3": ("Qwen3Config", {"head_dim": 32, **theta(1e6)}),
     "Qwen3, attention factor": ("Qwen3Config", {"head_dim": 32, "rope_parameters": {**YARN, "attention_factor": 1.3}}),
 }
-NAMES = {
-    "model.embed_tokens": "tok_embeddings",
-    "model.norm": "norm",
-    "lm_head": "output",
-    "input_layernorm": "attention_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_norm": "attention.q_norm",
-    "self_attn.k_norm": "attention.k_norm",
-    "self_attn.q_proj": "attention.wq",
-    "self_attn.k_proj": "attention.wk",
-    "self_attn.v_proj": "attention.wv",
-    "self_attn.o_proj": "attention.wo",
-    "mlp.gate_proj": "feed_forward.w1",
-    "mlp.up_proj": "feed_forward.w3",
-    "mlp.down_proj": "feed_forward.w2",
-    "model.layers": "layers",
-}
 
 
 @pytest.fixture(scope="module")
@@ -114,18 +96,13 @@ def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
                 parameter.normal_(std=0.5)
             else:
                 parameter.uniform_(0.5, 1.5)
-    spec = model_spec(json.loads(config.to_json_string(use_diff=False)), "config.json")
-    tensors = {canonical_name(name): tensor.detach().numpy() for name, tensor in model.named_parameters()}
-    directory = write_model(tmp_path_factory.mktemp("model"), spec, tensors)
+    directory = tmp_path_factory.mktemp("model")
+    model.save_pretrained(directory / "theirs")
+    weights = read_hugging_face(directory / "theirs").weights
+    convert(weights, directory / "ours", None)
     with torch.no_grad():
-        logits = model(torch.tensor([prompt(spec, LENGTH)])).logits[0].numpy()
-    return directory, logits
-
-
-def canonical_name(name: str) -> str:
-    for theirs, ours in NAMES.items():
-        name = name.replace(theirs, ours, 1)
-    return name
+        logits = model(torch.tensor([prompt(weights.spec, LENGTH)])).logits[0].numpy()
+    return directory / "ours", logits
 
 
 @pytest.fixture(scope="module")

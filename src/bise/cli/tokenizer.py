@@ -9,6 +9,8 @@ import click
 from bise.cli.extras import require_extra
 from bise.config import load_recipe
 
+_SHOWN = 40  # control tokens, of which large vocabularies have hundreds
+
 
 @click.group()
 def command() -> None:
@@ -48,6 +50,8 @@ def show(path: Path, text: str | None, as_json: bool) -> None:
     facts: dict[str, Any] = {
         "vocab_size": tokenizer.vocab_size,
         "control_tokens": tokenizer.control_tokens(),
+        "stop_tokens": [tokenizer.token_name(token_id) for token_id in tokenizer.stop_ids],
+        "files": [path.name for path in tokenizer.files],
         "sha256": tokenizer.sha256,
     }
     if text is not None:
@@ -64,10 +68,12 @@ def _rates(facts: dict[str, Any]) -> str:
 
 
 def _description(facts: dict[str, Any]) -> str:
+    names, rest = facts["control_tokens"][:_SHOWN], len(facts["control_tokens"]) - _SHOWN
     lines = [
         f"{facts['vocab_size']:,} tokens, of which {len(facts['control_tokens'])} are control tokens:",
-        "  " + " ".join(facts["control_tokens"]),
-        f"SHA-256 {facts['sha256']}",
+        "  " + " ".join(names) + (f" and {rest} more" if rest > 0 else ""),
+        f"An answer ends with {' or '.join(facts['stop_tokens'])}",
+        f"{', '.join(facts['files'])}; SHA-256 {facts['sha256']}",
     ]
     lines += [f"{token['id']:>8}  {token['text']!r}" for token in facts.get("tokens", ())]
     return "\n".join(lines)

@@ -46,7 +46,9 @@ def measure_tokenizers(rounds: int) -> dict[str, object]:
     loads = _in_turns(rounds, {"load_s": _load, "load_first_s": _load_first, "load_mistral_common_s": _load_theirs})
     ours, theirs = _load(), _load_theirs().instruct_tokenizer.tokenizer
     text, ranks = _text(), _tiktoken()
-    times = _in_turns(rounds, {"ours_s": lambda: ours.encode(text), "tiktoken_s": lambda: ranks.encode_ordinary(text)})
+    times = _in_turns(
+        3 * rounds, {"ours_s": lambda: ours.encode(text), "tiktoken_s": lambda: ranks.encode_ordinary(text)}
+    )
     equal = all(ours.encode(each) == theirs.encode(each, bos=False, eos=False) for each in [text, *_HOSTILE])
     return {
         "encode_ratio_tiktoken": round(times["tiktoken_s"]["median"] / times["ours_s"]["median"], 3),
@@ -99,10 +101,10 @@ def _text() -> str:
 
 
 def _in_turns(rounds: int, tasks: dict[str, Callable[[], object]]) -> dict[str, dict[str, float]]:
-    """CPU seconds of each task, all run once in every round; one round before does not count."""
+    """CPU seconds of each task, all run once in every round, in changing order; one round before does not count."""
     found: dict[str, list[float]] = {name: [] for name in tasks}
     for number in range(rounds + 1):
-        for name, task in tasks.items():
+        for name, task in sorted(tasks.items(), reverse=number % 2 == 0):
             began = time.thread_time()
             task()
             if number:

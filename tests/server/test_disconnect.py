@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 MESSAGES = [{"role": "user", "content": "Where is the wind?"}]
 ENDLESS = {"max_tokens": 50_000, "logit_bias": {"2": -100}, "messages": MESSAGES}
 TEXT = {"prompt": "The wind", "max_tokens": 50_000, "logit_bias": {"2": -100}}
-CLAUDE = {"max_tokens": 50_000, "messages": MESSAGES}
+CLAUDE = {"max_tokens": 50_000, "messages": MESSAGES, "temperature": 0}  # which never comes to an end
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -74,7 +74,7 @@ class Reporter:
         self._channel = channel
         self._sent_at = 0.0
 
-    def after_step(self, engine: Engine) -> None:
+    def report(self, engine: Engine) -> None:
         """Report if it is time or the last request has ended."""
         if engine.is_idle or time.monotonic() - self._sent_at >= STATS_EVERY_S:
             self._sent_at = time.monotonic()
@@ -100,11 +100,11 @@ def main() -> None:
     reporter = Reporter(channel)
     arrivals = _await_requests(engine, inbox, channel, Path(start.directory))
     while True:
-        _receive(engine, inbox, arrivals)
+        _receive(engine, inbox, arrivals, reporter)
         outputs = engine.step()
         if outputs:
             channel.send(Outputs(tuple(outputs)))
-        reporter.after_step(engine)
+        reporter.report(engine)
 
 
 def die_with(parent_id: int) -> None:
@@ -158,13 +158,14 @@ def _await_requests(engine: Engine, inbox: "Inbox", channel: Channel, directory:
     )
 
 
-def _receive(engine: Engine, inbox: "Inbox", arrivals: Arrivals) -> None:
+def _receive(engine: Engine, inbox: "Inbox", arrivals: Arrivals, reporter: Reporter) -> None:
     """Take in every message that has come; wait for one when there is nothing else to do."""
     arrivals.advance()
     while engine.is_idle or not inbox.empty():
         match inbox.get():
             case Cancel(request_id, index):
                 arrivals.cancel(request_id, index)
+                reporter.report(engine)  # it may be idle now, without another step
             case Add(request):
                 arrivals.add(request)
             case DropAdapter(key):

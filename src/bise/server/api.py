@@ -15,6 +15,7 @@ def create_api(backend: Backend, database: Database) -> FastAPI:
     api = FastAPI(openapi_url=None, redirect_slashes=False)
     api.state.backend = backend
     api.state.database = database
+    api.state.routes = [route for router in ROUTERS for route in router.routes]
     install_error_handlers(api)
     for router in ROUTERS:
         api.include_router(router)

@@ -1,10 +1,12 @@
 """The OpenAPI document: what each path takes, from the same models that check it."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute
 
 from bise import __version__
 from bise.server.wire.chat import ChatBody
@@ -36,17 +38,17 @@ _ERROR = {
 }
 
 
-def document(api: FastAPI) -> dict[str, Any]:
-    """Build the document from the routes that there are."""
+def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
+    """Build the document of these routes."""
     kinds = sorted(set(BODIES.values()), key=lambda kind: kind.__name__)
     template = "#/components/schemas/{model}"
     _, schemas = models_json_schema([(kind, "validation") for kind in kinds], ref_template=template)
     paths: dict[str, dict[str, Any]] = {}
-    for route in api.routes:
-        path = getattr(route, "path", "").replace(":path}", "}")
-        if path in BODIES or path.startswith("/v1/models") or path in ("/tokenizer_info", "/openai/models", *_OPEN):
-            for method in sorted(getattr(route, "methods", ())):
-                paths.setdefault(path, {})[method.lower()] = _operation(path, getattr(route, "description", ""))
+    for route in routes:
+        assert isinstance(route, APIRoute)
+        path = route.path.replace(":path}", "}")
+        for method in sorted(route.methods):
+            paths.setdefault(path, {})[method.lower()] = _operation(path, route.description)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Bise", "version": __version__},

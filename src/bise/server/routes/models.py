@@ -34,4 +34,4 @@ async def show_model(request: Request, _user: ApiUser, model_id: str) -> Respons
 @router.get("/openapi.json")
 async def show_document(request: Request, _user: ApiUser) -> Response:
     """Describe this API for programs that make clients and tests from such documents."""
-    return JSONResponse(document(request.app))
+    return JSONResponse(document(request.app.state.routes))

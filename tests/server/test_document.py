@@ -14,7 +14,7 @@ from tests.command import client_key, serve
 from tests.server.conftest import Served
 from tests.speaking_model import write_speaking_model
 
-EXAMPLES = 25  # of each path, and as many that break its rules
+EXAMPLES = 12  # of each path, and as many that break its rules
 
 
 async def test_every_path_that_takes_a_body_says_what_it_may_be(direct: Served) -> None:

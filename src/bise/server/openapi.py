@@ -47,7 +47,7 @@ def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
     for route in routes:
         assert isinstance(route, APIRoute)
         path = route.path.replace(":path}", "}")
-        for method in sorted(route.methods):
+        for method in sorted(route.methods or ()):
             paths.setdefault(path, {})[method.lower()] = _operation(path, route.description)
     return {
         "openapi": "3.1.0",

@@ -120,6 +120,12 @@ async def test_each_conversation_has_its_model_and_new_ones_the_default(app: App
     assert [request.model for request in app.backend.requests] == [OTHER.id, MODEL.id, OTHER.id, MODEL.id]
 
 
+async def test_a_model_elsewhere_says_where_messages_go(app: App) -> None:
+    app.backend.offered = [MODEL, replace(MODEL, id="large", owned_by="example-cloud")]
+    models = (await app.client.get("/api/state")).json()["models"]
+    assert [(model["id"], model["host"]) for model in models] == [("scripted", None), ("large", "example-cloud")]
+
+
 async def test_a_model_that_is_gone_is_said_and_a_default_that_is_gone_is_none(app: App) -> None:
     app.backend.offered = [MODEL, OTHER]
     conversation = await app.begin()

@@ -1,10 +1,12 @@
 """Feedback through the page's interface: given, shown with personal data masked, taken along, and taken back."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.app.conftest import App
+from tests.scripted_backend import MODEL
 
 pytestmark = pytest.mark.slow
 
@@ -78,9 +80,11 @@ async def test_only_what_names_a_right_answer_teaches(app: App) -> None:
         (f"/api/messages/{first}/preference", {"other_id": second, "verdict": "other"}),
     ):
         await put(app, path, body)
-        taught.append({item["kind"] for item in await items(app) if item["teaches"]})
+        taught.append({item["kind"] for item in await items(app) if item["teaches_nothing"] is None})
     better = {"better_answer"}
     assert taught == [set(), {"rating"}, better, better, {*better, "preference"}]
+    app.backend.offered = [replace(MODEL, id="another"), MODEL]
+    assert {item["teaches_nothing"] for item in await items(app)} == {"other_model"}
 
 
 async def test_what_is_no_feedback_is_refused_with_a_sentence(app: App) -> None:

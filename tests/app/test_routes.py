@@ -16,6 +16,7 @@ async def test_state_tells_the_page_what_it_shows(app: App) -> None:
     assert state["models"] == [
         {
             "id": "scripted",
+            "host": None,
             "demonstration": False,
             "context_length": MODEL.context_length,
             "card_markdown": "# Scripted",

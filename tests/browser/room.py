@@ -2,7 +2,8 @@
 
 python tests/browser/room.py PORT DATABASE_FILE
 
-An adapter in `home()/adapters/bise-demo/` is offered as a second model, as the local backend does.
+An adapter in `home()/adapters/bise-demo/` is offered as a second model, as the local backend does, and the name of an
+empty file in `home()/elsewhere/` as the model of another server.
 """
 
 import asyncio
@@ -52,7 +53,12 @@ class AnsweringBackend:
 
     def models(self) -> tuple[ModelInfo, ...]:
         adapters = sorted(path.name for path in (home() / "adapters" / MODEL.id).glob("*"))
-        return (MODEL, *(replace(MODEL, id=f"{MODEL.id}:{name}", demonstration=False) for name in adapters))
+        elsewhere = sorted(path.name for path in (home() / "elsewhere").glob("*"))
+        return (
+            MODEL,
+            *(replace(MODEL, id=f"{MODEL.id}:{name}", demonstration=False) for name in adapters),
+            *(replace(MODEL, id=name, demonstration=False, owned_by="example-cloud") for name in elsewhere),
+        )
 
     async def count_tokens(self, model: str, conversation: Conversation) -> int:
         del model

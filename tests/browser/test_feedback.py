@@ -215,6 +215,24 @@ class TestModels:
         expect(page.get_by_role("dialog")).to_contain_text("A demonstration model for tests.")
 
 
+class TestElsewhere:
+    @pytest.fixture(autouse=True)
+    def elsewhere(self, room: Any) -> Any:
+        file = room.home / "elsewhere/large"
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+        yield
+        file.unlink()
+
+    def test_what_leaves_the_machine_is_said_before_anything_is_sent(self, chat: Chat) -> None:
+        page = chat.page
+        told = page.locator(".composer-dock .fine")
+        expect(told).to_contain_text("on the computer where Bise runs")
+        page.get_by_role("combobox", name="Model").select_option("large (at example-cloud)")
+        expect(told).to_contain_text("Your messages leave this machine: example-cloud answers with large.")
+        assert violations(page) == []
+
+
 class TestPhone:
     @pytest.fixture
     def context_options(self) -> dict[str, Any]:

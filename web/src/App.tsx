@@ -152,6 +152,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
             busy={generating || (chat.pending !== null && chat.pending.error === null)}
             generating={generating}
             modelId={typeof model === "string" ? model : model.id}
+            host={typeof model === "string" ? null : model.host}
             onText={(text) => store.setDraft(id, text)}
             onSend={(text) => void store.send(id, text)}
             onStop={() => {

@@ -11,12 +11,14 @@ interface ComposerProps {
   busy: boolean;
   generating: boolean;
   modelId: string;
+  /** The other server that messages go to. */
+  host: string | null;
   onText: (text: string) => void;
   onSend: (text: string) => void;
   onStop: () => void;
 }
 
-export function Composer({ field, text, busy, generating, modelId, onText, onSend, onStop }: ComposerProps) {
+export function Composer({ field, text, busy, generating, modelId, host, onText, onSend, onStop }: ComposerProps) {
   const words = useWords();
   const touch = useMediaQuery("(pointer: coarse)");
   const sendable = text.trim() !== "" && !busy;
@@ -69,7 +71,9 @@ export function Composer({ field, text, busy, generating, modelId, onText, onSen
           </button>
         )}
       </form>
-      <p className="fine">{words("private", { model: modelId })}</p>
+      <p className={host === null ? "fine" : "fine leaves"}>
+        {host === null ? words("private", { model: modelId }) : words("leaves", { model: modelId, host })}
+      </p>
     </div>
   );
 }

@@ -22,7 +22,7 @@ export function FeedbackList({ items, onExclude, onOpen }: FeedbackListProps) {
       {items.length === 0 ? <p>{words("nothingSaid")}</p> : <p className="fine">{words("maskedHelp")}</p>}
       <ul className="feedback-list">
         {(all ? items : items.slice(0, SHOWN)).map((item) => (
-          <li key={item.id} data-out={item.excluded || !item.teaches}>
+          <li key={item.id} data-out={item.excluded || item.teaches_nothing !== null}>
             <Item item={item} onExclude={onExclude} onOpen={onOpen} />
           </li>
         ))}
@@ -73,14 +73,14 @@ function Item({ item, onExclude, onOpen }: ItemProps) {
           </button>
         </p>
       </details>
-      {item.teaches ? (
+      {item.teaches_nothing === null ? (
         <label className="take-in">
           <input type="checkbox" checked={!item.excluded} onChange={(event) => onExclude(item, !event.target.checked)} />
           <span>{words("learnThis")}</span>
           <span className="unseen">{question}</span>
         </label>
       ) : (
-        <span className="fine take-in">{words(item.kind === "preference" ? "bothGood" : item.thumb === "up" ? "betterCounts" : "noBetter")}</span>
+        <span className="fine take-in">{words(`teachesNothing.${item.teaches_nothing}`)}</span>
       )}
     </>
   );

@@ -51,9 +51,9 @@ export function ModelPicker({ app, store, chatId, model }: ModelPickerProps) {
             {words("modelGone", { model: name })}
           </option>
         )}
-        {app.models.map(({ id }) => (
+        {app.models.map(({ id, host }) => (
           <option key={id} value={id}>
-            {id}
+            {host === null ? id : words("modelElsewhere", { model: id, host })}
           </option>
         ))}
       </select>

@@ -68,6 +68,8 @@ export interface ConversationDetail extends ConversationSummary {
 
 export interface Model {
   id: string;
+  /** The other server that messages go to; null: nothing leaves this one. */
+  host: string | null;
   demonstration: boolean;
   context_length: number;
   card_markdown: string;

@@ -8,8 +8,8 @@ export interface FeedbackItem {
   created_at: string;
   conversation_id: string;
   excluded: boolean;
-  /** A right answer follows from it. */
-  teaches: boolean;
+  /** Why no right answer follows from it; null when one does. */
+  teaches_nothing: "other_model" | "better_counts" | "no_better" | "equal" | null;
   model: string | null;
   conversation: { role: string; content: string }[];
   /** Pieces of personal data that were masked in what is shown. */
@@ -130,7 +130,7 @@ export interface Counts {
 
 /** How many items would be learned from, by kind. */
 export function count(items: FeedbackItem[]): Counts {
-  const taught = items.filter((item) => item.teaches && !item.excluded);
+  const taught = items.filter((item) => item.teaches_nothing === null && !item.excluded);
   const of = (kind: FeedbackItem["kind"]): number => taught.filter((item) => item.kind === kind).length;
   return {
     betterAnswers: of("better_answer"),

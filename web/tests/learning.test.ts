@@ -7,7 +7,7 @@ const item = (kind: FeedbackItem["kind"], teaches: boolean, excluded = false): F
   created_at: "",
   conversation_id: "",
   excluded,
-  teaches,
+  teaches_nothing: teaches ? null : "no_better",
   model: null,
   conversation: [],
   num_masked: 0,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, StringConstraints
 from bise.app.requests import Id, Text, database_of, json_response, read_body
 from bise.app.session import SignedIn
 from bise.corpus.personal import PersonalData
+from bise.server.answering import backend_of
 from bise.store.feedback import (
     MAX_COMMENT_CHARS,
     FeedbackItem,
@@ -97,10 +98,11 @@ async def prefer(request: Request, user: SignedIn, message_id: str) -> Response:
 async def show_feedback(request: Request, user: SignedIn) -> Response:
     """List all feedback, the newest first, as it would be learned from: with personal data masked."""
     items = await list_feedback(database_of(request), user.id)
+    base = backend_of(request).models()[0].id
     improved = {item.message_id for item in items if item.kind == "better_answer" and not item.excluded}
     shown = await asyncio.to_thread(lambda: [_masked(item) for item in reversed(items)])
     for record, item in zip(shown, reversed(items), strict=True):
-        record["teaches"] = _teaches(item, improved)
+        record["teaches_nothing"] = _why_useless(item, base, improved)
     return json_response({"items": shown})
 
 
@@ -122,11 +124,15 @@ async def export_feedback(request: Request, user: SignedIn) -> Response:
     return Response("".join(lines), media_type="application/jsonl", headers=headers)
 
 
-def _teaches(item: FeedbackItem, improved: Container[str]) -> bool:
-    """Whether a right answer follows from an item; what tuning takes of these it also checks for contradictions."""
-    if item.rating is not None:
-        return item.rating.thumb == "up" and item.message_id not in improved
-    return item.better is not None or item.chosen is not None
+def _why_useless(item: FeedbackItem, base: str, improved: Container[str]) -> str | None:
+    """Why no right answer of the base model follows from an item, if so; tuning looks for contradictions besides."""
+    if (item.model or "").split(":")[0] != base:
+        return "other_model"
+    if item.rating is not None and item.message_id in improved:
+        return "better_counts"
+    if item.rating is not None and item.rating.thumb == "down":
+        return "no_better"
+    return "equal" if item.kind == "preference" and item.chosen is None else None
 
 
 def _masked(item: FeedbackItem) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def show_model(model: ModelInfo) -> dict[str, object]:
     """Describe a model to the page."""
     return {
         "id": model.id,
+        "host": None if model.owned_by == ModelInfo.owned_by else model.owned_by,  # another server, where messages go
         "demonstration": model.demonstration,
         "context_length": model.context_length,
         "card_markdown": model.card_markdown,

@@ -236,9 +236,10 @@ def test_required_calls_are_calls_with_valid_arguments(speaking: Speaking, name:
 
 def test_calls_may_follow_text_where_none_is_required(speaking: Speaking) -> None:
     call = speaking.tokenizer.control_tokens().index("[TOOL_CALLS]")
-    ids, reason = speaking.ids(tool_grammar(speaking), logit_bias=((call, -float("inf")),), max_tokens=30)
-    assert reason in ("stop", "length")
-    assert call not in ids
+    free = {"logit_bias": ((call, -float("inf")),), "max_tokens": 30}
+    ((plain),) = speaking.answer(speaking.request("x", None, **free)).values()
+    ids, reason = speaking.ids(tool_grammar(speaking), **free)
+    assert speaking.text(plain) == speaking.tokenizer.decode(ids), "what comes before a call is free"
     found = []
     for seed in range(8):
         bias = ((call, 5.0), (speaking.tokenizer.encode('"')[0], 4.0))
@@ -301,3 +302,17 @@ def test_ten_thousand_different_schemas_leave_no_more_memory_than_a_thousand(spe
             sizes.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     assert len(speaking.grammars) == MOST_COMPILED
     assert sizes[1] - sizes[0] < 50_000, "kilobytes"
+
+
+def test_guessing_ahead_changes_no_answer_of_a_given_form(speaking: Speaking) -> None:
+    kinds = [
+        schema_grammar({"type": "array", "items": {"enum": [12, 21]}, "minItems": 30, "maxItems": 40}),
+        Grammar("regex", "([ab]{3}c?){30,50}"),
+        tool_grammar(speaking),
+    ]
+    for seed, kind in enumerate(kinds):
+        request = speaking.request("x", kind, seed=seed, temperature=0.2)
+        ((guessed),) = speaking.answer(request).values()
+        ((plain),) = speaking.answer(request, config=EngineConfig(speculation=False)).values()
+        assert speaking.text(guessed) == speaking.text(plain)
+        assert guessed[-1].finish_reason == plain[-1].finish_reason

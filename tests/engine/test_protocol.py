@@ -77,7 +77,10 @@ TO_ENGINE = st.one_of(
             st.text(),
             st.sampled_from(["interactive", "batch"]),
             st.none() | st.builds(AdapterRef, st.text(), st.text()),
-            st.none() | st.builds(Grammar, st.sampled_from(["json_schema", "regex", "lark"]), st.text()),
+            st.none()
+            | st.builds(
+                Grammar, st.sampled_from(["json_schema", "regex", "lark"]), st.text(), st.none() | st.integers()
+            ),
             st.booleans(),
         ),
     ),

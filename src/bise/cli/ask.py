@@ -19,7 +19,6 @@ def command(question: str | None, model: str | None, schema: Path | None, as_jso
     import asyncio
     import json
     import sys
-    from dataclasses import asdict
 
     from bise.cli.preparing import preparing
     from bise.server.once import ANY_TEXT, answer_once
@@ -37,7 +36,14 @@ def command(question: str | None, model: str | None, schema: Path | None, as_jso
             click.echo(shown, nl=False)
 
     answer = asyncio.run(answer_once(directory, text, write, preparing(), adapter, form))
-    click.echo(json.dumps({"model": answer.model, "text": answer.text, **asdict(answer.end)}) if as_json else "")
+    told = {
+        "model": answer.model,
+        "text": answer.text,
+        "finish_reason": answer.end.finish_reason,
+        "num_prompt_tokens": answer.end.num_prompt_tokens,
+        "num_completion_tokens": answer.end.num_completion_tokens,
+    }
+    click.echo(json.dumps(told) if as_json else "")
 
 
 def _read_schema(path: Path) -> "ResponseFormat":

@@ -141,7 +141,7 @@ class Engine:
             embedding=self.model.mean_state() if request.embeds else None,
             has_to_follow=index > 0,
             constraint=constraint.copy() if constraint else None,
-            lookup=Lookup() if self.config.speculation and not (constraint or request.embeds) else None,
+            lookup=Lookup() if self.config.speculation and not request.embeds else None,
         )
         sequence.unsent = self._jump(sequence)
         return sequence
@@ -398,7 +398,8 @@ class Engine:
         """Draw the next token, and those after it as long as what was computed for them is what was drawn."""
         outputs = [self._draw(sequence, logits[0])]
         for token, logits_V, is_number in zip(proposed, logits[1:], are_numbers[1:], strict=True):
-            if outputs[-1].finish_reason is not None or sequence.token_ids[-1] != token or not is_number:
+            has_jumped = sequence.num_left > 1
+            if outputs[-1].finish_reason or has_jumped or sequence.token_ids[-1] != token or not is_number:
                 break
             sequence.num_computed += 1
             outputs.append(self._draw(sequence, logits_V))

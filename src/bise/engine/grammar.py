@@ -29,14 +29,17 @@ _JSON = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": 
 class Matcher:
     """Where one answer is in its grammar."""
 
-    def __init__(self, matcher: "LLMatcher", stop_ids: Sequence[int], vocab_size: int) -> None:
+    def __init__(
+        self, matcher: "LLMatcher", stop_ids: Sequence[int], vocab_size: int, trigger: int | None = None
+    ) -> None:
         self._matcher = matcher
         self._stop_ids = stop_ids
         self._vocab_size = vocab_size
+        self._trigger = trigger  # the token that is waited for, until it comes
 
     def copy(self) -> "Matcher":
         """Another answer at the same place."""
-        return Matcher(self._matcher.deep_copy(), self._stop_ids, self._vocab_size)
+        return Matcher(self._matcher.deep_copy(), self._stop_ids, self._vocab_size, self._trigger)
 
     @property
     def problem(self) -> str | None:
@@ -48,8 +51,10 @@ class Matcher:
         """Whether the answer is whole and nothing can follow."""
         return self._matcher.is_stopped() and not self._matcher.is_error()
 
-    def allowed(self) -> NDArray[np.bool_]:
+    def allowed(self) -> NDArray[np.bool_] | None:
         """For each token of the model whether it may follow; those that end the answer where it is whole."""
+        if self._trigger is not None:
+            return None
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         allowed = np.zeros(self._vocab_size, np.bool_)
         known = np.unpackbits(bits, bitorder="little")[: self._vocab_size]
@@ -58,11 +63,13 @@ class Matcher:
 
     def take(self, token: int) -> None:
         """Go on by a token that is allowed and does not end the answer."""
-        self._matcher.consume_token(token)
+        if self._trigger in (None, token):
+            self._trigger = None
+            self._matcher.consume_token(token)
 
     def jump(self, most: int) -> list[int]:
         """Go on by the tokens that are the only way, at most so many; they are what the tokenizer makes of that text."""
-        forced = [] if most <= 0 else self._matcher.compute_ff_tokens()
+        forced = [] if most <= 0 or self._trigger is not None else self._matcher.compute_ff_tokens()
         forced = forced[: next((i for i, token in enumerate(forced) if token in self._stop_ids), most)][:most]
         if forced:
             self._matcher.consume_tokens(forced)
@@ -115,7 +122,7 @@ class Grammars:
             reason = matcher.get_error().splitlines()
             shown = " ".join(line.strip() for line in reason)[:300]
             raise InputError(f"The {_NAMES[grammar.kind]} cannot be kept to: {shown}. Change or leave out that part.")
-        return Matcher(matcher, self._stop_ids, self._vocab_size)
+        return Matcher(matcher, self._stop_ids, self._vocab_size, grammar.trigger)
 
 
 _NAMES = {"json_schema": "JSON schema", "regex": "regular expression", "lark": "grammar"}
@@ -142,9 +149,9 @@ def object_grammar() -> Grammar:
 def calls_grammar(
     tools: Sequence[Tool], *, call_id: int, arguments_id: int, required: bool, name: str | None, parallel: bool
 ) -> Grammar:
-    """Calls of tools as templates from v13 on write them, `[TOOL_CALLS]name[ARGS]{...}`, after text where none is required.
+    """Calls of tools as templates from v13 on write them, `[TOOL_CALLS]name[ARGS]{...}`.
 
-    The arguments keep to the tool's schema, as far as it can be expressed: what cannot is left to the model.
+    Where none is required, the answer is free until the model begins a call, and may end without one. The arguments keep to the tool's schema, as far as it can be expressed: what cannot is left to the model.
 
     Raises:
         InputError: the schemas are larger than may be.
@@ -154,10 +161,9 @@ def calls_grammar(
         f"call{index}: <[{call_id}]> {json.dumps(tool.name)} <[{arguments_id}]> %json {_arguments(tool)}"
         for index, tool in enumerate(offered)
     ]
-    calls = ("call+" if required else "call*") if parallel else ("call" if required else "call?")
-    start = f"start: {calls}" if required else f"start: TEXT {calls}\nTEXT: /(.|\\n)*/"
+    start = f"start: call{'+' if parallel else ''}"
     call = "call: " + " | ".join(f"call{index}" for index in range(len(offered)))
-    return Grammar("lark", "\n".join([start, call, *rules]))
+    return Grammar("lark", "\n".join([start, call, *rules]), None if required else call_id)
 
 
 def _arguments(tool: Tool) -> str:

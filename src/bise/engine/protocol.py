@@ -20,7 +20,7 @@ from bise.engine.core import EngineConfig, EngineStats
 from bise.engine.requests import Request, StepOutput
 from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
 
-VERSION = 4
+VERSION = 5
 ErrorKind = Literal["InputError", "NotFoundError", "UnavailableError"]
 
 

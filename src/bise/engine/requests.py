@@ -40,6 +40,7 @@ class Grammar:
 
     kind: Literal["json_schema", "regex", "lark"]
     source: str
+    trigger: int | None = None  # a token with which it begins: what comes before is free, and may be all
 
     def __post_init__(self) -> None:
         """Check the size."""
@@ -63,8 +64,8 @@ class Constraint(Protocol):
     def copy(self) -> "Constraint":
         """Another answer at the same place."""
 
-    def allowed(self) -> NDArray[np.bool_]:
-        """For each token of the model whether it may follow."""
+    def allowed(self) -> NDArray[np.bool_] | None:
+        """For each token of the model whether it may follow; None: all may."""
 
     def take(self, token: int) -> None:
         """Go on by an allowed token."""

@@ -309,7 +309,20 @@ def _grammar(request: ChatRequest, tokenizer: ChatTokenizer) -> Grammar | None:
     wanted = request.response_format
     if wanted.kind == "json_object":
         return object_grammar()
-    return schema_grammar(wanted.schema) if wanted.kind == "json_schema" else None
+    if wanted.kind == "json_schema":
+        return schema_grammar(wanted.schema)
+    return _possible_calls(request, tokenizer)
+
+
+def _possible_calls(request: ChatRequest, tokenizer: ChatTokenizer) -> Grammar | None:
+    """What calls must be, if the model makes any; nothing for templates that write them as a list."""
+    call, arguments = tokenizer.control_id(TOOL_CALLS), tokenizer.control_id(ARGS)
+    tools, choice = request.conversation.tools, request.tool_choice
+    if not tools or choice.mode == "none" or call is None or arguments is None:
+        return None
+    return calls_grammar(
+        tools, call_id=call, arguments_id=arguments, required=False, name=None, parallel=choice.parallel
+    )
 
 
 def _demanded_call(request: ChatRequest, tokenizer: ChatTokenizer) -> Grammar:

@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +24,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs by its path, too
 
 from benchmarks.alternating import load_average, machine_facts, spread
 from benchmarks.random_model import ONE_BILLION, SMALL

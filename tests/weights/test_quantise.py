@@ -1,5 +1,7 @@
 """Eight bits lose at most half a step, and what is written is what is read."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from hypothesis.extra import numpy as arrays
 from bise.errors import InputError
 from bise.weights.files import open_weights
 from bise.weights.quantise import quantise, quantise_directory
-from bise.weights.spec import ModelSpec, Quantisation
+from bise.weights.spec import ModelSpec, Quantisation, write_spec
+from bise.weights.tensor_file import header_bytes, tensor_sizes
 from bise.weights.tensors import dequantise
 from tests.random_models import TINY, random_tensors, write_model
 
@@ -101,3 +104,34 @@ def test_what_cannot_be_quantised_is_refused_before_anything_is_written(tmp_path
     quantise_directory(source, tmp_path / "target")
     with pytest.raises(InputError, match="already has 8-bit weights"):
         quantise_directory(tmp_path / "target", tmp_path / "again")
+
+
+CONVERT = """
+import resource, sys
+from pathlib import Path
+from bise.weights.files import open_weights
+from bise.weights.quantise import convert
+
+convert(open_weights(Path(sys.argv[1])), Path(sys.argv[2]), "4")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
+    """A gigabyte of weights, as a file with holes, is converted in half of that."""
+    spec = replace(
+        TINY, vocab_size=32_768, hidden_size=4096, num_heads=32, num_kv_heads=8, head_dim=128, ffn_size=14_336
+    )
+    layout = {name: ("BF16", shape) for name, shape in spec.tensor_shapes().items()}
+    source = tmp_path / "source"
+    source.mkdir()
+    write_spec(source, spec)
+    header = header_bytes(layout)
+    with (source / "model.safetensors").open("wb") as file:
+        file.write(header)
+        file.truncate(len(header) + sum(tensor_sizes(layout)))
+    command = [sys.executable, "-c", CONVERT, str(source), str(tmp_path / "target")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=250)
+    assert (source / "model.safetensors").stat().st_size > 1e9
+    assert int(done.stdout) < 600e6

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import click
 from bise.errors import BiseError, InputError
 
 if TYPE_CHECKING:
+    from bise.engine.agreement import Agreement
     from bise.weights.pull import Pulled, Source
 
 
@@ -25,9 +27,16 @@ if TYPE_CHECKING:
     type=click.Choice(["4", "mixed", "8", "16"]),
     help="Precision of the weights, kept as it is when not given; mixed is 4 with the output head at 8.",
 )
+@click.option(
+    "--compare",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A text file: tell how far the rounded model's answers are from the original's on it.",
+)
 @click.option("--found", is_flag=True, help="List the models that Ollama and LM Studio have on this disk.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(source: str | None, name: str | None, bits: str | None, found: bool, as_json: bool) -> None:
+def command(
+    source: str | None, name: str | None, bits: str | None, compare: Path | None, found: bool, as_json: bool
+) -> None:
     """Take a model into the store.
 
     SOURCE is a finished train or tune run, a model's directory (Bise, Hugging Face, Mistral), a GGUF file, hf:OWNER/NAME
@@ -53,7 +62,8 @@ def command(source: str | None, name: str | None, bits: str | None, found: bool,
         card = _card(place.path, chosen, bits)
         with progress_bar(f"Taking in {chosen}") as progress:
             pulled = pull(place, chosen, bits, card, progress)
-    _tell(pulled, as_json)
+        agreement = _compare(place, pulled, compare) if compare else None
+    _tell(pulled, agreement, as_json)
 
 
 @contextmanager
@@ -95,7 +105,7 @@ def _list_found(as_json: bool) -> None:
     click.echo(words, err=True)
 
 
-def _tell(pulled: "Pulled", as_json: bool) -> None:
+def _tell(pulled: "Pulled", agreement: "Agreement | None", as_json: bool) -> None:
     """What is now in the store, what to know about it, and what rounding did."""
     from bise.weights.store import describe
 
@@ -103,7 +113,8 @@ def _tell(pulled: "Pulled", as_json: bool) -> None:
     errors = sorted(pulled.errors.items(), key=lambda item: item[1])
     if as_json:
         row = {"name": model.name, "path": str(model.path), **model.facts(), "notes": pulled.notes}
-        click.echo(json.dumps(row | ({"rounding_error": dict(errors)} if errors else {})))
+        row |= {"rounding_error": dict(errors)} if errors else {}
+        click.echo(json.dumps(row | ({"agreement": asdict(agreement)} if agreement else {})))
         return
     click.echo(f"{model.name}: {model.summary()}")
     for note in pulled.notes:
@@ -115,7 +126,29 @@ def _tell(pulled: "Pulled", as_json: bool) -> None:
             f"All of them: bise models show {model.name} --json",
             err=True,
         )
+    if agreement is not None:
+        click.echo(
+            f"Against the original on {agreement.num_tokens} tokens: KL divergence {agreement.kl_nats:.4f} nats, "
+            f"the same best token in {agreement.same_best:.1%} of places.",
+            err=True,
+        )
     click.echo(f'Talk to it with: bise ask -m {model.name} "…"', err=True)
+
+
+def _compare(place: "Source", pulled: "Pulled", text: Path) -> "Agreement":
+    """Run both models on a text."""
+    from bise.cli.progress import progress_bar
+    from bise.engine.agreement import measure_agreement
+    from bise.engine.kernels.table import choose_kernels
+    from bise.tokenizer.chat import ChatTokenizer
+    from bise.weights.files import open_weights
+    from bise.weights.pull import open_original
+
+    ids = ChatTokenizer.load(pulled.path).encode(text.read_text(encoding="utf-8", errors="replace"))
+    with progress_bar("Comparing") as progress:
+        return measure_agreement(
+            open_original(place), open_weights(pulled.path), ids, choose_kernels().kernels, progress
+        )
 
 
 def _pull_adapter(source: Path, model: str, name: str, bits: str | None, as_json: bool) -> None:

@@ -90,7 +90,7 @@ class Weights:
                 self.checked_integers(name, part)
             else:
                 self.require_numbers(name, self.rows(name, part))
-        self.stored[name].release()
+            self.stored[name].release()
 
     def require_numbers(self, name: str, values: NDArray[Any]) -> None:
         """Refuse values of a tensor that are NaN or infinite."""

@@ -110,6 +110,11 @@ def pull(
     return Pulled(target, notes, read_errors(target))
 
 
+def open_original(source: Source) -> Weights:
+    """The weights that a pull took in, as they were."""
+    return open_weights(resolve_run(source.path)[0]) if _is_ours(source.path) else open_foreign(source.path).weights
+
+
 def suggested_name(source: Source) -> str:
     """A model's name from where it comes from: the last words of its address or path."""
     text = source.origin.split("@")[0].removeprefix("hf:").removeprefix("ollama:") or source.path.resolve().name

@@ -5,9 +5,11 @@ memory stays far below the model's size, parts are rounded on every core, and wh
 """
 
 import math
+import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -101,6 +103,8 @@ def rounding_error(exact: Weights, rounded: Weights, name: str) -> RoundingError
         floats = exact.rows(name, rows)
         differences = rounded.rows(name, rows) - floats
         error.add(float(np.vdot(differences, differences)), float(np.vdot(floats, floats)))
+        for weights in (exact, rounded):
+            weights.stored[name].release()
     return error
 
 
@@ -166,7 +170,7 @@ def _convert(
                 continue
             work = partial(_convert_part, weights, name, layout[name][0])
             scales = []
-            for part, converted in zip(row_parts(shape), threads.map(work, row_parts(shape)), strict=True):
+            for part, converted in zip(row_parts(shape), _in_order(threads, work, row_parts(shape)), strict=True):
                 yield converted.values
                 scales.append(converted.scales)
                 if converted.error is not None:
@@ -174,8 +178,21 @@ def _convert(
                 done += len(range(*part.indices(shape[0]))) * math.prod(shape[1:])
                 if progress is not None:
                     progress(done, total)
-            weights.stored[name].release()
+                weights.stored[name].release()  # what other threads still read comes back from the system's cache
             yield from scales
+
+
+def _in_order(
+    threads: ThreadPoolExecutor, work: Callable[[slice], "_Part"], parts: Iterable[slice]
+) -> Iterator["_Part"]:
+    """Results in the order of the parts, a few of them at work at once: `map` would hold those of a whole matrix."""
+    waiting: deque[Future[_Part]] = deque()
+    for part in parts:
+        waiting.append(threads.submit(work, part))
+        if len(waiting) > 2 * (os.cpu_count() or 1):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 @dataclass(frozen=True)

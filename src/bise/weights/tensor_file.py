@@ -75,7 +75,7 @@ def write_tensors(path: Path, tensors: dict[str, tuple[str, NDArray[Any]]]) -> N
 
 def finished_tensors(path: Path, layout: Layout) -> int:
     """How many tensors of an unfinished file are on the disk; 0 when there is none, or one of another layout."""
-    temporary, header = _temporary(path), _header(layout)
+    temporary, header = _temporary(path), header_bytes(layout)
     try:
         note = json.loads(temporary.with_name(temporary.name + _PROGRESS_SUFFIX).read_text(encoding="utf-8"))
         with temporary.open("rb") as file:
@@ -99,7 +99,7 @@ def write_parts(
         first: tensors that an earlier call has written, as `finished_tensors` says.
         sync_bytes: written at most before what is written is made safe, so that another call can go on from there.
     """
-    header, sizes = _header(layout), tensor_sizes(layout)
+    header, sizes = header_bytes(layout), tensor_sizes(layout)
     temporary = _temporary(path)
     note = temporary.with_name(temporary.name + _PROGRESS_SUFFIX)
     position, done = sum(sizes[:first]), first
@@ -136,7 +136,8 @@ def _temporary(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _header(layout: Layout) -> bytes:
+def header_bytes(layout: Layout) -> bytes:
+    """What stands before the data of a safetensors file."""
     table: dict[str, object] = {"__metadata__": {"format": "pt"}}  # the only one that transformers loads
     position = 0
     for (name, (dtype, shape)), size in zip(layout.items(), tensor_sizes(layout), strict=True):

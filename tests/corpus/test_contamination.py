@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bise.corpus.contamination import Contamination, Match
 from bise.corpus.texts import pack
-from bise.corpus.words import GramTable, grams, split_words
+from bise.corpus.words import Beginnings, GramTable, grams, split_words
 from bise.errors import InputError, NotFoundError
 
 EVAL = Path(__file__).parents[3] / "shared/data/eval"
@@ -112,15 +112,26 @@ def test_words_are_those_that_a_regular_expression_finds(texts: list[str]) -> No
 
 @settings(deadline=None)
 @given(st.lists(st.text(alphabet="abc ", max_size=60), min_size=1, max_size=4), st.integers(1, 4))
-def test_the_rolling_hash_is_the_hash_of_each_sequence(texts: list[str], length: int) -> None:
+def test_every_sequence_is_found_at_its_beginning(texts: list[str], length: int) -> None:
     words = split_words(*pack(texts))
     ends = words.firsts[1:]
     starts = [k for i, end in enumerate(ends) for k in range(words.firsts[i], end - length + 1)]
-    hashes = grams(words, np.array(starts, np.int64), np.full(len(starts), length, np.int64))
+    hashes = grams(words, np.array(starts, np.int64), length)
     distinct = np.unique(hashes)
-    found, places = GramTable.build(distinct).find(words, length)
+    found, num_left = Beginnings.build(distinct, length).find(words)
     assert found.tolist() == starts
-    assert (distinct[places] == hashes).all()
+    assert num_left.tolist() == [
+        end - k for i, end in enumerate(ends) for k in range(words.firsts[i], end - length + 1)
+    ]
+    assert (distinct[GramTable.build(distinct).places(hashes)] == hashes).all()
+
+
+def test_nearly_every_place_is_passed_over() -> None:
+    noted, other = (split_words(*pack([" ".join(f"{kind}{k}" for k in range(20_000))])) for kind in "ab")
+    beginnings = Beginnings.build(grams(noted, np.arange(19_990), 8), 8)
+    assert len(beginnings.find(noted)[0]) >= 19_990
+    assert len(beginnings.find(other)[0]) < 500
+    assert (GramTable.build(np.unique(grams(noted, np.arange(9), 8))).places(grams(other, np.arange(9), 8)) == -1).all()
 
 
 @pytest.mark.slow

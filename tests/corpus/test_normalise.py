@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from bise.corpus.clean import even_spacing
 from bise.corpus.kernels.marks import DECOMPOSED, MOJIBAKE
 from bise.corpus.kernels.marks import ODD as ODD_MARK
-from bise.corpus.marks import MISREAD, ODD, find_marks
-from bise.corpus.normalise import normalise
+from bise.corpus.marks import MISREAD, ODD, marks_of
+from bise.corpus.normalise import Form, normalise, normalise_batch
+from bise.corpus.texts import unpack
 
 SOUND = (
     "Das Mädchen fragte: »Wo ist der Hund?«\n\tPerché? «Perché è così.»\n\n¿Qué pasó? – « C’est l’été… » "
@@ -62,7 +63,7 @@ def test_twice_is_once(text: str, form: str) -> None:
 @settings(deadline=None)  # the first call compiles
 @given(MIXED)
 def test_marks_are_those_that_slower_searches_find(text: str) -> None:
-    marks = find_marks(text)
+    marks = marks_of(text)
     assert bool(marks & ODD_MARK) == (ODD.search(text) is not None)
     assert bool(marks & MOJIBAKE) == (MISREAD.search(text) is not None)
     if not unicodedata.is_normalized("NFC", text):
@@ -79,3 +80,16 @@ def test_even_spacing_is_what_it_says(text: str) -> None:
     for line in even.split("\n"):
         assert line == line.rstrip(" \t")
         assert not line.startswith((" ", "\t")) or line.lstrip(" \t")[:1] in "-*1"
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.text(st.sampled_from("aé\u0301\u00a0Ã©\r\n\u200bﬁ漢"), max_size=20), max_size=5),
+    st.sampled_from(["NFC", "NFKC", "none"]),
+    st.booleans(),
+)
+def test_a_batch_is_normalised_as_its_texts_are(texts: list[str], form: Form, repair: bool) -> None:
+    changed, data, offsets = normalise_batch(texts, form, repair=repair)
+    expected = [normalise(text, form, repair=repair) for text in texts]
+    assert unpack(data, offsets) == expected
+    assert changed == {k: new for k, (old, new) in enumerate(zip(texts, expected, strict=True)) if new != old}

@@ -36,7 +36,10 @@ def test_marks_by_parts_are_those_of_all_together(files: list[list[int]], marked
     arrays = [np.array(file, np.uint64) for file in files]
     with tempfile.TemporaryDirectory() as directory:
         marks = by_parts(arrays, Path(directory), marked, read)
-    assert marks.tolist() == mark_repeats(np.array(list(itertools.chain(*files)), np.uint64)).tolist()
+    everything = list(itertools.chain(*files))
+    assert marks.tolist() == mark_repeats(np.array(everything, np.uint64)).tolist()
+    both = mark_repeats(np.array(everything, np.uint64), also_first=True)
+    assert both.tolist() == [everything.count(value) > 1 for value in everything]
 
 
 @pytest.mark.parametrize("marked_at_once", [500, 10_000, 1 << 24])

@@ -2,11 +2,14 @@
 
 import itertools
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bise.corpus.examine import have_signs
 from bise.corpus.personal import KINDS, PersonalData
+from bise.corpus.texts import pack
 
 ALL = PersonalData(addresses="all")
 PIECES = [
@@ -99,3 +102,17 @@ def test_spans_are_ordered_and_apart(text: str, kind: str) -> None:
 )  # fmt: skip
 def test_hostile_texts_cost_time_in_proportion(unit: str) -> None:
     ALL.mask(unit * (100_000 // len(unit)))
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.lists(st.sampled_from([*PIECES, ":", "a.b", "1.2.3"]), max_size=8).map("".join), max_size=6))
+def test_texts_with_personal_data_have_signs_of_it(texts: list[str]) -> None:
+    signs = have_signs(*pack(texts))
+    assert all(sign or not ALL.find(text) for sign, text in zip(signs.tolist(), texts, strict=True))
+
+
+def test_texts_without_figures_and_marks_have_no_signs_of_personal_data() -> None:
+    texts = ["In 1914, at 10: none of chapter 3.", "", "a 123456 b " + 40 * "c" + " 123456", "e.g. 1.5 and 2.5"]
+    assert not have_signs(*pack(texts)).any()
+    assert have_signs(*pack(["12 34 56 7", "@", "1.1.1.1", "::", "a:b:c"])).tolist() == [True] * 5
+    assert np.array_equal(have_signs(*pack(["x 123456", "7 8"])), [False, False])

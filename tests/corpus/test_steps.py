@@ -1,5 +1,6 @@
 """The steps of a run meet: near copies across units, masked texts, and what is told of them."""
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,10 @@ from bise.corpus.pipeline import curate
 from bise.corpus.quality import QualitySettings, train_quality
 from bise.corpus.readers import read_curated
 from bise.corpus.recipe import CurateRecipe, Duplicates, EvaluationData, Language, Lists, Personal, Quality
+from bise.corpus.repeats import fingerprint, paragraph_hashes, window_hashes
+from bise.corpus.rules import Rules
 from bise.corpus.seen import Run
+from bise.corpus.texts import pack
 from bise.errors import InputError
 from tests.corpus.conftest import prose
 
@@ -226,3 +230,43 @@ def test_parts_that_earlier_documents_have_are_cut(write_lines: Maker, make_reco
     assert (mostly["reason"], mostly["threshold"]) == ("max_cut", 0.6)
     two = replace(recipe, name="two", workers=2, duplicates=cutting)
     assert curate(two).outputs == run.manifest.outputs
+
+
+def test_documents_with_shared_paragraphs_and_others_with_shared_windows_are_cut_alike(
+    write_lines: Maker, make_recipe: Maker
+) -> None:
+    """Only texts that share windows are hashed window by window; the marks must stay those of the right texts."""
+    own = [" ".join(f"{first}{a}{b}" for a in "klmnopqr" for b in "stuvwxyzab") + "." for first in "abcdefg"]
+    paragraph = "This one paragraph of more than ten words stands in two of the documents."
+    window = " ".join(f"z{a}{b}" for a in "klmnop" for b in "stuvwxyzab") + "."
+    texts = [
+        f"{own[0]}\n\n{paragraph}",
+        f"{paragraph}\n\n{own[1]}",
+        own[2],
+        f"{own[3]} {window}",
+        f"{own[4]}\n\n{paragraph}",
+        f"{own[5]} {window} {own[6]}",
+    ]
+    write_lines("a.jsonl", [{"id": str(k), "text": text} for k, text in enumerate(texts)])
+    duplicates = Duplicates(paragraphs=True, windows=True)
+    kept, run = curated(replace(make_recipe("a.jsonl"), rules=Rules(families=()), duplicates=duplicates))
+    cut = [texts[0], own[1], own[2], texts[3], own[4], f"{own[5]} {own[6]}"]
+    assert [kept[str(k)].strip() for k in range(6)] == cut
+    assert [run.document(str(k))["cut_bytes"] > 0 for k in range(6)] == [False, True, False, False, True, True]
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 50])
+def test_texts_that_share_a_window_share_an_anchor(width: int) -> None:
+    rng = random.Random(width)
+    texts = [" ".join(rng.choice("abcdefgh") * rng.randint(1, 2) for _ in range(rng.randint(1, 90))) for _ in range(60)]
+    texts += [f"{texts[k]} {texts[k + 1]}" for k in range(0, 40, 4)]
+    data, offsets = pack(texts)
+    windows, starts = window_hashes(data, offsets, width)
+    found = fingerprint(data, offsets, near=False, paragraphs=True, windows=True, min_words=2, width=width)
+    anchors, anchor_starts = found.passages["windows"]
+    for a in range(len(texts)):
+        shared = np.isin(windows[starts[a] : starts[a + 1]], np.delete(windows, np.s_[starts[a] : starts[a + 1]])).any()
+        own = np.s_[anchor_starts[a] : anchor_starts[a + 1]]
+        assert np.isin(anchors[own], np.delete(anchors, own)).any() or not shared
+    for one, other in zip(found.passages["paragraphs"], paragraph_hashes(data, offsets, 2), strict=True):
+        assert np.array_equal(one, other)

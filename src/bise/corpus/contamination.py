@@ -17,7 +17,7 @@ from bise.corpus.formats.lines import read_lines
 from bise.corpus.formats.record import BadRecord
 from bise.corpus.kernels.text import Hashes, Longs
 from bise.corpus.texts import Data, Offsets, pack
-from bise.corpus.words import GramTable, Words, grams, split_words
+from bise.corpus.words import Beginnings, GramTable, Words, grams, split_words
 from bise.errors import InputError, NotFoundError
 
 GRAM_WORDS = 13
@@ -59,8 +59,9 @@ class _Grams:
 class Contamination:
     """Evaluation data as a table of hashed word sequences; 64-bit hashes, so a false match is out of the question."""
 
-    items: tuple[Item, ...]
+    items: tuple[tuple[str, int, str], ...]  # file, record and field of each text that is looked for
     num_short: int  # texts of fewer than MIN_WORDS words, which are not looked for
+    beginnings: Beginnings  # of every sequence of the tables, in as many words as the shortest has
     tables: tuple[_Grams, ...]
 
     @classmethod
@@ -90,24 +91,31 @@ class Contamination:
             raise InputError(
                 f"{min_words} words at least and {gram_words} in a row do not fit: 1 <= at least <= in a row."
             )
-        items: list[Item] = []
+        items: list[tuple[str, int, str]] = []
         found: dict[int, list[tuple[Hashes, Longs]]] = {}
+        beginnings: list[Hashes] = []
         num_short = 0
         for batch in _batches(files, root, fields):
-            words = split_words(*pack([text for _, text in batch]))
+            words = split_words(*_pack([text for _, text in batch]))
             counts = words.counts()
             num_short += int((counts < min_words).sum())
             number = np.cumsum(counts >= min_words) - 1 + len(items)  # of each text that is long enough
             for length in np.unique(np.minimum(counts[counts >= min_words], gram_words)).tolist():
                 whole = np.flatnonzero(counts == length) if length < gram_words else np.flatnonzero(counts >= length)
                 starts, owners = _starts(words, whole, length)
-                hashes = grams(words, starts, np.full(starts.size, length, np.int64))
+                hashes = grams(words, starts, length)
+                beginnings.append(np.unique(grams(words, starts, min_words)))
                 found.setdefault(length, []).append((hashes, number[owners]))
-            items += [Item(*batch[text][0]) for text in np.flatnonzero(counts >= min_words)]
+            items += [batch[text][0] for text in np.flatnonzero(counts >= min_words).tolist()]
         if not found:
             names = ", ".join(str(path) for path in files)
             raise InputError(f"No text of {names} has at least {min_words} words. Name the fields that hold its texts.")
-        return cls(tuple(items), num_short, tuple(_table(length, parts) for length, parts in sorted(found.items())))
+        return cls(
+            tuple(items),
+            num_short,
+            Beginnings.build(np.unique(np.concatenate(beginnings)), min_words),
+            tuple(_table(length, parts) for length, parts in sorted(found.items())),
+        )
 
     def find(self, data: Data, offsets: Offsets, words: Words | None = None) -> list[Match]:
         """Every passage of a batch that is also in the evaluation data, in order; those that overlap are one.
@@ -119,9 +127,12 @@ class Contamination:
         """
         words = words or split_words(data, offsets)
         hits: list[tuple[int, int, int]] = []  # first word, word after the last, item
+        begun, num_left = self.beginnings.find(words)
         for part in self.tables:
-            starts, places = part.table.find(words, part.length)
-            hits += zip(starts.tolist(), (starts + part.length).tolist(), part.items[places].tolist(), strict=True)
+            starts = begun[num_left >= part.length]
+            places = part.table.places(grams(words, starts, part.length))
+            starts, items = starts[places >= 0], part.items[places[places >= 0]]
+            hits += zip(starts.tolist(), (starts + part.length).tolist(), items.tolist(), strict=True)
         texts = np.searchsorted(words.firsts, [start for start, _, _ in sorted(hits)], side="right") - 1
         merged: list[tuple[int, int, int, int]] = []
         for text, (start, stop, item) in zip(texts.tolist(), sorted(hits), strict=True):
@@ -130,7 +141,7 @@ class Contamination:
             else:
                 merged.append((text, start, stop, item))
         matches = [
-            Match(text, int(words.starts[start]), int(words.stops[stop - 1]), stop - start, self.items[item])
+            Match(text, int(words.starts[start]), int(words.stops[stop - 1]), stop - start, Item(*self.items[item]))
             for text, start, stop, item in merged
         ]
         return [match for match in matches if _says_something(match, data)]
@@ -178,13 +189,29 @@ def _batches(
 
 def _texts(record: Any, fields: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Every text of a record with the way to it."""
-    chosen = {key: value for key, value in record.items() if key in fields} if fields else record
-    stack: list[tuple[str, Any]] = [("", chosen)]
+    for key, value in record.items():
+        if not fields or key in fields:
+            if isinstance(value, str):
+                yield key, value
+            else:
+                yield from _texts_within(key, value)
+
+
+def _texts_within(way: str, value: Any) -> Iterator[tuple[str, str]]:
+    stack: list[tuple[str, Any]] = [(way, value)]  # a record may be nested deeper than Python's calls
     while stack:
         way, value = stack.pop()
         if isinstance(value, str):
-            yield way, value if value.isascii() else value.encode("utf-8", "replace").decode()
+            yield way, value
         elif isinstance(value, dict):
-            stack += [(f"{way}.{key}" if way else str(key), entry) for key, entry in reversed(value.items())]
+            stack += [(f"{way}.{key}", entry) for key, entry in reversed(value.items())]
         elif isinstance(value, list):
             stack += [(f"{way}[{index}]", entry) for index, entry in reversed(list(enumerate(value)))]
+
+
+def _pack(texts: list[str]) -> tuple[Data, Offsets]:
+    """Texts as a batch; what JSON can spell and UTF-8 cannot, half of a surrogate pair, becomes a question mark."""
+    try:
+        return pack(texts)
+    except UnicodeEncodeError:
+        return pack([text.encode("utf-8", "replace").decode() for text in texts])

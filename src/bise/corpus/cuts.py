@@ -1,106 +1,92 @@
-"""Take out of texts the parts that earlier documents have, too: hashed unit by unit, marked among all, cut unit by unit."""
+"""Take out of texts the parts that earlier documents have, too: marked among all, then cut unit by unit.
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+Of windows only the anchors were kept; documents whose anchors stand elsewhere, too, are hashed window by window.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bise.corpus.partitions import mark_files
+from bise.corpus.passages import PassageWriter, passage_starts, write_chosen
+from bise.corpus.passed import read_chosen
 from bise.corpus.pool import Tell, run_tasks
 from bise.corpus.progress import Meter
-from bise.corpus.recipe import Duplicates
-from bise.corpus.repeats import (
-    Marks,
-    Spans,
-    paragraph_hashes,
-    paragraph_spans,
-    window_hashes,
-    window_spans,
-)
-from bise.corpus.stages import TEXTS_FILE
+from bise.corpus.repeats import Marks, Passage, Spans, paragraph_spans, window_hashes, window_spans
 from bise.corpus.survivors import Decisions, Survivors
-from bise.corpus.texts import Array, Data, Offsets, from_arrow
+from bise.corpus.texts import Offsets, from_arrow
 from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory, write_array
 
-Groups = Iterator[tuple[NDArray[np.int64], Data, Offsets]]  # numbers of documents in their unit, and their texts
-
 HASHING, FINDING = "Hashing passages", "Finding repeats"  # phases
 _SPANS_FILE = "spans.npy"
-_HASHES = {"paragraphs": paragraph_hashes, "windows": window_hashes}
 _SPANS = {"paragraphs": paragraph_spans, "windows": window_spans}
 
 
 @dataclass(frozen=True)
-class CutFinder:
-    """Hashes the parts of one unit's kept texts or, when the marks are there, finds what to cut."""
+class WindowHasher:
+    """Hashes the windows of those texts of a unit that share some with others; made once in each worker."""
 
     work: WorkDirectory
-    kept: str  # key of which documents are kept
-    kinds: tuple[str, ...]  # "paragraphs", "windows"
-    marks: str = ""  # key of the marks; "" to hash
+    sharing: str  # key of which texts these are
 
     def key(self, unit: Unit) -> str:
         """What the result is kept under."""
-        return hash_of([unit.key, self.kept, self.kinds, self.marks])
+        return hash_of([unit.key, self.sharing])
 
     def __call__(self, unit: Unit, tell: Tell) -> None:
-        """Keep the hashes, or the spans [spans, 3] of document of the unit, first byte and byte after the last."""
-        kept = np.load(self._kept_file(unit))
+        """Keep the hashes, and how many there are of each text that passed."""
+        is_chosen = np.load(self.work.result(self.sharing) / _chosen_file(unit))
+        empty = np.empty(0, np.uint64)
+        with self.work.writing(self.key(unit)) as (directory, _), PassageWriter(directory, ("windows",)) as writer:
+            reached = 0
+            for rows, texts in read_chosen(self.work.result(unit.key), is_chosen):
+                hashes, starts = window_hashes(*from_arrow(texts))
+                counts = np.zeros(int(rows[-1]) + 1 - reached, np.int64)
+                counts[rows - reached] = np.diff(starts)
+                writer.write({"windows": (hashes, np.concatenate([[0], np.cumsum(counts)]))})
+                reached = int(rows[-1]) + 1
+                tell(unit.size_bytes * reached // len(is_chosen), 0, f"document {reached:,} of those that passed")
+            writer.write({"windows": (empty, np.zeros(len(is_chosen) - reached + 1, np.int64))})
 
-        def reach(row: int) -> None:
-            tell(unit.size_bytes * (row + 1) // len(kept), 0, f"document {row:,} of those that passed")
 
-        groups = _kept_texts(self.work.result(unit.key) / TEXTS_FILE, kept)
-        if self.marks:
-            self._find(unit, groups, reach)
-        else:
-            self._hash(unit, groups, reach)
+@dataclass(frozen=True)
+class CutFinder:
+    """Finds what to cut of one unit's texts; made once in each worker."""
 
-    def _kept_file(self, unit: Unit) -> Path:
-        return self.work.result(self.kept) / f"{unit.index:05d}.npy"
+    work: WorkDirectory
+    marks: str  # key of the marks
 
-    def _hash(self, unit: Unit, groups: Groups, reach: Callable[[int], None]) -> None:
-        counts: dict[str, list[Offsets]] = {kind: [np.empty(0, np.int64)] for kind in self.kinds}
-        with self.work.writing(self.key(unit)) as (directory, _), ExitStack() as stack:
-            files = {kind: stack.enter_context((directory / kind).open("wb")) for kind in self.kinds}
-            for rows, data, offsets in groups:
-                for kind in self.kinds:
-                    hashes, starts = _HASHES[kind](data, offsets)
-                    files[kind].write(hashes.data)
-                    counts[kind].append(np.diff(starts))
-                reach(int(rows[-1]))
-            for kind in self.kinds:
-                files[kind].flush()
-                write_array(directory / f"{kind}.counts.npy", np.concatenate(counts[kind]))
+    def key(self, unit: Unit) -> str:
+        """What the result is kept under."""
+        return hash_of([unit.key, self.marks])
 
-    def _find(self, unit: Unit, groups: Groups, reach: Callable[[int], None]) -> None:
-        hashed = self.work.result(CutFinder(self.work, self.kept, self.kinds).key(unit))
-        starts = {kind: np.concatenate([[0], np.cumsum(np.load(hashed / f"{kind}.counts.npy"))]) for kind in self.kinds}
-        first, spans = 0, [np.empty((0, 3), np.int64)]
-        for rows, data, offsets in groups:
-            bounds = {kind: starts[kind][first : first + len(rows) + 1] for kind in self.kinds}
-            marks = {kind: self._marks(unit, kind, bounds[kind]) for kind in self.kinds}
-            bounds = {kind: some - some[0] for kind, some in bounds.items()}
-            is_marked = np.any([_has_marks(marks[kind], bounds[kind]) for kind in self.kinds], axis=0)
-            if is_marked.any():  # texts without marks need not be split into words again
-                own = {kind: _of_texts(marks[kind], bounds[kind], is_marked)[0] for kind in self.kinds}
-                some, some_offsets = _of_texts(data, offsets, is_marked)
-                spans.append(_in_documents(_union(some, some_offsets, own), some_offsets, rows[is_marked]))
-            first += len(rows)
-            reach(int(rows[-1]))
+    def __call__(self, unit: Unit, tell: Tell) -> None:
+        """Keep the spans [spans, 3] of document of the unit, first byte and byte after the last."""
+        directory = self.work.result(self.marks)
+        marks = {
+            kind: np.fromfile(path, np.bool_) for kind in _SPANS if (path := directory / _file(unit, kind)).exists()
+        }
+        starts = {kind: np.load(directory / _starts_file(unit, kind)) for kind in marks}
+        has_marks = {kind: _has_marks(marks[kind], starts[kind]) for kind in marks}
+        is_marked = np.any(list(has_marks.values()), axis=0)
+        spans = [np.empty((0, 3), np.int64)]
+        for rows, texts in read_chosen(self.work.result(unit.key), is_marked):
+            found = []
+            for kind, find in _SPANS.items():
+                if kind in marks and (own := has_marks[kind][rows]).any():
+                    data, offsets = from_arrow(texts.filter(own))
+                    marked = find(data, offsets, _of_texts(marks[kind], starts[kind], rows[own]))
+                    found.append(_in_documents(marked, offsets, rows[own]))
+            spans.append(_union(found))
+            reached = int(rows[-1]) + 1
+            tell(unit.size_bytes * reached // len(is_marked), 0, f"document {reached:,} of those that passed")
         with self.work.writing(self.key(unit)) as (directory, _):
             write_array(directory / _SPANS_FILE, np.concatenate(spans))
-
-    def _marks(self, unit: Unit, kind: str, bounds: Offsets) -> Marks:
-        """The marks of some texts in a row."""
-        path = self.work.result(self.marks) / _marks_file(unit, kind)
-        return np.fromfile(path, np.bool_, int(bounds[-1] - bounds[0]), offset=int(bounds[0]))
 
 
 def find_cuts(
@@ -108,29 +94,21 @@ def find_cuts(
     survivors: Survivors,
     decisions: Decisions,
     work: WorkDirectory,
-    settings: Duplicates,
+    kinds: Sequence[Passage],
     workers: int,
     meter: Meter,
 ) -> tuple[list[Spans], NDArray[np.int64]]:
     """What to cut of each unit, and how many bytes of each survivor that is."""
-    kinds = tuple(kind for kind, on in (("paragraphs", settings.paragraphs), ("windows", settings.windows)) if on)
     starts = survivors.unit_starts
-    kept = hash_of([[unit.key for unit in units], np.packbits(decisions.kept).tobytes().hex()])
-    with work.writing(kept) as (directory, _):
-        for unit in units:
-            write_array(
-                directory / f"{unit.index:05d}.npy", decisions.kept[starts[unit.index] : starts[unit.index + 1]]
-            )
-    hasher = CutFinder(work, kept, kinds)
-    _run(units, hasher, workers, meter)
-    marks = hash_of([kept, kinds])
-    if work.facts(marks) is None:
-        with work.writing(marks) as (directory, _):
-            for kind in kinds:
-                hash_files = [work.result(hasher.key(unit)) / kind for unit in units]
-                mark_files(hash_files, [directory / _marks_file(unit, kind) for unit in units], directory)
-    finder = CutFinder(work, kept, kinds, marks)
-    _run(units, finder, workers, meter)
+    kept = [decisions.kept[starts[unit.index] : starts[unit.index + 1]] for unit in units]
+    base = hash_of([[unit.key for unit in units], np.packbits(decisions.kept).tobytes().hex(), list(kinds)])
+    hasher = WindowHasher(work, hash_of([base, "sharing"]))
+    if "windows" in kinds:
+        _once(work, hasher.sharing, lambda directory: _choose(units, kept, work, directory))
+        _run(units, hasher, partial(WindowHasher, work, hasher.sharing), workers, meter, HASHING)
+    finder = CutFinder(work, hash_of([base, "marks"]))
+    _once(work, finder.marks, lambda directory: _mark(units, kept, kinds, hasher, directory))
+    _run(units, finder, partial(CutFinder, work, finder.marks), workers, meter, FINDING)
     spans = [np.load(work.result(finder.key(unit)) / _SPANS_FILE) for unit in units]
     cut_bytes = np.zeros(len(survivors), np.int64)
     for unit, some in zip(units, spans, strict=True):
@@ -138,47 +116,88 @@ def find_cuts(
     return spans, cut_bytes
 
 
-def _run(units: Sequence[Unit], finder: CutFinder, workers: int, meter: Meter) -> None:
-    unfinished = [unit for unit in units if finder.work.facts(finder.key(unit)) is None]
-    make = partial(CutFinder, finder.work, finder.kept, finder.kinds, finder.marks)
-    advance = meter.units(FINDING if finder.marks else HASHING, unfinished)
-    run_tasks(unfinished, make, workers, advance, lambda unit: unit.size_bytes)
+def _once(work: WorkDirectory, key: str, make: Callable[[Path], None]) -> None:
+    if work.facts(key) is None:
+        with work.writing(key) as (directory, _):
+            make(directory)
 
 
-def _marks_file(unit: Unit, kind: str) -> str:
+def _choose(units: Sequence[Unit], kept: Sequence[Marks], work: WorkDirectory, directory: Path) -> None:
+    """Write which texts of each unit have an anchor that stands elsewhere, too."""
+    anchors, marks = _files(units, directory, "anchors"), _files(units, directory, "marks")
+    starts = [
+        write_chosen(work.result(unit.key), "windows", own, path)
+        for unit, own, path in zip(units, kept, anchors, strict=True)
+    ]
+    mark_files(anchors, marks, directory, also_first=True)
+    for unit, begins, path in zip(units, starts, marks, strict=True):
+        write_array(directory / _chosen_file(unit), _has_marks(np.fromfile(path, np.bool_), begins))
+    for path in (*anchors, *marks):
+        path.unlink()
+
+
+def _mark(
+    units: Sequence[Unit], kept: Sequence[Marks], kinds: Sequence[Passage], hasher: WindowHasher, directory: Path
+) -> None:
+    """Write the marks of each unit's passages, and where each text's begin among them."""
+    for kind in kinds:
+        hashes, starts = _files(units, directory, "hashes"), []
+        for unit, own, path in zip(units, kept, hashes, strict=True):
+            if kind == "windows":
+                source = hasher.work.result(hasher.key(unit))
+                path.hardlink_to(source / kind)
+                starts.append(passage_starts(source, kind))
+            else:
+                starts.append(write_chosen(hasher.work.result(unit.key), kind, own, path))
+        mark_files(hashes, _files(units, directory, kind), directory)
+        for unit, begins, path in zip(units, starts, hashes, strict=True):
+            write_array(directory / _starts_file(unit, kind), begins)
+            path.unlink()
+
+
+def _run(
+    units: Sequence[Unit],
+    task: WindowHasher | CutFinder,
+    make: Callable[[], Callable[[Unit, Tell], None]],
+    workers: int,
+    meter: Meter,
+    phase: str,
+) -> None:
+    unfinished = [unit for unit in units if task.work.facts(task.key(unit)) is None]
+    run_tasks(unfinished, make, workers, meter.units(phase, unfinished), lambda unit: unit.size_bytes)
+
+
+def _files(units: Sequence[Unit], directory: Path, kind: str) -> list[Path]:
+    return [directory / _file(unit, kind) for unit in units]
+
+
+def _file(unit: Unit, kind: str) -> str:
     return f"{unit.index:05d}.{kind}"
 
 
-def _kept_texts(path: Path, kept: NDArray[np.bool_]) -> Groups:
-    """The kept texts of a file, row group by row group, with their numbers in the unit."""
-    start = 0
-    with pq.ParquetFile(path) as file:
-        for index in range(file.num_row_groups):
-            texts = file.read_row_group(index, columns=["text"]).column("text")
-            rows = np.flatnonzero(kept[start : start + len(texts)])
-            if len(rows):
-                kept_texts = texts if len(rows) == len(texts) else texts.take(rows)
-                yield rows + start, *from_arrow(kept_texts)
-            start += len(texts)
+def _chosen_file(unit: Unit) -> str:
+    return _file(unit, "npy")
 
 
-def _has_marks(marks: Marks, bounds: Offsets) -> Marks:
-    """Whether each text has a mark; those of text k stand from `bounds[k]` to before `bounds[k + 1]`."""
-    sums = np.concatenate([[0], np.cumsum(marks[bounds[0] : bounds[-1]])])
-    counts: NDArray[np.int64] = np.diff(sums[bounds - bounds[0]])
+def _starts_file(unit: Unit, kind: str) -> str:
+    return _file(unit, f"{kind}.npy")
+
+
+def _has_marks(marks: Marks, starts: Offsets) -> Marks:
+    """Whether each text has a mark; those of text k stand from `starts[k]` to before `starts[k + 1]`."""
+    sums = np.concatenate([[0], np.cumsum(marks)])
+    counts: NDArray[np.int64] = np.diff(sums[starts])
     return counts > 0
 
 
-def _of_texts(values: Array, bounds: Offsets, is_wanted: Marks) -> tuple[Array, Offsets]:
-    """What belongs to some texts, one after another, and where each text's begins."""
-    parts = [values[bounds[text] : bounds[text + 1]] for text in np.flatnonzero(is_wanted)]
-    sizes = np.diff(bounds)[is_wanted]
-    return np.concatenate(parts), np.concatenate([[0], np.cumsum(sizes)])
+def _of_texts(marks: Marks, starts: Offsets, rows: NDArray[np.int64]) -> Marks:
+    """The marks of some texts, one text after another."""
+    return np.concatenate([marks[starts[row] : starts[row + 1]] for row in rows.tolist()])
 
 
-def _union(data: Data, offsets: Offsets, marks: dict[str, Marks]) -> Spans:
+def _union(parts: Sequence[Spans]) -> Spans:
     """The spans of all kinds in order, those that touch made one."""
-    spans = np.concatenate([_SPANS[kind](data, offsets, marked) for kind, marked in marks.items()])
+    spans = np.concatenate(parts)
     spans = spans[np.lexsort((spans[:, 1], spans[:, 0]))]
     joined: list[list[int]] = []
     for text, start, stop in spans.tolist():

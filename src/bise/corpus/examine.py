@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from bise.corpus.blocklists import ANY_LANGUAGE, UrlBlocklist, WordList
 from bise.corpus.contamination import Contamination
 from bise.corpus.document import Document
-from bise.corpus.duplicates import BANDS, band_keys, signatures, text_digests
+from bise.corpus.duplicates import band_keys, text_digests
 from bise.corpus.language import identify_languages
-from bise.corpus.normalise import normalise
+from bise.corpus.normalise import normalise_batch
 from bise.corpus.personal import PersonalData
 from bise.corpus.quality import QualityModel
-from bise.corpus.recipe import CurateRecipe, EvaluationData, Language, Normalise
+from bise.corpus.recipe import CurateRecipe, Duplicates, EvaluationData, Language, Normalise
+from bise.corpus.repeats import Hashes, Passage, fingerprint
 from bise.corpus.rules import REASONS, judge
 from bise.corpus.statistics import NAMES, measure
 from bise.corpus.tables import ALONE, TEXTS, metadata_column
-from bise.corpus.texts import Data, Offsets, num_bytes, pack
+from bise.corpus.texts import Data, Offsets, num_bytes, pack, read_only, replaced, to_arrow
 from bise.corpus.units import find_named
 from bise.corpus.words import Words, split_words
 
@@ -56,6 +57,7 @@ class Examined:
     texts: pa.Table  # those that passed, in the schema TEXTS
     digests: NDArray[np.uint64]  # [passed, 2], equal for texts that differ only in case and white space
     bands: NDArray[np.uint64]  # [passed, BANDS], one of them equal in near copies; empty when those may stay
+    passages: dict[Passage, tuple[Hashes, Offsets]]  # by which texts that share parts are known, those that are wanted
 
 
 class Verdicts:
@@ -150,9 +152,8 @@ def _open_contamination(recipe: CurateRecipe, wanted: EvaluationData) -> Contami
 
 def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
     """Measure and judge every document of a batch."""
-    sound = _normalised(batch.documents, steps.recipe.normalise)
+    sound, data, offsets = _normalised(batch.documents, steps.recipe.normalise)
     clock.lap("normalising")
-    data, offsets = pack([document.text for document in sound])
     verdicts = Verdicts(len(batch.documents))
     langs, confidences = _languages(sound, data, offsets, steps.recipe.language, verdicts)
     clock.lap("language")
@@ -170,40 +171,45 @@ def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
     clock.lap("contamination")
     scores = _score(data, offsets, words, steps, verdicts)
     clock.lap("quality")
-    documents, beginnings = _mask(sound, steps, verdicts)
+    masked, beginnings = _mask(sound, data, offsets, steps, verdicts)
+    sizes = np.diff(offsets)
+    sizes[list(masked)] = [num_bytes(text) for text in masked.values()]
     clock.lap("personal data")
-    passed = [replace(documents[index], lang=langs[index]) for index in verdicts.kept]
-    digests, bands = _fingerprints([document.text for document in passed], steps.recipe.duplicates.near)
+    passed = verdicts.kept
+    data, offsets = replaced(data, offsets, passed, masked)
+    digests, bands, passages = _fingerprints(data, offsets, steps.recipe.duplicates)
     clock.lap("fingerprints")
     seen = {
-        "id": [document.id for document in documents],
-        "source": [document.source for document in documents],
+        "id": [document.id for document in sound],
+        "source": [document.source for document in sound],
         "file": batch.files,
         "line": batch.lines,
         "lang": langs,
         "confidence": _or_null(confidences),
-        "bytes": [num_bytes(document.text) for document in documents],
+        "bytes": sizes,
         **{name: statistics.column(name) for name in NAMES},
         "quality": _or_null(scores),
         "listed_words": _or_null(listed),
         **verdicts.columns(),
         "beginning": beginnings,
     }
-    texts = pa.table(_text_columns(passed), schema=TEXTS)
-    examined = Examined(pa.table(seen, schema=ALONE), texts, digests, bands)
+    columns = _text_columns([sound[index] for index in passed], [langs[index] for index in passed])
+    texts = pa.table(columns | {"text": to_arrow(data, offsets)}, schema=TEXTS)
+    examined = Examined(pa.table(seen, schema=ALONE), texts, digests, bands, passages)
     clock.lap("tables")
     return examined
 
 
-def _normalised(documents: list[Document], wanted: Normalise) -> list[Document]:
-    """The documents with sound characters."""
+def _normalised(documents: list[Document], wanted: Normalise) -> tuple[list[Document], Data, Offsets]:
+    """The documents with sound characters, and their texts as a batch."""
+    texts = [document.text for document in documents]
     if not wanted.on:
-        return documents
-    texts = [normalise(document.text, wanted.form, repair=wanted.repair) for document in documents]
-    return [
-        document if text is document.text else replace(document, text=text)
-        for document, text in zip(documents, texts, strict=True)
-    ]
+        return documents, *pack(texts)
+    changed, data, offsets = normalise_batch(texts, wanted.form, repair=wanted.repair)
+    sound = list(documents)
+    for index, text in changed.items():
+        sound[index] = replace(documents[index], text=text)
+    return sound, data, offsets
 
 
 def _or_null(values: NDArray[np.float64]) -> pa.Array:
@@ -274,36 +280,48 @@ def _find_contamination(data: Data, offsets: Offsets, words: Words | None, steps
             verdicts.drop(index, "contamination", num_words, steps.recipe.contamination.max_words)
 
 
-def _fingerprints(texts: list[str], near: bool) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    data, offsets = pack(texts)
-    bands = band_keys(signatures(data, offsets)) if near else np.empty((0, BANDS), np.uint64)
-    return text_digests(data, offsets), bands
+def _fingerprints(
+    data: Data, offsets: Offsets, wanted: Duplicates
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], dict[Passage, tuple[Hashes, Offsets]]]:
+    found = fingerprint(data, offsets, near=wanted.near, paragraphs=wanted.paragraphs, windows=wanted.windows)
+    passages = {kind: found.passages[kind] for kind in wanted.cut_kinds}
+    return text_digests(data, offsets), band_keys(found.signatures), passages
 
 
-def _mask(documents: list[Document], steps: Steps, verdicts: Verdicts) -> tuple[list[Document], list[str]]:
-    """Documents without personal data where they are kept, and the beginning of each without any."""
-    length = steps.recipe.output.beginnings
+def _mask(
+    documents: list[Document], data: Data, offsets: Offsets, steps: Steps, verdicts: Verdicts
+) -> tuple[dict[int, str], list[str]]:
+    """The texts that are kept and had personal data, now without it; and the beginning of every text without any."""
+    length, masked = steps.recipe.output.beginnings, dict[int, str]()
+    beginnings = [document.text[:length] for document in documents]
     if not steps.personal.kinds:
-        return documents, [document.text[:length] for document in documents]
-    masked = list(documents)
-    for index in verdicts.kept:
+        return masked, beginnings
+    is_kept = verdicts.is_kept
+    for index in np.flatnonzero(have_signs(data, offsets)).tolist():
+        if not is_kept[index]:
+            beginnings[index] = steps.personal.mask(beginnings[index])[0]
+            continue
         text, counts = steps.personal.mask(documents[index].text)
         if counts:
-            masked[index] = replace(documents[index], text=text)
+            masked[index], beginnings[index] = text, text[:length]
             verdicts.details[index]["masked"] = counts
-    beginnings = [
-        document.text[:length] if kept else steps.personal.mask(document.text[:length])[0]
-        for document, kept in zip(masked, verdicts.is_kept, strict=True)
-    ]
     return masked, beginnings
 
 
-def _text_columns(documents: list[Document]) -> dict[str, list[str]]:
+def have_signs(data: Data, offsets: Offsets) -> NDArray[np.bool_]:
+    """Which texts of a batch may hold personal data: in the others none of its expressions can match."""
+    from bise.corpus.kernels.signs import DENSE_DIGITS, find_signs
+
+    has_signs = np.empty(len(offsets) - 1, np.bool_)
+    find_signs(read_only(data), read_only(offsets), np.zeros(DENSE_DIGITS, np.int64), has_signs)
+    return has_signs
+
+
+def _text_columns(documents: list[Document], langs: list[str]) -> dict[str, Any]:
     return {
         "id": [document.id for document in documents],
-        "text": [document.text for document in documents],
         "source": [document.source for document in documents],
         "licence": [document.licence for document in documents],
-        "lang": [document.lang for document in documents],
+        "lang": langs,
         "metadata": metadata_column(document.metadata for document in documents),
     }

@@ -1,4 +1,4 @@
-"""Fingerprints of a run's documents, by which a later run finds what it repeats of them."""
+"""Fingerprints of documents: made once of each batch, and kept of a run's, so that a later run finds what it repeats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

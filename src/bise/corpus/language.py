@@ -18,6 +18,7 @@ from bise.corpus.texts import Data, Offsets, pack, read_only
 from bise.errors import InputError, UnavailableError
 
 MAX_BYTES = 1000
+_WALKED_AT_ONCE = 1 << 22  # bytes of texts side by side
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,16 @@ def _score(
     scores = np.tile(model.priors, (len(starts), 1))
     found = np.empty(len(starts), np.int64)
     tables = model.first_row, model.moves, model.first_states, model.features, model.weights
-    shape = LANES, len(model.weights)
-    scratch = np.zeros(shape, np.int32), np.empty(shape, np.int32), np.empty(LANES, np.int64)
-    score_batch(read_only(data), read_only(starts), read_only(stops), *tables, scratch, scores, found)
-    return scores, found, stops - starts
+    sizes = stops - starts
+    longest = int(sizes.max(initial=0))
+    counts = np.zeros(len(model.weights) + 1, np.int32)
+    counts[-1] = 1
+    order = np.empty(longest + 1, np.int32)
+    num_lanes = max(1, min(LANES, _WALKED_AT_ONCE // max(longest, 1)))
+    scratch = np.empty((num_lanes, longest), np.uint32), counts, order, np.empty(num_lanes, np.int64)
+    factors = np.log1p(np.arange(longest + 1, dtype=np.float32))
+    score_batch(read_only(data), read_only(starts), read_only(stops), *tables, factors, scratch, scores, found)
+    return scores, found, sizes
 
 
 def _decide(

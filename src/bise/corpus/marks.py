@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.corpus.kernels import marks as kernel
-from bise.corpus.texts import read_only
+from bise.corpus.texts import Data, Offsets, read_only
 
 # Every character that `normalise` cuts or replaces.
 ODD = re.compile(
@@ -20,10 +20,17 @@ MISREAD = re.compile(f"[Â-ß][{_FOLLOWS}]|[à-ï][{_FOLLOWS}]{{2}}|[ð-ô][{_FO
 _JAMO = range(0x1100, 0x1200)
 
 
-def find_marks(text: str) -> int:
-    """Bits of `kernels/marks.py` for a text."""
+def find_marks(data: Data, offsets: Offsets) -> NDArray[np.uint8]:
+    """Bits of `kernels/marks.py` for each text of a batch."""
+    marks = np.empty(len(offsets) - 1, np.uint8)
+    kernel.find_marks(read_only(data), read_only(offsets), character_marks(), marks)
+    return marks
+
+
+def marks_of(text: str) -> int:
+    """Those of one text."""
     data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-    return kernel.find_marks(read_only(data), character_marks())
+    return int(find_marks(data, np.array([0, len(data)]))[0])
 
 
 @cache

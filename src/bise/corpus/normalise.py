@@ -7,10 +7,14 @@ megabytes, only lines that hold a character as mojibake has it are shown to it.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
 from bise.corpus.kernels.marks import DECOMPOSED, MOJIBAKE, ODD
-from bise.corpus.marks import MISREAD, find_marks
+from bise.corpus.marks import MISREAD, find_marks, marks_of
+from bise.corpus.texts import Data, Offsets, pack, replaced
 
 Form = Literal["NFC", "NFKC", "none"]
 
@@ -36,7 +40,7 @@ def normalise(text: str, form: Form = "NFC", *, repair: bool = True) -> str:
         repair: whether to mend mojibake.
     """
     for _ in range(_MAX_ROUNDS):
-        marks, before = find_marks(text), text
+        marks, before = marks_of(text), text
         if marks & MOJIBAKE and repair:
             text = "\n".join([_repair(line) if MISREAD.search(line) else line for line in text.split("\n")])
             marks |= ODD | DECOMPOSED
@@ -48,6 +52,18 @@ def normalise(text: str, form: Form = "NFC", *, repair: bool = True) -> str:
         if text == before:  # what is cut can bring the halves of mojibake together
             break
     return text
+
+
+def normalise_batch(
+    texts: Sequence[str], form: Form = "NFC", *, repair: bool = True
+) -> tuple[dict[int, str], Data, Offsets]:
+    """The texts that change, by their numbers, and the batch with them; most texts are only looked at."""
+    data, offsets = pack(texts)
+    touched = MOJIBAKE * repair | ODD | DECOMPOSED * (form != "none")
+    numbers = range(len(texts)) if form == "NFKC" else np.flatnonzero(find_marks(data, offsets) & touched).tolist()
+    sound = ((number, normalise(texts[number], form, repair=repair)) for number in numbers)
+    changed = {number: text for number, text in sound if text != texts[number]}
+    return changed, *replaced(data, offsets, range(len(texts)), changed)
 
 
 def _replacement(found: re.Match[str]) -> str:

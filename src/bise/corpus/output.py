@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bise.corpus.fingerprints import DOCUMENTS_FOLDER
+from bise.corpus.passed import read_passed
 from bise.corpus.pool import Tell
 from bise.corpus.repeats import Spans, cut
-from bise.corpus.stages import SEEN_FILE, TEXTS_FILE
+from bise.corpus.stages import SEEN_FILE
 from bise.corpus.tables import ALONE, AMONG, DOCUMENTS, PACKING, SEEN
-from bise.corpus.texts import from_arrow
+from bise.corpus.texts import from_arrow, to_arrow
 from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory, write_array
 
@@ -41,7 +42,7 @@ class UnitWriter:
         spans = np.load(self.work.result(self.decisions) / _cuts_file(unit.index))
         with self.work.writing(key) as (directory, facts):
             with pq.ParquetWriter(directory / SHARD_FILE, DOCUMENTS, **PACKING) as shard:
-                for start, texts in _row_groups(source / TEXTS_FILE):
+                for start, texts in read_passed(source):
                     copies = among.column("copies").slice(start, texts.num_rows).to_numpy()
                     shard.write_table(_documents(_cut(texts, spans, start), copies))
                     if start:
@@ -97,18 +98,8 @@ def _read(path: Path) -> pa.Table:
         return file.read()
 
 
-def _row_groups(path: Path) -> Iterator[tuple[int, pa.Table]]:
-    """The tables of a file that was written batch by batch, each with the number of its first row."""
-    start = 0
-    with pq.ParquetFile(path) as file:
-        for index in range(file.num_row_groups):
-            table = file.read_row_group(index)
-            yield start, table
-            start += table.num_rows
-
-
 def _cut(texts: pa.Table, spans: Spans, start: int) -> pa.Table:
-    """The texts of a row group, whose first document has the number `start`, without what is to be cut of them."""
+    """The texts of a batch, whose first document has the number `start`, without what is to be cut of them."""
     own = spans[(spans[:, 0] >= start) & (spans[:, 0] < start + texts.num_rows)]
     if not len(own):
         return texts
@@ -116,9 +107,7 @@ def _cut(texts: pa.Table, spans: Spans, start: int) -> pa.Table:
     rows = own[:, 0] - start
     begins = offsets[rows]
     rest, rest_offsets = cut(data, offsets, np.column_stack([rows, own[:, 1] + begins, own[:, 2] + begins]))
-    buffers = [None, pa.py_buffer(rest_offsets), pa.py_buffer(rest)]
-    column = pa.Array.from_buffers(pa.large_string(), texts.num_rows, buffers).cast(pa.string())
-    return texts.set_column(texts.schema.get_field_index("text"), "text", column)
+    return texts.set_column(texts.schema.get_field_index("text"), "text", to_arrow(rest, rest_offsets))
 
 
 def _documents(texts: pa.Table, copies: NDArray[np.int64]) -> pa.Table:

@@ -22,6 +22,8 @@ def mark_files(
     scratch: Path,
     marked_at_once: int = _MARKED_AT_ONCE,
     read_at_once: int = _READ_AT_ONCE,
+    *,
+    also_first: bool = False,
 ) -> None:
     """Write for each file of hashes (raw uint64) a file of marks (a byte each), as `mark_repeats` of all would be.
 
@@ -36,7 +38,7 @@ def mark_files(
             _append(path, dealt)
     for path in parts:
         if path.exists():
-            marks = mark_repeats(np.fromfile(path, np.uint64))
+            marks = mark_repeats(np.fromfile(path, np.uint64), also_first=also_first)
             path.unlink()
             _append(path, marks)
     starts = np.zeros(num_parts, np.int64)

@@ -98,10 +98,11 @@ def _size(unit: Unit) -> int:
 
 
 def _meter(units: Sequence[Unit], recipe: CurateRecipe, progress: Progress | None) -> Meter:
-    weights = {_EXAMINING: 12, _COMPARING: 1}  # seconds for the same text, compared with each other
-    if recipe.duplicates.paragraphs or recipe.duplicates.windows:
-        weights |= {HASHING: 2, FINDING: 2}
-    return Meter(units, weights | {_WRITING: 2}, progress)
+    # Seconds for the same text, compared with each other, as measured with `recipes/everything`.
+    weights = {_EXAMINING: 24, _COMPARING: 1}
+    weights |= {HASHING: 1} if recipe.duplicates.windows else {}
+    weights |= {FINDING: 1} if recipe.duplicates.cut_kinds else {}
+    return Meter(units, weights | {_WRITING: 3}, progress)
 
 
 def _num_workers(units: Sequence[Unit], recipe: CurateRecipe) -> int:
@@ -151,9 +152,9 @@ def _decide(units: Sequence[Unit], recipe: CurateRecipe, work: WorkDirectory, me
         decisions, measured = compare(survivors, known, recipe, advance)
         spans = [np.empty((0, 3), np.int64)] * len(units)
         cut_bytes = np.zeros(len(survivors), np.int64)
-        if recipe.duplicates.paragraphs or recipe.duplicates.windows:
+        if kinds := recipe.duplicates.cut_kinds:
             workers = _num_workers(units, recipe)
-            spans, cut_bytes = find_cuts(units, survivors, decisions, work, recipe.duplicates, workers, meter)
+            spans, cut_bytes = find_cuts(units, survivors, decisions, work, kinds, workers, meter)
         limit(survivors, decisions, cut_bytes, recipe)
         names = pa.chunked_array([*survivors.ids.chunks, pa.array(known.ids, pa.string())])
         with work.writing(key) as (directory, facts):

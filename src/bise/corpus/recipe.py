@@ -15,6 +15,7 @@ from bise.corpus.clean import Step
 from bise.corpus.html import HtmlEngine
 from bise.corpus.normalise import Form
 from bise.corpus.personal import Kind
+from bise.corpus.repeats import Passage
 from bise.corpus.rules import Rules
 
 Format = Literal["auto", "jsonl", "parquet", "text", "html", "warc"]
@@ -208,6 +209,12 @@ class Duplicates:
             )
         _check_share("duplicates.max_cut", self.max_cut)
 
+    @property
+    def cut_kinds(self) -> tuple[Passage, ...]:
+        """Which parts of documents are cut when earlier documents have them."""
+        kinds: tuple[tuple[Passage, bool], ...] = (("paragraphs", self.paragraphs), ("windows", self.windows))
+        return tuple(kind for kind, on in kinds if on)
+
 
 @dataclass(frozen=True)
 class Personal:
@@ -299,7 +306,8 @@ class CurateRecipe:
     def document_steps(self) -> dict[str, Any]:
         """The sections that decide what becomes of a document by itself."""
         names = ("normalise", "language", "rules", "lists", "contamination", "quality", "personal", "output")
-        return {name: asdict(getattr(self, name)) for name in names} | {"near": self.duplicates.near}
+        compared = {"near": self.duplicates.near, "cut_kinds": self.duplicates.cut_kinds}
+        return {name: asdict(getattr(self, name)) for name in names} | compared
 
     def corpus_steps(self) -> dict[str, Any]:
         """The sections that decide between documents."""

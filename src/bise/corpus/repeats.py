@@ -2,19 +2,21 @@
 al., arXiv 2107.06499, who cut 50 tokens), found by hash, marked but for the first time they stand, and cut out.
 
 For a corpus: hash every batch, lay the hashes one after another in the order of the documents, mark the repeats among
-all of them, and cut each batch with its part of the marks. Only hashes, 8 bytes a word, need to be kept between. Words
-are compared without case, accents, punctuation and the values of numbers. Texts stay valid and readable: a paragraph
-goes as a whole, and of a shared window only the sentences that lie in it entirely.
+all of them, and cut each batch with its part of the marks. Of windows there are as many as words, so that first only
+their anchors are compared (`kernels/fingerprints.py`), which tell the few documents whose windows need a look. Words are
+compared without case, accents, punctuation and the values of numbers. Texts stay valid and readable: a paragraph goes as
+a whole, and of a shared window only the sentences that lie in it entirely.
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bise.corpus import characters
-from bise.corpus.duplicates import longest, word_scratch
+from bise.corpus.duplicates import NUM_HASHES, longest, word_scratch
 from bise.corpus.texts import Data, Offsets, read_only
 
 MIN_PARAGRAPH_WORDS = 10  # shorter lines, such as headings and exclamations, may be the same in many documents
@@ -25,6 +27,50 @@ _BUCKET_SIZE = 1 << 13  # hashes that fit the processor's cache with the table o
 Hashes = NDArray[np.uint64]
 Marks = NDArray[np.bool_]
 Spans = NDArray[np.int64]  # text, first byte and byte after the last, both in the batch's data [spans, 3]
+Passage = Literal["paragraphs", "windows"]
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What the texts of a batch are compared by."""
+
+    signatures: NDArray[np.uint32]  # as `duplicates.signatures` makes them; [0, NUM_HASHES] where not wanted
+    passages: dict[Passage, tuple[Hashes, Offsets]]  # hashes of paragraphs, anchors of windows; where each text's begin
+
+
+def fingerprint(
+    data: Data,
+    offsets: Offsets,
+    *,
+    near: bool,
+    paragraphs: bool,
+    windows: bool,
+    min_words: int = MIN_PARAGRAPH_WORDS,
+    width: int = WINDOW_WORDS,
+) -> Fingerprints:
+    """Make everything that is wanted from one pass over the words."""
+    from bise.corpus.kernels.fingerprints import fingerprint_batch
+
+    result = np.empty((len(offsets) - 1 if near else 0, NUM_HASHES), np.uint32)
+    room = len(data) // 2 + len(offsets)
+    hashes = np.empty(room if paragraphs else 0, np.uint64), np.empty(room if windows else 0, np.uint64)
+    starts = np.empty_like(offsets), np.empty_like(offsets)
+    folded, prefix = word_scratch(offsets)
+    fingerprint_batch(
+        read_only(data),
+        read_only(offsets),
+        *_tables(),
+        min_words if paragraphs else 0,
+        width if windows else 0,
+        (folded, prefix, np.empty_like(prefix)),
+        np.empty(NUM_HASHES, np.int16),
+        result,
+        hashes,
+        starts,
+    )
+    kinds: tuple[Passage, Passage] = ("paragraphs", "windows")
+    parts = {kind: (own[: begins[-1]].copy(), begins) for kind, own, begins in zip(kinds, hashes, starts, strict=True)}
+    return Fingerprints(result, parts)
 
 
 def paragraph_hashes(data: Data, offsets: Offsets, min_words: int = MIN_PARAGRAPH_WORDS) -> tuple[Hashes, Offsets]:
@@ -44,8 +90,11 @@ def window_hashes(data: Data, offsets: Offsets, width: int = WINDOW_WORDS) -> tu
     return _hashes(window_batch, data, offsets, width)
 
 
-def mark_repeats(hashes: Hashes, marked_at_once: int = _MARKED_AT_ONCE) -> Marks:
-    """Which hashes stand further left already; memory is bounded by what is marked at once, but for the marks."""
+def mark_repeats(hashes: Hashes, marked_at_once: int = _MARKED_AT_ONCE, *, also_first: bool = False) -> Marks:
+    """Which hashes stand further left already, and maybe also where they stand first.
+
+    Memory is bounded by what is marked at once, but for the marks.
+    """
     from bise.corpus.kernels.later import count_buckets, mark_later
 
     hashes = read_only(hashes)
@@ -60,7 +109,7 @@ def mark_repeats(hashes: Hashes, marked_at_once: int = _MARKED_AT_ONCE) -> Marks
         starts = np.cumsum(counts) - counts
         values, places = np.empty(counts.sum(), np.uint64), np.empty(counts.sum(), np.int64)
         slots = np.empty(1 << (2 * int(counts.max())).bit_length(), np.int32)
-        mark_later(hashes, part, num_parts - 1, starts, starts.copy(), values, places, slots, marks)
+        mark_later(hashes, part, num_parts - 1, starts, starts.copy(), values, places, slots, also_first, marks)
     return marks
 
 

@@ -9,15 +9,17 @@ import pyarrow.parquet as pq
 
 from bise.corpus.duplicates import BANDS
 from bise.corpus.examine import Batch, Clock, Steps, examine
+from bise.corpus.passages import PassageWriter
+from bise.corpus.passed import open_writer
 from bise.corpus.pool import Tell
 from bise.corpus.readers import Reading, read_part
-from bise.corpus.tables import ALONE, PACKING, TEXTS
+from bise.corpus.tables import ALONE, PACKING
 from bise.corpus.units import Unit
 from bise.corpus.work import WorkDirectory, write_array
 
 _BATCH_BYTES = 8 << 20  # of UTF-8 text examined at once
 _BAD_SHOWN = 20  # of a unit, in the manifest; the count is of all
-SEEN_FILE, TEXTS_FILE = "seen.parquet", "texts.parquet"
+SEEN_FILE = "seen.parquet"
 DIGESTS_FILE, BANDS_FILE = "digests.npy", "bands.npy"
 
 
@@ -35,13 +37,15 @@ class UnitExaminer:
         with (
             self.work.writing(unit.key) as (directory, facts),
             pq.ParquetWriter(directory / SEEN_FILE, ALONE, **PACKING) as seen,
-            pq.ParquetWriter(directory / TEXTS_FILE, TEXTS, **PACKING) as texts,
+            open_writer(directory) as texts,
+            PassageWriter(directory, self.steps.recipe.duplicates.cut_kinds) as passages,
         ):
             for batch in self._batches(unit, reading, tell):
                 clock.lap("reading")
                 examined = examine(batch, self.steps, clock)
                 seen.write_table(examined.seen)
                 texts.write_table(examined.texts)
+                passages.write(examined.passages)
                 digests.append(examined.digests)
                 bands.append(examined.bands)
                 num_bytes += batch.size_bytes

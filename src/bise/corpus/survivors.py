@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bise.corpus.stages import BANDS_FILE, DIGESTS_FILE, SEEN_FILE, TEXTS_FILE
+from bise.corpus.passed import read_passed
+from bise.corpus.stages import BANDS_FILE, DIGESTS_FILE, SEEN_FILE
 from bise.corpus.tables import AMONG
 from bise.corpus.units import Unit
 from bise.corpus.work import WorkDirectory
@@ -28,18 +29,18 @@ class Survivors:
     size_bytes: NDArray[np.int64]  # of the texts, UTF-8
     digests: NDArray[np.uint64]  # [N, 2]
     bands: NDArray[np.uint64]  # [N, BANDS]; empty when near copies may stay
-    text_files: tuple[Path, ...]  # of each unit
+    directories: tuple[Path, ...]  # where each unit's result lies
 
     def __len__(self) -> int:
         return len(self.size_bytes)
 
     def texts(self, rows: NDArray[np.int64]) -> Iterator[list[str]]:
         """The texts of some documents, by ascending number, a unit's row group at a time."""
-        for unit, path in enumerate(self.text_files):
+        for unit, directory in enumerate(self.directories):
             start, stop = self.unit_starts[unit], self.unit_starts[unit + 1]
             wanted = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
             if len(wanted):
-                yield from _some_rows(path, wanted)
+                yield from _some_rows(directory, wanted)
 
 
 class Decisions:
@@ -108,7 +109,7 @@ def read_survivors(units: Sequence[Unit], work: WorkDirectory) -> Survivors:
         size_bytes=together.column("bytes").to_numpy(),
         digests=np.concatenate([np.load(directory / DIGESTS_FILE) for directory in directories]),
         bands=np.concatenate([np.load(directory / BANDS_FILE) for directory in directories]),
-        text_files=tuple(directory / TEXTS_FILE for directory in directories),
+        directories=tuple(directories),
     )
 
 
@@ -118,12 +119,8 @@ def _passed(path: Path) -> pa.Table:
     return table.filter(pc.equal(table.column("reason"), ""))
 
 
-def _some_rows(path: Path, rows: NDArray[np.int64]) -> Iterator[list[str]]:
-    with pq.ParquetFile(path) as file:
-        start = 0
-        for group in range(file.num_row_groups):
-            stop = start + file.metadata.row_group(group).num_rows
-            wanted = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
-            if len(wanted):
-                yield file.read_row_group(group, columns=["text"]).column("text").take(wanted).to_pylist()
-            start = stop
+def _some_rows(directory: Path, rows: NDArray[np.int64]) -> Iterator[list[str]]:
+    for start, table in read_passed(directory):
+        wanted = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + table.num_rows)] - start
+        if len(wanted):
+            yield table.column("text").take(wanted).to_pylist()

@@ -3,7 +3,7 @@
 The same layout as the buffers of an Arrow large_string array, so that Arrow batches pass without a copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -29,6 +29,20 @@ def unpack(data: Data, offsets: Offsets) -> list[str]:
     return [buffer[start:stop].decode("utf-8") for start, stop in pairwise(offsets)]
 
 
+def replaced(data: Data, offsets: Offsets, wanted: Sequence[int], others: Mapping[int, str]) -> tuple[Data, Offsets]:
+    """A batch of some texts of another, by their numbers, of which some have become others."""
+    if not others and len(wanted) == len(offsets) - 1:
+        return data, offsets
+    buffer, bounds = data.data, offsets.tolist()
+    parts = [
+        others[number].encode("utf-8") if number in others else buffer[bounds[number] : bounds[number + 1]]
+        for number in wanted
+    ]
+    starts = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum([len(part) for part in parts], out=starts[1:])
+    return np.frombuffer(b"".join(parts), np.uint8), starts
+
+
 def num_bytes(text: str) -> int:
     """How long a text is in UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8"))
@@ -43,6 +57,14 @@ def from_arrow(column: Any) -> tuple[Data, Offsets]:
         return np.empty(0, np.uint8), np.zeros(1, np.int64)
     data = np.frombuffer(data_buffer or b"", np.uint8)[offsets[0] : offsets[-1]]
     return data, offsets - offsets[0]
+
+
+def to_arrow(data: Data, offsets: Offsets) -> Any:
+    """A batch as an Arrow array of strings."""
+    import pyarrow as pa
+
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(np.ascontiguousarray(data))]
+    return pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers).cast(pa.string())
 
 
 def read_only(array: Array) -> Array:

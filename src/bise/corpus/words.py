@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.corpus.characters import IDEOGRAPH, WORD, kinds
-from bise.corpus.kernels.sequences import ALONE, fill_table, find_grams, hash_grams, hash_words
+from bise.corpus.kernels.sequences import (
+    ALONE,
+    fill_filter,
+    fill_table,
+    find_beginnings,
+    hash_grams,
+    hash_words,
+    look_up_all,
+)
 from bise.corpus.kernels.text import Hashes, Longs
 from bise.corpus.texts import Data, Offsets, read_only
 
@@ -60,9 +68,10 @@ def character_classes() -> NDArray[np.uint32]:
     return table
 
 
-def grams(words: Words, starts: Longs, lengths: Longs) -> Hashes:
+def grams(words: Words, starts: Longs, lengths: Longs | int) -> Hashes:
     """Hashes of the sequences of `lengths` words that begin at words `starts`."""
     hashes = np.empty(starts.size, np.uint64)
+    lengths = np.broadcast_to(np.asarray(lengths, np.int64), starts.shape)
     hash_grams(read_only(words.hashes), read_only(starts), read_only(lengths), hashes)
     return hashes
 
@@ -84,10 +93,30 @@ class GramTable:
         fill_table(read_only(hashes), keys, values, bits)
         return cls(read_only(keys), read_only(values), read_only(bits))
 
-    def find(self, words: Words, length: int) -> tuple[Longs, NDArray[np.int32]]:
-        """Words at which `length` words begin that the table holds, and the places of these in its array."""
-        found, places = np.empty(words.hashes.size, np.int64), np.empty(words.hashes.size, np.int32)
-        count = find_grams(
-            read_only(words.hashes), read_only(words.firsts), length, self.keys, self.values, self.bits, found, places
-        )
-        return found[:count], places[:count]
+    def places(self, hashes: Hashes) -> NDArray[np.int32]:
+        """The place of each hash in the array that the table was made of, -1 where it is not in it."""
+        places = np.empty(hashes.size, np.int32)
+        look_up_all(read_only(hashes), self.keys, self.values, self.bits, places)
+        return places
+
+
+@dataclass(frozen=True)
+class Beginnings:
+    """How sequences of words begin, to pass over nearly every place where none of them stands."""
+
+    length: int  # words of each
+    bits: Hashes  # a Bloom filter of two functions
+
+    @classmethod
+    def build(cls, hashes: Hashes, length: int) -> "Beginnings":
+        """Note the hashes of beginnings."""
+        bits = np.zeros(max(_MIN_SLOTS, 1 << (_BITS_PER_GRAM * hashes.size // 64).bit_length()), np.uint64)
+        fill_filter(read_only(hashes), bits)
+        return cls(length, read_only(bits))
+
+    def find(self, words: Words) -> tuple[Longs, Longs]:
+        """Words at which one may stand, ascending, and how many words of their texts there are from each on."""
+        found = np.empty(words.hashes.size + 1, np.int64)
+        count = find_beginnings(read_only(words.hashes), read_only(words.firsts), self.length, self.bits, found)
+        starts = found[:count]
+        return starts, words.firsts[np.searchsorted(words.firsts, starts, side="right")] - starts

@@ -12,7 +12,7 @@ from bise.corpus.characters import COMPOSING, LOWER, UPPER
 from bise.corpus.kernels.compile import device, kernel
 from bise.corpus.kernels.text import Bytes, Longs, decode
 
-LANES = 8
+LANES = 16
 _SIGN = np.uint32(0x8000)
 _HALF_TO_SINGLE = np.float32(2.0**112)  # between the biases of the exponents of 16 and 32-bit numbers
 
@@ -51,42 +51,54 @@ def score_batch(
     first_states: Longs,
     features: NDArray[np.int32],
     weights: NDArray[np.uint16],
-    scratch: tuple[NDArray[np.int32], NDArray[np.int32], Longs],
+    factors: NDArray[np.float32],
+    scratch: tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.int32], Longs],
     scores: NDArray[np.float32],
     found: NDArray[np.int64],
 ) -> None:
     """Add to the score of each label [n, labels] what is found, and fill how many different features were found [n].
 
     A move holds the row of the next state above and the state's place among those that share the row below, so that
-    one load leads from byte to byte, and LANES texts are walked side by side, so that the waits for the main memory
-    overlap. `weights` are the bits of 16-bit numbers [features, labels]; `scratch` is the number of times and the order
-    in which features were found [LANES, features], the first all zero, and a row [LANES].
+    one load leads from byte to byte, and as many texts as there are lanes are walked side by side, so that the waits
+    for the main memory overlap. `weights` are the bits of 16-bit numbers [features, labels]; `factors[k]` is what they count for when a
+    feature was found k times. `scratch` is the moves made [lanes, bytes], the number of times each feature was found
+    [features + 1] and the order [bytes + 1], and a row [lanes]. All counts are zero but the last one, which stands for
+    states without a feature and is 1, so that these are never counted as found.
     """
-    counts, seen, rows = scratch
-    for first in range(0, starts.size, LANES):
-        num_lanes = min(LANES, starts.size - first)
-        longest = 0
+    walked, counts, seen, rows = scratch
+    for first in range(0, starts.size, rows.size):
+        num_lanes = min(rows.size, starts.size - first)
+        _walk(data, starts[first : first + num_lanes], stops[first : first + num_lanes], first_row, moves, rows, walked)
         for lane in range(num_lanes):
-            rows[lane], found[first + lane] = first_row, 0
-            longest = max(longest, stops[first + lane] - starts[first + lane])
-        for step in range(longest):
-            for lane in range(num_lanes):
-                i = starts[first + lane] + step
-                if i < stops[first + lane]:
-                    move = np.int64(moves[(rows[lane] << 8) + np.int64(data[i])])
-                    rows[lane] = move >> 16
-                    feature = features[first_states[move >> 16] + (move & 0xFFFF)]
-                    if feature >= 0:
-                        if counts[lane, feature] == 0:
-                            seen[lane, found[first + lane]] = feature
-                            found[first + lane] += 1
-                        counts[lane, feature] += 1
-        for lane in range(num_lanes):
-            for k in range(found[first + lane]):
-                feature = seen[lane, k]
-                weight = np.float32(np.log1p(np.float32(counts[lane, feature])))
-                _add(scores[first + lane], weights[feature], weight)
-                counts[lane, feature] = 0
+            num_found = 0
+            for k in range(stops[first + lane] - starts[first + lane]):
+                move = np.int64(walked[lane, k])
+                feature = features[first_states[move >> 16] + (move & 0xFFFF)]  # -1 is the last one
+                seen[num_found] = feature
+                num_found += counts[feature] == 0
+                counts[feature] += 1
+            found[first + lane] = num_found
+            for k in range(num_found):
+                feature = seen[k]
+                _add(scores[first + lane], weights[feature], factors[counts[feature]])
+                counts[feature] = 0
+
+
+@device
+def _walk(
+    data: Bytes, starts: Longs, stops: Longs, first_row: int, moves: NDArray[np.uint32], rows: Longs, walked: Any
+) -> None:
+    """Fill the moves that each text makes."""
+    longest = 0
+    for lane in range(starts.size):
+        rows[lane] = first_row
+        longest = max(longest, stops[lane] - starts[lane])
+    for step in range(longest):
+        for lane in range(starts.size):
+            if step < stops[lane] - starts[lane]:
+                move = moves[(rows[lane] << 8) + np.int64(data[starts[lane] + step])]
+                rows[lane] = np.int64(move) >> 16
+                walked[lane, step] = move
 
 
 @device

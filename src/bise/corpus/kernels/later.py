@@ -28,9 +28,10 @@ def mark_later(
     values: Hashes,
     places: Longs,
     slots: NDArray[np.int32],
+    also_first: bool,
     marks: NDArray[np.bool_],
 ) -> None:
-    """Mark the hashes of a part that equal one further left.
+    """Mark the hashes of a part that equal one further left, and maybe also that one.
 
     `starts` and `stops` are the buckets' first place in `values` and `places`, which have room for the part; `stops`
     begins as a copy of `starts`. `slots` is a power of two, more than any bucket holds.
@@ -49,5 +50,7 @@ def mark_later(
                 slot = (slot + 1) & np.int64(slot_mask)
             if slots[slot] != 0:
                 marks[places[k]] = True
+                if also_first:
+                    marks[places[starts[bucket] + slots[slot] - 1]] = True
             else:
                 slots[slot] = k - starts[bucket] + 1

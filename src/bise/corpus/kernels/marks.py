@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.corpus.kernels.compile import kernel
-from bise.corpus.kernels.text import Bytes, decode, is_plain
+from bise.corpus.kernels.compile import device, kernel
+from bise.corpus.kernels.text import Bytes, Longs, decode, is_plain
 
 # Of a character, in a table of classes, and of a text:
 ODD = 1  # a control, an invisible mark, a space or line end of another kind
@@ -18,17 +18,23 @@ MOJIBAKE = 64  # has a character as mojibake has it
 
 
 @kernel
-def find_marks(data: Bytes, classes: NDArray[np.uint8]) -> int:
-    """The bits of one text; `classes` has those of each code point, none for printable ASCII."""
-    marks, awaited, i = 0, 0, 0
-    while i < data.size:
-        if is_plain(data, i):
+def find_marks(data: Bytes, offsets: Longs, classes: NDArray[np.uint8], marks: NDArray[np.uint8]) -> None:
+    """Fill the bits of each text; `classes` has those of each code point, none for printable ASCII."""
+    for document in range(offsets.size - 1):
+        marks[document] = _marks(data, offsets[document], offsets[document + 1], classes)
+
+
+@device
+def _marks(data: Bytes, i: int, stop: int, classes: NDArray[np.uint8]) -> int:
+    marks, awaited = 0, 0
+    while i < stop:
+        if i + 8 <= stop and is_plain(data, i):
             awaited = 0
             i += 8
             continue
         code, width = np.int64(data[i]), 1
         if code >= 0x80:
-            code, width = decode(data, i, data.size)
+            code, width = decode(data, i, stop)
         found = np.int64(classes[code])
         if found:
             marks |= found

@@ -29,12 +29,12 @@ def paragraph_batch(
         unit_offsets[document] = total
         start, stop = offsets[document], offsets[document + 1]
         while start < stop:
-            end = _line_stop(data, start, stop)
+            end = line_stop(data, start, stop)
             count = hash_words(data, start, end, kinds, letters, folded, prefix, 0)
-            if count >= min_words and _is_whole(data, offsets[document], start, end, stop, kinds):
+            if count >= min_words and is_whole(data, offsets[document], start, end, stop, kinds):
                 hashes[total] = mix(prefix[count] ^ np.uint64(count))
                 total += 1
-            start = _next_line(data, end, stop)
+            start = next_line(data, end, stop)
     unit_offsets[offsets.size - 1] = total
 
 
@@ -55,10 +55,10 @@ def cut_paragraphs(
     for document in range(offsets.size - 1):
         start, stop = offsets[document], offsets[document + 1]
         while start < stop:
-            end = _line_stop(data, start, stop)
-            next_start = _next_line(data, end, stop)
+            end = line_stop(data, start, stop)
+            next_start = next_line(data, end, stop)
             count = hash_words(data, start, end, kinds, letters, folded, prefix, 0)
-            if count >= min_words and _is_whole(data, offsets[document], start, end, stop, kinds):
+            if count >= min_words and is_whole(data, offsets[document], start, end, stop, kinds):
                 if marks[unit]:
                     num_spans = _add_span(spans, num_spans, document, start, next_start)
                 unit += 1
@@ -155,7 +155,7 @@ def _add_span(spans: Longs, count: int, document: int, start: int, stop: int) ->
 
 
 @device
-def _is_whole(data: Bytes, text_start: int, start: int, end: int, stop: int, kinds: NDArray[np.uint16]) -> bool:
+def is_whole(data: Bytes, text_start: int, start: int, end: int, stop: int, kinds: NDArray[np.uint16]) -> bool:
     """Whether a line begins and ends where sentences do, and is no part of a text broken to fit a column."""
     begins = (
         start - 1 <= text_start or data[start - 2] == _NEWLINE or _ends_sentence(data, text_start, start - 1, kinds)
@@ -180,7 +180,7 @@ def _ends_sentence(data: Bytes, start: int, end: int, kinds: NDArray[np.uint16])
 
 
 @device
-def _line_stop(data: Bytes, start: int, stop: int) -> int:
+def line_stop(data: Bytes, start: int, stop: int) -> int:
     """The byte of the newline that ends a line, or the end of the text."""
     while start < stop and data[start] != _NEWLINE:
         start += 1
@@ -188,7 +188,7 @@ def _line_stop(data: Bytes, start: int, stop: int) -> int:
 
 
 @device
-def _next_line(data: Bytes, end: int, stop: int) -> int:
+def next_line(data: Bytes, end: int, stop: int) -> int:
     """The byte after the newlines that follow a line."""
     while end < stop and data[end] == _NEWLINE:
         end += 1

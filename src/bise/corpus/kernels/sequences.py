@@ -1,8 +1,7 @@
 """Words as hashes, and sequences of them looked up in tables: decontamination, word lists and the classifier share this.
 
 Unlike the words of `words.py`, these keep diacritics and figures. A word is a run of letters, digits and marks in lower
-case; an ideograph or a symbol is one by itself; punctuation and
-spaces part words and are not kept.
+case; an ideograph or a symbol is one by itself; punctuation and spaces part words and are not kept.
 """
 
 import numpy as np
@@ -14,6 +13,7 @@ from bise.corpus.kernels.text import Bytes, Hashes, Longs, combine, decode, mix
 ALONE = 1 << 31  # in a table of classes: the character is a word by itself
 _SEED = np.uint64(0x9AE16A3B2F90404F)
 _BASE = np.uint64(0xD1342543DE82EF95)
+_HALF = np.uint64(32)
 
 
 @kernel
@@ -100,17 +100,24 @@ def _look_up(gram: np.uint64, keys: Hashes, values: NDArray[np.int32], bits: Has
 
 
 @kernel
-def find_grams(
-    hashes: Hashes,
-    firsts: Longs,
-    length: int,
-    keys: Hashes,
-    values: NDArray[np.int32],
-    bits: Hashes,
-    found_words: Longs,
-    found_grams: NDArray[np.int32],
-) -> int:
-    """Every word at which `length` words begin whose hash is in the table, and which it is; how many there are.
+def look_up_all(
+    grams: Hashes, keys: Hashes, values: NDArray[np.int32], bits: Hashes, places: NDArray[np.int32]
+) -> None:
+    """Fill the number of each hash in the table, -1 where it is not there."""
+    for k in range(grams.size):
+        places[k] = _look_up(grams[k], keys, values, bits)
+
+
+@kernel
+def fill_filter(grams: Hashes, bits: Hashes) -> None:
+    """Note hashes in a Bloom filter of two bits in one of a power of two of words."""
+    for k in range(grams.size):
+        bits[(grams[k] >> _HALF) & np.uint64(bits.size - 1)] |= _filter_mask(grams[k])
+
+
+@kernel
+def find_beginnings(hashes: Hashes, firsts: Longs, length: int, bits: Hashes, found: Longs) -> int:
+    """Every word at which `length` words begin that may be in the filter; how many there are.
 
     The hash rolls: its part for the word that leaves is taken away, that for the word that comes is added.
     """
@@ -126,12 +133,16 @@ def find_grams(
             if start > firsts[document]:
                 value -= hashes[start - 1] * power
             if start >= firsts[document]:
-                gram = _look_up(mix(value ^ np.uint64(length)), keys, values, bits)
-                if gram >= 0:
-                    found_words[count] = start
-                    found_grams[count] = gram
-                    count += 1
+                gram = mix(value ^ np.uint64(length))
+                mask = _filter_mask(gram)
+                found[count] = start
+                count += bits[(gram >> _HALF) & np.uint64(bits.size - 1)] & mask == mask
     return count
+
+
+@inlined
+def _filter_mask(gram: np.uint64) -> np.uint64:
+    return (np.uint64(1) << (gram & np.uint64(63))) | (np.uint64(1) << ((gram >> np.uint64(6)) & np.uint64(63)))
 
 
 @kernel

@@ -148,7 +148,10 @@ def find_words(
 @device
 def base_power(exponent: int) -> np.uint64:
     """BASE ** exponent."""
-    power = np.uint64(1)
-    for _ in range(exponent):
-        power *= BASE
+    power, square = np.uint64(1), BASE
+    while exponent > 0:
+        if exponent & 1:
+            power *= square
+        square *= square
+        exponent >>= 1
     return power

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +29,9 @@ class PassageWriter:
             self._files[kind].write(hashes.data)
             self._counts[kind].append(np.diff(offsets))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stack.close()
-        if error is None:
+        if kind is None:
             for name, counts in self._counts.items():
                 write_array(_counts_file(self._directory, name), np.concatenate(counts))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bise.errors import InputError, NotFoundError
-from bise.model.lora import add_adapter, load_adapter, merged_weights, save_adapter
+from bise.model.lora import add_adapter, halve_frozen, load_adapter, merged_weights, save_adapter
 from bise.model.transformer import Transformer
 from bise.weights.adapter import TARGETS, AdapterSpec, read_config
 from bise.weights.spec import ModelSpec
@@ -49,6 +49,23 @@ def test_only_the_adapter_learns() -> None:
     learned = {name for name, parameter in made.named_parameters() if parameter.grad is not None}
     assert learned == {name for name, _ in made.named_parameters() if name.endswith(("lora_A", "lora_B"))}
     assert len(learned) == 2 * 3 * MODEL.num_layers
+
+
+def test_halved_frozen_weights_train_alike_and_take_half(tmp_path: Path) -> None:
+    gradients = []
+    for halved in (False, True):
+        made = adapted()
+        for parameter in made.parameters():
+            parameter.data = parameter.to(torch.bfloat16).float()  # as a file holds them
+        if halved:
+            halve_frozen(made)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = made(IDS).float().square().mean()
+        loss.backward()
+        gradients.append({name: p.grad for name, p in made.named_parameters() if p.grad is not None})
+    assert made.layers[0].attention.wq.base.weight.dtype == torch.bfloat16
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.equal(gradient, gradients[1][name]) for name, gradient in gradients[0].items())
 
 
 def test_merged_equals_adapted() -> None:

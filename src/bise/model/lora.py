@@ -53,6 +53,16 @@ def add_adapter(model: Transformer, spec: AdapterSpec) -> None:
         setattr(parent, name, AdaptedLinear(base, spec.rank, spec.scale))
 
 
+def halve_frozen(model: Transformer) -> None:
+    """Keep the float matrices that do not learn in bfloat16, as their files do, for training in bfloat16, in place.
+
+    Autocast would round them anew for every batch, and twice the memory would hold nothing more.
+    """
+    for module in model.modules():
+        if isinstance(module, AdaptedLinear) and isinstance(module.base, nn.Linear):
+            module.base.to(torch.bfloat16)
+
+
 @torch.no_grad()
 def merged_weights(model: Transformer) -> dict[str, Tensor]:
     """The weights of the same function without an adapter, by canonical name, in bfloat16.

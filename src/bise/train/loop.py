@@ -146,6 +146,7 @@ def _step(job: Job, optimizer: Optimizer, precision: Precision, progress: Progre
     job.run.log_metrics(
         {
             "step": done.step,
+            "num_steps": job.num_steps,
             **measures,
             "tokens": done.num_targets,
             "tokens_per_s": round(tokens_per_s, 1),

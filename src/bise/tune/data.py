@@ -1,6 +1,7 @@
 """Conversations and preferences to packed rows with loss on what the assistant says only."""
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,9 @@ from bise.tune.conversations import Line, find_files, read_source
 from bise.tune.recipe import ConversationSource, TuneRecipe
 
 _UNKNOWN_LANGUAGE = "und"  # ISO 639-3's code for it
-_LEAST_ROW = 512  # tokens: shorter rows waste more of themselves
+_LONG_ROW = 512  # tokens: longer rows hardly waste less of themselves
 _ROW_STEP = 64
+_MANY_ROWS = 64  # in an epoch: with fewer, a step would be a large part of all there is to learn
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,15 @@ class TuneData:
     facts: dict[str, dict[str, object]] = field(default_factory=dict)  # by source
 
     def row_length(self, wanted: int, context_length: int) -> int:
-        """Places of a row: those wanted, or (0) enough for the longest example, which every row must hold.
+        """Places of a row: those wanted, or (0) few enough for an epoch of many rows, but enough for the longest example.
 
         The two sides of a preference may exceed the context together: each is a document of its own.
         """
         held_out = itertools.chain.from_iterable(self.held_out.values())
         longest = max(example.num_places for example in itertools.chain(self.learned, held_out))
-        rounded = -(-longest // _ROW_STEP) * _ROW_STEP
-        return max(longest, wanted or min(context_length, max(_LEAST_ROW, rounded)))
+        in_all = sum(example.num_places for example in self.learned)
+        some = _ROW_STEP * math.ceil(max(longest, min(_LONG_ROW, in_all / _MANY_ROWS)) / _ROW_STEP)
+        return max(longest, wanted or min(context_length, some))
 
 
 def prepare(recipe: TuneRecipe, tokenizer: ChatTokenizer, longest: int, reporter: Reporter) -> TuneData:
@@ -73,7 +76,8 @@ def prepare(recipe: TuneRecipe, tokenizer: ChatTokenizer, longest: int, reporter
     data = TuneData()
     for source, root, lines in read:
         data.inputs += [file_input(path) for path in find_files(source, root)]
-        _add(data, source, lines, recipe.held_out_fraction, Renderer(tokenizer, source, longest), reporter)
+        bound = min(longest, source.max_tokens or longest)
+        _add(data, source, lines, recipe.held_out_fraction, Renderer(tokenizer, source, bound), reporter)
     if not data.learned or not data.held_out:
         raise InputError(
             f"{len(data.learned):,} conversations are left to learn and "
@@ -112,10 +116,6 @@ class Renderer:
     tokenizer: ChatTokenizer
     source: ConversationSource
     longest: int  # tokens
-
-    def __post_init__(self) -> None:
-        if self.source.max_tokens is not None:
-            object.__setattr__(self, "longest", min(self.longest, self.source.max_tokens))
 
     def example(self, line: Line) -> Example | None:
         """The line as ids, or None when it is too long."""

@@ -8,12 +8,13 @@ import torch
 
 from bise.model.files import load_model, save_model, save_weights
 from bise.model.frozen import load_frozen
-from bise.model.lora import add_adapter, merged_weights, save_adapter
+from bise.model.lora import add_adapter, halve_frozen, merged_weights, save_adapter
 from bise.model.transformer import Transformer
 from bise.runs import Manifest, RunDirectory
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.base import find_base
 from bise.train.budget import UTILISATION
+from bise.train.checkpoint import remove_checkpoint
 from bise.train.compute import Speed, flops_per_token, measured_speed
 from bise.train.evaluation import HeldOut, token_sizes
 from bise.train.loop import HeldOutLosses, Job, Outcome, run_job
@@ -49,7 +50,7 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
     data = prepare(recipe, tokenizer, min(recipe.row_length or context_length, context_length) + 1, reporter)
     run = RunDirectory(recipe.root, "tune", recipe.name)
     speed = measured_speed(run, recipe.loop)
-    model = _load(directory, recipe)
+    model = _load(directory, recipe, speed.precision)
     material = _material(recipe, data, tokenizer, context_length)
     objective, evaluation = _purpose(recipe, material, model, tokenizer, _Place(run, speed, reporter))
     job = Job(
@@ -112,12 +113,14 @@ class _Evaluation:
         return found
 
 
-def _load(directory: Path, recipe: TuneRecipe) -> Transformer:
+def _load(directory: Path, recipe: TuneRecipe, precision: Precision) -> Transformer:
     is_frozen = recipe.adapter is not None and read_spec(directory).quantisation is not None
     model = load_frozen(directory) if is_frozen else load_model(directory)
     if recipe.adapter:
         torch.manual_seed(recipe.seed)
         add_adapter(model, recipe.adapter.spec(recipe.base.name))
+        if precision == "bf16":
+            halve_frozen(model)
     return model
 
 
@@ -181,10 +184,14 @@ def _save(job: Job, recipe: TuneRecipe, tokenizer: ChatTokenizer) -> None:
     path = job.run.path
     if recipe.adapter:
         save_adapter(path / "adapter", job.model, recipe.adapter.spec(recipe.base.name))
-        save_weights(path / "model", job.model.spec, merged_weights(job.model))
+        if recipe.adapter.merge:
+            save_weights(path / "model", job.model.spec, merged_weights(job.model))
     else:
         save_model(path / "model", job.model)
-    complete_outputs(job, tokenizer)
+    if recipe.adapter is None or recipe.adapter.merge:
+        complete_outputs(job, tokenizer)
+    else:
+        remove_checkpoint(job.run)
     (path / _REFERENCE).unlink(missing_ok=True)
 
 

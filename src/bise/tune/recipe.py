@@ -35,8 +35,8 @@ class ConversationSource:
             raise ValueError(f"source {self.name!r} must have a name, a licence and files.")
         if self.repeats <= 0:
             raise ValueError(f"repeats of {self.name} is {self.repeats}, but must be above 0.")
-        if self.held_out_fraction is not None and not 0 <= self.held_out_fraction < 1:
-            raise ValueError(f"held_out_fraction of {self.name} must be at least 0 and below 1.")
+        if self.held_out_fraction is not None and not 0 <= self.held_out_fraction <= 1:
+            raise ValueError(f"held_out_fraction of {self.name} must be at least 0 and at most 1.")
         for key in ("max_tokens", "max_conversations"):
             if (limit := getattr(self, key)) is not None and limit < 1:
                 raise ValueError(f"{key} of {self.name} is {limit}, but must be at least 1.")
@@ -61,6 +61,7 @@ class AdapterRecipe:
     rank: int = 16
     alpha: float = 32.0  # the adapter counts alpha / rank
     targets: tuple[str, ...] = TARGETS  # matrices of each layer, by canonical name
+    merge: bool = True  # write the base with the adapter added, too; it takes 2 bytes a weight of the base
 
     def spec(self, base: str) -> AdapterSpec:
         """The adapter's shape.

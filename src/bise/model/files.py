@@ -1,5 +1,6 @@
 """Model directories to and from PyTorch: `spec.json` and `model.safetensors` under canonical names."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from bise.errors import InputError
+from bise.errors import InputError, UnavailableError
 from bise.model.transformer import Transformer
 from bise.weights.spec import ModelSpec, read_spec, write_spec
 
@@ -25,7 +26,30 @@ def save_weights(directory: Path, spec: ModelSpec, weights: Mapping[str, torch.T
     directory.mkdir(parents=True, exist_ok=True)
     write_spec(directory, replace(spec, quantisation=None))
     tensors = {name: tensor.detach().contiguous() for name, tensor in weights.items()}
-    save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+    write_tensors(directory / WEIGHTS_FILE, tensors, {"format": "pt"})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file down to the disk.
+
+    It takes its place by rename: afterwards the old file or the new one is whole, also after a power cut.
+
+    Raises:
+        UnavailableError: it could not be written, for example because the disk is full.
+    """
+    temporary = path.with_name(path.name + ".part")
+    try:
+        save_file(dict(tensors), temporary, metadata=metadata)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        size = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
+        raise UnavailableError(
+            f"{path} could not be written: {error}. What was there before is whole. Make room for {size:,.1f} MB, then give "
+            "the same command again."
+        ) from None
 
 
 def load_model(directory: Path) -> Transformer:

@@ -6,16 +6,16 @@ the step alone, nothing else is needed to continue bit for bit.
 """
 
 import json
-import os
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from bise.errors import InputError
+from bise.model.files import write_tensors
 from bise.model.transformer import Transformer
 from bise.runs import Input, RunDirectory, write_atomically
 from bise.train.optimizer import Optimizer
@@ -34,6 +34,7 @@ class Progress:
     num_targets: int = 0  # tokens learned from
     seconds: float = 0.0  # spent in steps, over all sittings
     num_places: int = 0  # tokens computed, padding and those without loss included
+    world_size: int = 1  # processes that share the steps; the data order is that of one, whatever their number
 
 
 @dataclass(frozen=True)
@@ -84,18 +85,15 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def save_checkpoint(run: RunDirectory, model: Transformer, optimizer: Optimizer, progress: Progress) -> None:
-    """Replace the run's checkpoint: afterwards the old one or the new one is whole, also after a power cut."""
+    """Replace the run's checkpoint.
+
+    Raises:
+        UnavailableError: the disk is full; the checkpoint before is whole.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in _trained(model).items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer.state_tensors().items()}
-    temporary = run.path / (_CHECKPOINT + ".part")
-    save_file(
-        {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
-        temporary,
-        metadata={"progress": json.dumps(progress.__dict__)},
-    )
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(run.path / _CHECKPOINT)
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    write_tensors(run.path / _CHECKPOINT, contiguous, {"progress": json.dumps(asdict(progress))})
 
 
 def load_checkpoint(run: RunDirectory, model: Transformer, optimizer: Optimizer) -> Progress:
@@ -142,5 +140,13 @@ def _forget_metrics_after(run: RunDirectory, step: int) -> None:
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step] if step else []
+    kept = [line for line in lines if _step_of(line) <= step] if step else []
     write_atomically(path, "".join(line + "\n" for line in kept))
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; beyond all steps for one that was cut off as it was written."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

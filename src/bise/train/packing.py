@@ -78,9 +78,14 @@ class PackedRows:
         """Rows in one epoch."""
         return len(self._rows)
 
-    def batch(self, step: int, num_rows: int) -> Batch:
-        """The rows of a step, whatever was read before."""
-        positions = range(step * num_rows, (step + 1) * num_rows)
+    def batch(self, step: int, num_rows: int, rank: int = 0, world_size: int = 1) -> Batch:
+        """The rows of a step, whatever was read before; of `world_size` processes each takes every so manieth.
+
+        Together they have the rows that one process alone would have: a run may go on with more or fewer of them.
+        """
+        assert 0 <= rank < world_size
+        assert num_rows % world_size == 0, f"{num_rows} rows cannot be shared by {world_size} processes"
+        positions = range(step * num_rows + rank, (step + 1) * num_rows, world_size)
         chosen = [self._order(position // self.num_rows)[position % self.num_rows] for position in positions]
         rows = [[sample for item in self._rows[row] for sample in self._samples(item)] for row in chosen]
         return assemble(rows, self._row_length)

@@ -12,16 +12,16 @@ What each is given:
 - `litgpt_default`: `litgpt pretrain` at its defaults, which on a processor are bf16-mixed, a compiled model, and AdamW.
 - `litgpt_best`: the same, with PyTorch's Muon beside fused AdamW as its optimiser, the one that we use.
 - `trainer_default`: `Trainer` at its defaults: float32, not compiled, AdamW (fused).
-- `trainer_best`: `bf16`, `torch_compile`, attention written out (`attn_implementation="eager"`), which on a processor is
-  faster than the fused kernel of its default, and the same Muon.
+- `trainer_best`: `bf16`, `torch_compile`, attention written out (`attn_implementation="eager"`), and the same Muon. That
+  this attention is its faster one on a processor is a guess from products of the same size, not measured in the Trainer.
 - ours: the product's loop with `loop.compile = true`; all else at its defaults.
 
 `time_to_loss`: each peer trains once at its best with an AdamW of its own (beta2 0.95, weight decay 0.1, cosine to zero, two
-per cent of warm-up, the learning rate the best of 0.002, 0.004 and 0.008 in a trial), since neither offers Muon by itself. Then we train runs
+per cent of warm-up, learning rate 0.004, which nobody has searched yet: try others with `--lr` before a ratio is quoted), since neither offers Muon by itself. Then we train runs
 of a few lengths, and the one that reaches their held-out bits per byte is found by interpolation. Time is processor time at
 the run's steady rate, so that nobody's compiling counts. Held-out documents are the same, each alone in a row.
 
-The measures of tuning are in lora_vs_trl.py, and are part of this report.
+The measures of tuning are not part of this report.
 """
 
 import argparse
@@ -162,12 +162,6 @@ def time_for(bits_per_byte: float, runs: list[dict[str, Any]]) -> float:
     return float(np.exp(np.interp(bits_per_byte, losses, times)))
 
 
-def tuning(options: argparse.Namespace) -> dict[str, Any]:
-    """The measures of tuning, where its benchmark and its peers are installed."""
-    del options
-    return {}
-
-
 def tell(text: str) -> None:
     """Show how far the measurement is."""
     print(text, file=sys.stderr, flush=True)
@@ -183,7 +177,7 @@ def main() -> None:
     parser.add_argument("--peer-steps", type=int, default=80, help="length of the peers' runs to a loss")
     parser.add_argument("--lr", type=float, help="another learning rate for the peers' runs to a loss")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--only", nargs="+", choices=["throughput", "time_to_loss", "tuning"])
+    parser.add_argument("--only", nargs="+", choices=["throughput", "time_to_loss"])
     default = cache_home() / "training-peers" / "bin" / "python"
     parser.add_argument("--peers-python", default=os.environ.get("BISE_TRAINING_PEERS_PYTHON") or str(default))
     options = parser.parse_args()
@@ -202,13 +196,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All that was asked for."""
     report: dict[str, Any] = {"load_before": load_before()}
     data = prepare(options.data, cache_home() / "benchmarks")
-    wanted = options.only or ["throughput", "time_to_loss", "tuning"]
+    wanted = options.only or ["throughput", "time_to_loss"]
     if "throughput" in wanted:
         report |= throughput(options, data)
     if "time_to_loss" in wanted:
         report |= time_to_loss(options, data)
-    if "tuning" in wanted:
-        report |= tuning(options)
     return report | {"load_after": load_average(), "threads": options.threads, "machine": machine_facts()}
 
 

@@ -6,6 +6,7 @@ kernel is compiled, and kept, once for each set that is asked for; its value is 
 
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ _NEEDS = {
     "avxvnni": ("avx2", "avxvnni", "f16c", "fma"),
     "avx2": ("avx2", "f16c", "fma"),
 }
+# `cache` alone lets two threads make a table each at the first use, and the address of the one that is not kept dangles.
+_making = Lock()
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class InstructionSet:
     @property
     def table(self) -> int:
         """The address of the addresses of its products with 4 and with 8 bits, which are compiled or loaded."""
-        return int(_table(self.name).ctypes.data)
+        with _making:
+            return int(_table(self.name).ctypes.data)
 
 
 @cache

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,12 +19,15 @@ from bise.server.remote import RemoteBackend
 from bise.server.upstream import Upstream
 from bise.store.accounts import create_key, local_owner
 from bise.store.database import open_database
+from tests.random_models import TINY
 from tests.scripted_backend import until
 from tests.serving import serving
 from tests.speaking_model import write_speaking_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
+# A smaller one writes faster than a busy machine reads, and its figures come late.
+UNHURRIED = replace(TINY, hidden_size=512, num_layers=8, num_heads=8, ffn_size=2048)
 MESSAGES = [{"role": "user", "content": "Where is the wind?"}]
 ENDLESS = {"max_tokens": 50_000, "logit_bias": {"2": -100}, "messages": MESSAGES}
 TEXT = {"prompt": "The wind", "max_tokens": 50_000, "logit_bias": {"2": -100}}
@@ -32,7 +36,7 @@ CLAUDE = {"max_tokens": 50_000, "messages": MESSAGES, "temperature": 0}  # which
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalBackend]:
-    backend = LocalBackend(write_speaking_model(tmp_path_factory.mktemp("models") / "tiny", context_length=100_000))
+    backend = LocalBackend(write_speaking_model(tmp_path_factory.mktemp("models") / "tiny", 100_000, UNHURRIED))
     await backend.start()
     yield backend
     await backend.close()

@@ -231,6 +231,7 @@ def test_a_power_cut_loses_no_question(chat: Chat) -> None:
     page = chat.page
     chat.ask("slow everything")
     expect(page.locator(".answer")).to_contain_text("Swiss Plateau")
+    page.wait_for_timeout(1500)  # what an answer says is kept a moment after it was shown
     chat.room.kill()
     expect(page.locator(".banner")).to_contain_text("Bise cannot be reached")
     chat.room.start()

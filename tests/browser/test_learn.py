@@ -79,11 +79,18 @@ def test_what_is_learned_from_can_be_looked_through_left_out_and_taken_along(cor
     assert download.value.suggested_filename.endswith(".jsonl")
 
 
+def start(page: Page) -> None:
+    """Press the button when it can be pressed: a key, unlike a click, does not wait for that."""
+    button = page.get_by_role("button", name="Start learning")
+    expect(button).to_be_enabled()
+    button.press("Enter")
+
+
 def test_learning_survives_reload_and_restart_and_what_came_of_it_is_kept_and_gone_back_from(corrected: Chat) -> None:
     page, room = corrected.page, corrected.room
     imitate(room.home, steps=150, pause_s=0.05)
     open_page(page)
-    page.get_by_role("button", name="Start learning").press("Enter")
+    start(page)
     expect(page.get_by_role("heading", name="Learning…")).to_be_visible()
     expect(page.get_by_text("step ")).to_contain_text("of 150")
     assert violations(page) == []

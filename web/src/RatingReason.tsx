@@ -23,11 +23,19 @@ export function RatingReason({ rating, onChange, onClose }: RatingReasonProps) {
   const words = useWords();
   const form = useRef<HTMLFormElement>(null);
   useEffect(() => void form.current?.scrollIntoView({ block: "nearest" }), []); // once, when it opens
+  // Kept here, too: words may follow a reason before the server has noted it, and must not take it back.
+  const [reason, setReason] = useState(rating.reason);
   const [comment, setComment] = useState(rating.comment ?? "");
+
+  function choose(name: Reason): void {
+    const chosen = reason === name ? null : name;
+    setReason(chosen);
+    onChange({ ...rating, reason: chosen });
+  }
 
   function close(): void {
     const said = comment.trim() || null;
-    if (said !== rating.comment) onChange({ ...rating, comment: said });
+    if (said !== rating.comment) onChange({ ...rating, reason, comment: said });
     onClose();
   }
 
@@ -42,15 +50,9 @@ export function RatingReason({ rating, onChange, onClose }: RatingReasonProps) {
       <fieldset className="reasons">
         <legend>{words(`whyThumb.${rating.thumb}`)}</legend>
         <div className="chips">
-          {REASONS[rating.thumb].map((reason) => (
-            <button
-              key={reason}
-              type="button"
-              className="chip"
-              aria-pressed={rating.reason === reason}
-              onClick={() => onChange({ ...rating, reason: rating.reason === reason ? null : reason })}
-            >
-              {words(reasonKey(reason))}
+          {REASONS[rating.thumb].map((name) => (
+            <button key={name} type="button" className="chip" aria-pressed={reason === name} onClick={() => choose(name)}>
+              {words(reasonKey(name))}
             </button>
           ))}
         </div>

@@ -1,7 +1,7 @@
 """The kernels for numba; `reference.py` says what each computes. Signatures are fixed, so nothing compiles by surprise."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from bise.engine.kernels.attention import MAX_ROWS, call_attend, load_attend, sc
 from bise.engine.kernels.cache import compile_kernel, mark_complete
 from bise.engine.kernels.cells import PRECISIONS, Cells
 from bise.engine.kernels.control import load_announce
+from bise.engine.kernels.halves import second_process
 from bise.engine.kernels.instructions import InstructionSet, available, choose_instruction_set
 from bise.engine.kernels.packing import load_packing
 from bise.engine.kernels.prepare import load_prepare
@@ -174,17 +175,34 @@ def load_kernels(progress: Progress | None = None, set_name: str = "auto", *, op
     Without `operations`, those that the fused path does not need wait until somebody calls them.
     """
     instruction_set = choose_instruction_set(set_name)
-    single: dict[str, Callable[[], Any]] = {n: partial(_compile, *kernel) for n, kernel in _SIGNATURES.items()}
-    loaders = fused_loaders(instruction_set) if instruction_set is not None else {}
-    if operations or instruction_set is None:
-        loaders |= single
-    for done, (name, load) in enumerate(loaders.items()):
-        if progress is not None:
-            progress(name, done, len(loaders))
-        load()
-    mark_complete(instruction_set.name if instruction_set else None)
+    loaders = loaders_for(instruction_set, operations=operations)
+    name = instruction_set.name if instruction_set is not None else None
+    with second_process(name, tuple(loaders)) as elsewhere:
+        _load([kernel for kernel in loaders if kernel not in elsewhere], 0, loaders, progress)
+    _load(elsewhere, len(loaders) - len(elsewhere), loaders, progress)
+    mark_complete(name)
+    single = _single_operations()
     compiled = {name: load() if name in loaders else _when_called(load) for name, load in single.items()}
     return Kernels("numba", instruction_set, **compiled | {"attention": _attention_of(compiled["attention"])})
+
+
+def loaders_for(instruction_set: InstructionSet | None, *, operations: bool = True) -> dict[str, Callable[[], Any]]:
+    """What compiles each kernel that is needed, by the names that progress shows."""
+    loaders = fused_loaders(instruction_set) if instruction_set is not None else {}
+    return loaders | _single_operations() if operations or instruction_set is None else loaders
+
+
+def _load(
+    names: Iterable[str], first: int, loaders: Mapping[str, Callable[[], Any]], progress: Progress | None
+) -> None:
+    for done, name in enumerate(names, first):
+        if progress is not None:
+            progress(name, done, len(loaders))
+        loaders[name]()
+
+
+def _single_operations() -> dict[str, Callable[[], Any]]:
+    return {name: partial(_compile, *kernel) for name, kernel in _SIGNATURES.items()}
 
 
 def _when_called(load: Callable[[], Any]) -> Callable[..., None]:

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.chromium import find_chromium
+from tests.postgres import Postgres, running_postgres
 
 WORDS = {"slow": "make test", "browser": "make test", "peers": "make test-peers", "gpu": "pytest -m gpu"}
 left_out = pytest.StashKey[Counter[str]]()
@@ -25,6 +26,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BISE_HOME", str(directory))
         yield directory
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this run's own; started by the first test that wants it."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

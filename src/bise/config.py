@@ -27,6 +27,11 @@ def home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "bise"
 
 
+def database_url() -> str | None:
+    """The database to use instead of a file below the home directory: `BISE_DATABASE`, as an SQLAlchemy URL."""
+    return os.environ.get("BISE_DATABASE") or None
+
+
 def cache_home() -> Path:
     """Where things live that can be made again, such as compiled kernels: `$XDG_CACHE_HOME/bise` or `~/.cache/bise`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bise"

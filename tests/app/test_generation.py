@@ -165,7 +165,9 @@ async def test_a_killed_server_leaves_its_text_marked_and_never_numbers_events_t
     await app.send(conversation)
     seen = parse(await app.events(conversation, until=b"jour"))[-1][0]
     await asyncio.sleep(0.7)
-    database = await open_database(str(app.database._reader.url))  # the next server, while the first lies dead
+    database = await open_database(
+        app.database.url.render_as_string(hide_password=False)
+    )  # the next server, while the first lies dead
     assert await mark_interrupted(database) == 1
     after_restart = Generations(database, ScriptedBackend())
     owner = (await local_owner(database)).id

@@ -128,3 +128,22 @@ def test_a_taken_port_is_named_before_anything_is_started(model: Path) -> None:
         done = bise("serve", "--model", model, "--port", port)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"Port {port} of 127.0.0.1 is taken" in done.stderr
+
+
+def test_a_backup_is_written_and_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BISE_HOME", str(tmp_path))
+    succeed("admin", "keys", "--name", "kept")
+    copy = tmp_path / "copy.backup"
+    assert json.loads(succeed("admin", "backup", copy, "--json"))["bytes"] == copy.stat().st_size
+    succeed("admin", "keys", "--name", "later")
+    asked = bise("admin", "restore", copy, stdin="n\n")
+    assert asked.returncode == 130
+    assert len(json.loads(succeed("admin", "keys", "list", "--json"))) == 2
+    done = json.loads(succeed("admin", "restore", copy, "--yes", "--json"))
+    assert done["rows"]["api_keys"] == 1
+    assert [key["name"] for key in json.loads(succeed("admin", "keys", "list", "--json"))] == ["kept"]
+    succeed("admin", "restore", done["before"], "--yes")
+    assert len(json.loads(succeed("admin", "keys", "list", "--json"))) == 2
+    again = bise("admin", "backup", copy)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "never replaces anything" in again.stderr

@@ -1,4 +1,4 @@
-"""A real SQLite database in a file, at the newest schema."""
+"""A real database at the newest schema: each test that takes one runs on SQLite and on PostgreSQL."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,9 +8,17 @@ import pytest
 from bise.store.database import Database, open_database
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'bise.db'}"
+    return str(request.getfixturevalue("postgres").new_url())
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite+aiosqlite:///{tmp_path / 'bise.db'}"
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'bise.db'}"
 
 
 @pytest.fixture

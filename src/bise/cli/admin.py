@@ -1,11 +1,13 @@
-"""`bise admin`: the keys of programs that call the API."""
+"""`bise admin`: the keys of programs that call the API; copies of the database."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+from bise.cli.backup import backup, restore
+from bise.cli.database import with_database
 
 if TYPE_CHECKING:
     from bise.store.accounts import ApiKey, User
@@ -17,6 +19,10 @@ Result = TypeVar("Result")
 @click.group("admin")
 def command() -> None:
     """Look after this server."""
+
+
+command.add_command(backup)
+command.add_command(restore)
 
 
 @command.group("keys", invoke_without_command=True)
@@ -67,16 +73,11 @@ def revoke_command(prefix: str, as_json: bool) -> None:
 
 def _as_owner(action: "Callable[[Database, User], Awaitable[Result]]") -> Result:
     from bise.store.accounts import local_owner
-    from bise.store.database import open_database
 
-    async def act() -> Result:
-        database = await open_database()
-        try:
-            return await action(database, await local_owner(database))
-        finally:
-            await database.close()
+    async def act(database: "Database") -> Result:
+        return await action(database, await local_owner(database))
 
-    return asyncio.run(act())
+    return with_database(act)
 
 
 def _facts(key: "ApiKey") -> dict[str, str | None]:

@@ -39,6 +39,18 @@ class UtcTime(sa.types.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
+class PlainText(sa.types.TypeDecorator[str]):
+    """Text of any length; U+FFFD stands for NUL, which a model may write and PostgreSQL cannot hold."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """Put the sign for what cannot be shown where NUL was."""
+        del dialect
+        return value if value is None else value.replace("\0", "\ufffd")
+
+
 def new_id() -> str:
     """Make a random id: 128 bits as 32 hexadecimal digits."""
     return secrets.token_hex(16)
@@ -102,7 +114,7 @@ conversations = sa.Table(
     # The number of the last event that any browser can have seen; while an answer is made, an upper bound of it.
     sa.Column("last_event", sa.BigInteger, nullable=False),
     sa.Column("model", sa.String(200)),  # that of its next answers; without one, the owner's default
-    sa.Column("system_prompt", sa.Text),
+    sa.Column("system_prompt", PlainText),
 )
 
 messages = sa.Table(
@@ -112,12 +124,12 @@ messages = sa.Table(
     sa.Column("conversation_id", ID, sa.ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("role", sa.String(16), nullable=False),
-    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("content", PlainText, nullable=False),
     sa.Column("status", sa.String(16), nullable=False, index=True),
     sa.Column("model", sa.String(200)),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("finish_reason", sa.String(32)),
-    sa.Column("error", sa.Text),
+    sa.Column("error", PlainText),
     sa.Column("stats", sa.JSON(none_as_null=True)),
     # What the browser called its message: the same name twice is the same message.
     sa.Column("client_id", sa.String(100)),
@@ -125,7 +137,7 @@ messages = sa.Table(
     sa.Column("parent_id", ID, sa.ForeignKey("messages.id"), index=True),
     sa.Column("shown", sa.Boolean, nullable=False, server_default=sa.true()),
     # What an answer was asked with.
-    sa.Column("system_prompt", sa.Text),
+    sa.Column("system_prompt", PlainText),
     sa.Column("parameters", sa.JSON(none_as_null=True)),
     sa.UniqueConstraint("conversation_id", "position"),
     sa.UniqueConstraint("conversation_id", "client_id", name="uq_messages_client_id"),
@@ -148,7 +160,7 @@ ratings = sa.Table(
     sa.Column("message_id", ID, sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False, unique=True),
     sa.Column("thumb", sa.String(8), nullable=False),
     sa.Column("reason", sa.String(32)),
-    sa.Column("comment", sa.Text),
+    sa.Column("comment", PlainText),
 )
 
 better_answers = sa.Table(
@@ -156,7 +168,7 @@ better_answers = sa.Table(
     metadata,
     *_feedback_columns(),
     sa.Column("message_id", ID, sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False, unique=True),
-    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("content", PlainText, nullable=False),
 )
 
 preferences = sa.Table(

@@ -1,0 +1,55 @@
+"""Rows from one database into another, of the same kind or not.
+
+A copy is always an SQLite file at the schema of its source, so that one format serves both databases, and a server that
+outgrows SQLite moves to PostgreSQL with a backup and a restore.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+_BATCH = 500  # rows
+
+
+def write_copy(connection: sa.Connection, path: Path, build: Callable[[sa.Connection], None]) -> None:
+    """Write a database into a new SQLite file, which `build` gives the tables; the file appears when it is whole."""
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    engine = sa.create_engine(f"sqlite:///{partial}")
+    try:
+        with engine.begin() as copy:
+            build(copy)
+            copy_rows(connection, reflect(connection), copy, {table.name: table for table in reflect(copy)})
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    finally:
+        engine.dispose()
+    with partial.open("rb") as written:
+        os.fsync(written.fileno())
+    partial.replace(path)
+
+
+def reflect(connection: sa.Connection) -> list[sa.Table]:
+    """Our tables as a database has them, those that others refer to first."""
+    found = sa.MetaData()
+    found.reflect(connection)
+    return [table for table in found.sorted_tables if table.name != "alembic_version"]
+
+
+def copy_rows(
+    source: sa.Connection, tables: Iterable[sa.Table], target: sa.Connection, into: dict[str, sa.Table]
+) -> dict[str, int]:
+    """Add all rows of some tables to those of the same names; returns how many by table."""
+    counts = {}
+    for table in tables:
+        counts[table.name] = 0
+        # Of messages, those that are answered come before the answers that refer to them.
+        order = [table.c.position] if "position" in table.c else list(table.primary_key)
+        for rows in source.execute(table.select().order_by(*order)).mappings().partitions(_BATCH):
+            target.execute(into[table.name].insert(), [dict(row) for row in rows])
+            counts[table.name] += len(rows)
+    return counts

@@ -116,11 +116,11 @@ def write_random(directory: Path, spec: ModelSpec) -> Path:
         name: ("BF16" if "BF16" in dtypes else dtypes[0], shape)
         for name, (shape, dtypes) in expected_tensors(spec, directory / WEIGHTS_FILE).items()
     }
-    write_parts(directory / WEIGHTS_FILE, layout, _random_parts(layout))
+    write_parts(directory / WEIGHTS_FILE, layout, random_parts(layout))
     return directory
 
 
-def _random_parts(layout: Layout) -> Iterator[NDArray[Any]]:
+def random_parts(layout: Layout) -> Iterator[NDArray[Any]]:
     """Bytes of any value but for floats, which are numbers of usual size."""
     random = np.random.default_rng(0)
     for dtype, shape in layout.values():

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from bise.cli.main import run
+from bise.weights.files import open_weights
+from bise.weights.formats.export import Companions, export_model
 from bise.weights.spec import ModelSpec
 from tests.random_adapters import write_adapter
 from tests.random_models import TINY, write_model
+from tests.tokenizer.test_hugging_face import make_directory
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,21 @@ def test_pull_list_show_remove(
     assert "tiny was kept" in capsys.readouterr().err
     assert bise("models", "remove", "tiny", "--yes") == 0
     assert bise("models", "show", "tiny") == 2
+
+
+def test_a_stranger_s_tokenizer_is_tried_before_it_is_taken_in(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_model(open_weights(Path(source)), tmp_path / "theirs", "hf", Companions("m"))
+    make_directory("chatml", tmp_path / "theirs")
+    assert bise("pull", str(tmp_path / "theirs"), "--name", "good") == 0
+    path = tmp_path / "theirs/tokenizer.json"
+    charsmap = {"type": "Precompiled", "precompiled_charsmap": "/////w=="}  # eight gigabytes
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": charsmap}))
+    capsys.readouterr()
+    assert bise("pull", str(tmp_path / "theirs"), "--name", "bad") == 2
+    assert "tokenizer.json is not a tokenizer that can be read" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "home/models").iterdir()] == ["good"]
 
 
 def test_an_adapter_is_pulled_listed_shown_and_removed(

@@ -45,6 +45,7 @@ def command(
     as mine:polite, the adapter of a tune run, or a directory in peft's format, becomes an adapter of the model mine.
     """
     from bise.cli.progress import progress_bar
+    from bise.tokenizer.examine import examine as examine_tokenizer
     from bise.weights.adapters import split_reference
     from bise.weights.pull import pull, suggested_name
 
@@ -61,7 +62,7 @@ def command(
         chosen = name or suggested_name(place)
         card = _card(place.path, chosen, bits)
         with progress_bar(f"Taking in {chosen}") as progress:
-            pulled = pull(place, chosen, bits, card, progress)
+            pulled = pull(place, chosen, bits, card, progress, examine_tokenizer)
         agreement = _compare(place, pulled, compare) if compare else None
     _tell(pulled, agreement, as_json)
 

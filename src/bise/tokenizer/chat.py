@@ -71,7 +71,7 @@ class ChatTokenizer:
         self._codec = codec
         self._token_bytes = codec.token_bytes
         self._control_ids = {name: token_id for token_id, name in codec.control_tokens.items()}
-        self._control_names = re.compile("(" + "|".join(map(re.escape, self._control_ids)) + ")")
+        self._control_names = re.compile("(" + ("|".join(map(re.escape, self._control_ids)) or "(?!)") + ")")
         self.files = codec.files
         self.path = codec.files[0]
         self.sha256 = sha256_file(self.path)

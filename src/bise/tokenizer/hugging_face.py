@@ -1,6 +1,6 @@
 """Tokenizers of other models: a tokenizer.json and a Jinja chat template, as Hugging Face directories hold them.
 
-The `tokenizers` library cuts the text. It finds control tokens anywhere in what a template gives, so what people say must
+The `tokenizers` library cuts the text, in a process of its own: a damaged file can make it abort. It finds control tokens anywhere in what a template gives, so what people say must
 not look like one: while the template runs, the first character of each control token stands in what they said as a
 noncharacter of Unicode, which the vocabulary's normaliser turns back after control tokens have been found.
 """
@@ -13,10 +13,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from bise.errors import InputError
 from bise.messages import Conversation, Message
+from bise.tokenizer.bounded import BoundedProcess, Refused
 from bise.tokenizer.letters import as_bytes, byte_of_letter
 from bise.tokenizer.template import Template
 
@@ -24,6 +23,9 @@ BLANK = "▁"  # what SentencePiece writes for a space
 _BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 _HERE = _NONCHARACTERS[-1]  # where an answer goes on
+_LOAD_LIMIT_S = 60.0
+_LIMIT_S = 10.0
+_SLOWEST = 50_000  # characters a second; the library does a million
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class HuggingFaceCodec:
         Raises:
             InputError: it is damaged, or of a kind that Bise does not read.
         """
+        try:
+            self._build(parts)
+        except RecursionError:
+            raise InputError(f"{parts.files[0]} is damaged: it is nested too deeply. Fetch it again.") from None
+
+    def _build(self, parts: Parts) -> None:
         path, table = parts.files[0], parts.table
         added = _added_tokens(table, parts.special, path)
         self.files = parts.files
@@ -56,14 +64,15 @@ class HuggingFaceCodec:
         self.stop_ids = self._find_stops(ids.get(parts.special.get("eos_token", "")), parts)
         self._special, self._templates = parts.special, parts.templates
         self._speech = _Speech(added, path)
-        table = table | {"model": _without_controls(table["model"], set(self.control_tokens.values()))}
-        self._whole = _make_tokenizer(_with_stand_ins(table, self._speech.stand_ins), path)
-        self._plain = _make_tokenizer(table | {"added_tokens": []}, path)
+        self._cutter = _Cutter(table, self._speech.stand_ins, set(self.control_tokens.values()), path)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of plain text."""
-        ids: list[int] = self._plain.encode(_sound(text), add_special_tokens=False).ids
-        return ids
+        """Ids of plain text.
+
+        Raises:
+            InputError: the vocabulary's expressions take too much time or memory for this text.
+        """
+        return self._cutter.cut(_sound(text), "plain")[0]
 
     def segments(self, conversation: Conversation, for_completion: bool) -> Iterator[tuple[list[int], bool]]:
         """The ids of what the template gives, in runs, and whether the assistant wrote each.
@@ -74,9 +83,8 @@ class HuggingFaceCodec:
         if not conversation.messages:
             raise InputError("A conversation needs at least one message.")
         text, said = self._prompt(conversation) if for_completion else self._lesson(conversation)
-        encoding = self._whole.encode(text, add_special_tokens=False)
-        masks = _inside([start for start, _ in encoding.offsets], said)
-        for by_assistant, run in groupby(zip(encoding.ids, masks, strict=True), key=lambda pair: pair[1]):
+        ids, starts = self._cutter.cut(text, "whole")
+        for by_assistant, run in groupby(zip(ids, _inside(starts, said), strict=True), key=lambda pair: pair[1]):
             yield [token for token, _ in run], by_assistant
 
     def _prompt(self, conversation: Conversation) -> tuple[str, list[tuple[int, int]]]:
@@ -198,6 +206,36 @@ class _Speech:
         return self._controls.sub(lambda match: self.stand_ins[match[0][0]] + match[0][1:], safe)
 
 
+class _Cutter:
+    """The library's process: a text's ids, with control tokens found in it or not."""
+
+    def __init__(self, table: dict[str, Any], stand_ins: dict[str, str], controls: set[str], path: Path) -> None:
+        table = table | {"post_processor": None, "truncation": None, "padding": None}
+        none = {"type": "BPE", "vocab": {}, "merges": []}
+        whole = table | {"model": _without_controls(table["model"], controls) | {"dropout": None}}
+        tables = {
+            "whole": _with_stand_ins(whole, stand_ins),
+            "cutter": table | {"added_tokens": [], "model": none, "decoder": None},
+        }
+        self._path = path
+        self._process = BoundedProcess("bise.tokenizer.hugging_face_worker", tables)
+        try:
+            self._process.prepare(_LOAD_LIMIT_S)
+        except Refused as reason:
+            raise InputError(f"{path} is not a tokenizer that can be read: it {reason}. Fetch it again.") from None
+
+    def cut(self, text: str, by: str) -> tuple[list[int], list[int]]:
+        """The ids, and with "whole" where in the text each begins."""
+        try:
+            ids, starts = self._process.ask({"by": by, "text": text}, _LIMIT_S + len(text) / _SLOWEST)
+        except Refused as reason:
+            raise InputError(
+                f"The tokenizer {self._path} {reason}, with a text of {len(text):,} characters. Use a shorter text, or a "
+                "model from a source that you trust."
+            ) from None
+        return ids, starts
+
+
 def _arguments(text: str) -> Any:
     try:
         value = json.loads(text)
@@ -245,10 +283,10 @@ def _token_bytes(table: dict[str, Any], added: list[_AddedToken], path: Path) ->
         kind = model.get("type") if isinstance(model, dict) else None
         raise InputError(f"{path} holds a vocabulary of the kind {kind!r}. Bise reads those of merged pairs (BPE).")
     by_letters = '"ByteLevel"' in json.dumps(table.get("decoder"))
-    entries = {**{token.content: token.id for token in added}, **vocabulary}
-    if not all(type(token) is int and 0 <= token < 2 * len(entries) + 65536 for token in entries.values()):
+    ids = [*vocabulary.values(), *(token.id for token in added)]
+    if not all(type(token) is int and 0 <= token < 2 * len(ids) + 65536 for token in ids):
         raise InputError(f"{path} is damaged: it has ids that are no places in a vocabulary. Fetch it again.")
-    content = [b""] * (max(entries.values(), default=-1) + 1)
+    content = [b""] * (max(ids, default=-1) + 1)
     for name, token in vocabulary.items():
         content[token] = _letters(name) if by_letters else _piece(name)
     for extra in added:
@@ -283,13 +321,5 @@ def _without_controls(model: dict[str, Any], controls: set[str]) -> dict[str, An
     return model | {"merges": kept}
 
 
-def _make_tokenizer(table: dict[str, Any], path: Path) -> Any:
-    plain = {"post_processor": None, "truncation": None, "padding": None}
-    try:
-        return Tokenizer.from_str(json.dumps(table | plain))
-    except Exception as error:  # noqa: BLE001 - the library raises nothing more special
-        raise InputError(f"{path} is not a tokenizer that can be read: {str(error)[:200]}. Fetch it again.") from None
-
-
 def _joined(merge: Any) -> str:
-    return "".join(merge) if isinstance(merge, list) else str(merge).replace(" ", "")
+    return "".join(map(str, merge)) if isinstance(merge, list) else str(merge).replace(" ", "")

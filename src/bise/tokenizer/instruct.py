@@ -40,10 +40,17 @@ from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from bise.errors import InputError
 from bise.messages import Conversation, Message, Tool, ToolCall
 from bise.runs import sha256_file
-from bise.tokenizer.vocabulary import BytePairs, TekkenFile, read_tekken
+from bise.tokenizer.vocabulary import BytePairs, TekkenFile, check_size, read_tekken
 
 _CALL_ID = re.compile("[a-zA-Z0-9]{9}")
-_DAMAGE = (AssertionError, AttributeError, KeyError, TypeError, ValueError)  # what a wrong tekken file ends in
+_DAMAGE = (
+    AssertionError,
+    AttributeError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)  # what a wrong tekken file ends in
 
 
 class TekkenCodec:
@@ -171,6 +178,7 @@ _ENCODERS: dict[str, Any] = {
 
 def _read(path: Path) -> TekkenFile:
     try:
+        check_size(path)
         file = read_tekken(path, sha256_file(path))
     except OSError as error:
         raise InputError(f"The tokenizer {path} could not be read: {error.strerror}.") from None

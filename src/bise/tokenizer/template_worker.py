@@ -1,19 +1,20 @@
 """The process in which chat templates run: strangers wrote them, and a loop or a huge text must not take ours along.
 
-Started as a script with nothing of Bise on its path. Messages each way are eight bytes of length and JSON: first the
-template's source, answered by null or an error, then the variables of each rendering, answered by the text.
+It is given the template's source, then the variables of each rendering, which it answers by the text.
 """
 
-import contextlib
 import json
-import sys
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from bise.tokenizer.bounded import answer_requests
 
 _MAX_MEMORY_BYTES = 1 << 29
 _MAX_TEXT = 1 << 25  # characters
@@ -55,19 +56,9 @@ def render(template: Any, variables: dict[str, Any]) -> str:
     return "".join(parts)
 
 
-def main() -> None:
-    """Compile one template, then render it as often as asked."""
-    _limit_memory()
-    template = None
-    while (message := _read()) is not None:
-        try:
-            if template is None:
-                template, answer = make_environment().from_string(message), None
-            else:
-                answer = render(template, message)
-            _write({"text": answer})
-        except _FAILURES as error:
-            _write({"error": f"{error}".splitlines()[0][:300] if f"{error}" else type(error).__name__})
+def prepare(source: str) -> Callable[[dict[str, Any]], str]:
+    """Compile a template."""
+    return partial(render, make_environment().from_string(source))
 
 
 def _to_json(
@@ -80,23 +71,5 @@ def _raise(message: str) -> None:
     raise TemplateError(message)
 
 
-def _limit_memory() -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError):  # systems without such limits
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
-
-
-def _read() -> Any:
-    length = sys.stdin.buffer.read(8)
-    return json.loads(sys.stdin.buffer.read(int.from_bytes(length, "little"))) if len(length) == 8 else None
-
-
-def _write(answer: dict[str, Any]) -> None:
-    content = json.dumps(answer).encode()
-    sys.stdout.buffer.write(len(content).to_bytes(8, "little") + content)
-    sys.stdout.buffer.flush()
-
-
 if __name__ == "__main__":
-    main()
+    answer_requests(prepare, _FAILURES, _MAX_MEMORY_BYTES)

@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -19,9 +21,12 @@ import numpy as np
 import tiktoken
 
 from bise.config import cache_home
+from bise.errors import InputError
 
 _CACHED_FROM = 1 << 20  # bytes of a file below which reading it anew is as fast
 _MAGIC = b"bise tekken 1\n"
+_MAX_FILE_BYTES = 64 << 20  # the largest official file has 20 MB
+_MAX_SPECIAL_TOKENS = 1 << 16
 _MAX_TOKEN_BYTES = 0xFFFF
 _ENTRY_KEYS = {"rank", "token_bytes", "token_str"}
 # The matcher of an official pattern recurses over blanks and dies of some hundred thousand in a row.
@@ -56,14 +61,41 @@ class BytePairs:
     def __init__(self, tokens: list[bytes], first_id: int, pattern: str) -> None:
         # Only the order of ranks matters, so they can be the ids themselves.
         ranks = dict(zip(tokens, range(first_id, first_id + len(tokens)), strict=True))
-        self._encoding = tiktoken.Encoding("tekken", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+        with _panics_told(0):
+            self._encoding = tiktoken.Encoding("tekken", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; half a surrogate pair counts as U+FFFD."""
-        if len(text) < _BLANKS or not _MANY_SAMPLES.search(text[::_STEP]):
-            return self._encoding.encode_ordinary(text)
-        borders = [0, *(match.end() for match in _LONG_BLANKS.finditer(text)), len(text)]
-        return [token for start, end in pairwise(borders) for token in self._encoding.encode_ordinary(text[start:end])]
+        """Ids of a text; half a surrogate pair counts as U+FFFD.
+
+        Raises:
+            InputError: the vocabulary's expression cannot cut this text.
+        """
+        with _panics_told(len(text)):
+            if len(text) < _BLANKS or not _MANY_SAMPLES.search(text[::_STEP]):
+                return self._encoding.encode_ordinary(text)
+            borders = [0, *(match.end() for match in _LONG_BLANKS.finditer(text)), len(text)]
+            parts = (self._encoding.encode_ordinary(text[start:end]) for start, end in pairwise(borders))
+            return [token for part in parts for token in part]
+
+
+@contextmanager
+def _panics_told(num_characters: int) -> Iterator[None]:
+    """A panic of the library's, which is no Exception and would end a server, as an error of the file's."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise InputError(
+            f"The tokenizer's expression cannot cut this text of {num_characters:,} characters: {str(error)[-80:]}. Use a "
+            "shorter text, or a model from a source that you trust."
+        ) from None
+
+
+def check_size(path: Path) -> None:
+    """Refuse, with a ValueError, a file that is larger than any tekken file."""
+    if path.stat().st_size > _MAX_FILE_BYTES:
+        raise ValueError(f"it has {path.stat().st_size:,} bytes, more than any such file needs")
 
 
 def read_tekken(path: Path, sha256: str) -> TekkenFile:
@@ -93,7 +125,7 @@ def parse_tekken(content: bytes) -> TekkenFile:
     config, special = table["config"], table.get("special_tokens")
     num_special, vocab_size = int(config["default_num_special_tokens"]), int(config["default_vocab_size"])
     num_tokens = vocab_size - num_special
-    if not 256 <= num_tokens <= len(table["vocab"]) or num_special < 0:
+    if not 256 <= num_tokens <= len(table["vocab"]) or not 0 <= num_special <= _MAX_SPECIAL_TOKENS:
         raise ValueError(f"{vocab_size} entries with {num_special} special tokens, but {len(table['vocab'])} in vocab")
     names = None if special is None else [_special_name(entry, rank) for rank, entry in enumerate(special)]
     if names is not None and not len(set(names)) == len(names) <= num_special:

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -65,7 +65,12 @@ class Pulled:
 
 
 def pull(
-    source: Source, name: str, precision: str | None = None, card: str | None = None, progress: Progress | None = None
+    source: Source,
+    name: str,
+    precision: str | None = None,
+    card: str | None = None,
+    progress: Progress | None = None,
+    examine_tokenizer: Callable[[Path], None] | None = None,
 ) -> Pulled:
     """Take a model into the store as `name`.
 
@@ -75,6 +80,7 @@ def pull(
         precision: of `quantise.PRECISIONS`; None keeps it.
         card: Markdown that replaces the source's card.
         progress: told of the weights done.
+        examine_tokenizer: given another program's model, raises InputError when nobody could talk to it.
 
     Raises:
         NotFoundError: there is nothing at the source, or its run did not finish.
@@ -91,7 +97,8 @@ def pull(
         if _is_ours(source.path):
             parent, facts, notes = _take_ours(source.path, part, precision, progress)
         else:
-            parent, facts, notes = _take_foreign(source, part, precision, progress)
+            model = _open_foreign(source.path, examine_tokenizer)
+            parent, facts, notes = _take_foreign(source, model, part, precision, progress)
         if card is not None:
             (part / CARD_FILE).write_text(card, encoding="utf-8")
         spec = read_spec(part)
@@ -152,15 +159,19 @@ def _take_ours(
     return parent, facts, ()
 
 
-def _take_foreign(
-    source: Source, part: Path, precision: str | None, progress: Progress | None
-) -> tuple[Input, dict[str, object], tuple[str, ...]]:
-    examine(source.path)
-    model = open_foreign(source.path)
+def _open_foreign(path: Path, examine_tokenizer: Callable[[Path], None] | None) -> ForeignModel:
+    examine(path)
+    model = open_foreign(path)
     if not model.tokenizer_files and "tokenizer.ggml.tokens" not in model.vocabulary:
-        raise InputError(
-            f"{source.path} has no tokenizer, so nobody could talk to it. Put the tokenizer's file beside it."
-        )
+        raise InputError(f"{path} has no tokenizer, so nobody could talk to it. Put the tokenizer's file beside it.")
+    if examine_tokenizer is not None:
+        examine_tokenizer(path)
+    return model
+
+
+def _take_foreign(
+    source: Source, model: ForeignModel, part: Path, precision: str | None, progress: Progress | None
+) -> tuple[Input, dict[str, object], tuple[str, ...]]:
     notes = model.notes
     if source.in_place and precision is None:
         for name in model.weights.spec.tensor_shapes():

@@ -13,11 +13,15 @@ take turns in one process; a share is the median of the ratios of neighbouring t
                         tests/engine/schemas.py; at most 50 for the median
     adapters_8_share    tokens a second of 8 answers at once with 8 different adapters (rank 16, all seven matrices of
                         every layer), as a share of those without; at least 0.7
+    moe_bytes_share     milliseconds of a step for one answer of a mixture (8 experts of the same size in each of 8
+                        layers, 2 for a token), as a multiple of what its bytes take at the memory's measured speed:
+                        those of the chosen experts, the other matrices and the cache; at most 1.3
 """
 
 import argparse
 import json
 import os
+import statistics
 import tempfile
 import time
 from dataclasses import replace
@@ -30,11 +34,13 @@ from benchmarks.alternating import machine_facts, spread
 from benchmarks.engine_step import RandomWeights
 from benchmarks.random_model import ONE_BILLION, SMALL, vocabulary
 from bise.engine.batch import Batch
+from bise.engine.bench import step_bytes
 from bise.engine.cache import KVCache
 from bise.engine.core import Engine, EngineConfig, Request
 from bise.engine.forward import Model
 from bise.engine.grammar import Grammars, schema_grammar
 from bise.engine.kernels.table import Floats, choose_kernels
+from bise.engine.peaks import read_bandwidth
 from bise.engine.requests import AdapterRef, Constraint
 from bise.engine.sampling import Ids, SamplingParams
 from bise.tokenizer.chat import ChatTokenizer
@@ -76,6 +82,8 @@ def main() -> None:
     report |= measure_lookup(model)
     report |= measure_grammars(model)
     report |= measure_adapters(model)
+    model.close()
+    report |= measure_mixture(replace(spec, num_layers=min(8, spec.num_layers), num_experts=8, experts_per_token=2))
     report["load_after"] = os.getloadavg()[0]
     if options.json:
         print(json.dumps(report))
@@ -98,6 +106,24 @@ def measure_adapters(model: Model, count: int = 8, rank: int = 16) -> dict[str, 
         "adapters_8_tokens_per_s": spread([with_adapters for _, with_adapters in rates], 1),
         "plain_8_tokens_per_s": spread([without for without, _ in rates], 1),
         "adapter_mb": round(engine.adapters.size_bytes / count / 1e6, 1),
+    }
+
+
+def measure_mixture(spec: ModelSpec) -> dict[str, Any]:
+    """Decode one answer of a mixture of experts, in turns with reading memory."""
+    engine = Engine(Model(RandomWeights(spec), choose_kernels().kernels), CONFIG)
+    needed = step_bytes(spec, PROMPT + STEPS / 2)
+    turns = [
+        (statistics.median(read_bandwidth(engine.model.num_threads)), decode_rate(engine, [None]))
+        for _ in range(TURNS + 1)
+    ][1:]
+    engine.model.close()
+    return {
+        "moe_bytes_share": spread([bandwidth / rate / needed for bandwidth, rate in turns], 3),
+        "moe_tokens_per_s": spread([rate for _, rate in turns], 1),
+        "moe_step_mb": round(needed / 1e6),
+        "moe_model_mb": round(sum(rows * columns for rows, columns in spec.matrix_shapes().values()) * 0.5625 / 1e6),
+        "memory_gb_per_s": spread([bandwidth / 1e9 for bandwidth, _ in turns], 1),
     }
 
 

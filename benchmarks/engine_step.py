@@ -47,7 +47,10 @@ class RandomWeights(Weights):
         self._drawn: dict[tuple[int, ...], QuantisedTensor] = {}
 
     def tensor(self, name: str) -> Any:
-        return np.ones(self.spec.tensor_shapes()[name], np.float32)
+        shape = self.spec.tensor_shapes()[name]
+        if len(shape) == 2:  # a router, which is to choose different experts
+            return np.random.default_rng(2).standard_normal(shape, np.float32)
+        return np.ones(shape, np.float32)
 
     def quantised(self, name: str) -> QuantisedTensor:
         shape, bits = self.spec.tensor_shapes()[name], self.spec.matrix_bits(name) or 8

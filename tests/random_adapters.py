@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.weights.adapter import ADAPTER_FILE, TARGETS, AdapterSpec, tensor_name, write_config
+from bise.weights.adapter import ADAPTER_FILE, AdapterSpec, possible_targets, tensor_name, write_config
 from bise.weights.spec import ModelSpec
 from bise.weights.tensor_file import write_tensors
 
@@ -26,12 +26,12 @@ def write_adapter(
     *,
     rank: int = 4,
     alpha: float = 8,
-    targets: tuple[str, ...] = TARGETS,
+    targets: tuple[str, ...] | None = None,
     seed: int = 0,
     size: float = 1.0,
 ) -> Path:
-    """Write an adapter's directory; `size` 0 makes one that changes nothing."""
-    spec = AdapterSpec(rank, alpha, targets)
+    """Write an adapter's directory, of all targets that it can have; `size` 0 makes one that changes nothing."""
+    spec = AdapterSpec(rank, alpha, targets or possible_targets(model))
     write_config(directory, spec)
     tensors = adapter_tensors(spec, model, seed, size)
     write_tensors(directory / ADAPTER_FILE, {name: ("F32", value) for name, value in tensors.items()})

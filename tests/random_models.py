@@ -37,6 +37,10 @@ SHAPES = {
         unrotated_layers=(1,),
         rope_scaling=RopeScaling("yarn", 4.0, original_context=16, attention_factor=1.1, query_beta=0.3),
     ),
+    "experts": replace(TINY, num_experts=5, experts_per_token=2),
+    "one of three experts, tied, odd sizes": replace(
+        TINY, num_experts=3, experts_per_token=1, tied_embeddings=True, hidden_size=96, ffn_size=160
+    ),
     "nothing a multiple of 16": replace(TINY, hidden_size=52, num_heads=3, num_kv_heads=1, head_dim=10, ffn_size=75),
 }
 

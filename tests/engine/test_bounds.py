@@ -57,7 +57,9 @@ def guard_model(monkeypatch: pytest.MonkeyPatch, side: str) -> None:
 
     def allocate(self: Any, name: str, size_bytes: int) -> int:
         tokens = self._capacity
-        if name.startswith(("normed", "mixed", "gated")):  # exactly the stride that these tokens get
+        if name.startswith(("gated", "gathered")):  # a place for each of a token's experts
+            tokens *= max(1, self.spec.experts_per_token)
+        if name.startswith(("normed", "mixed", "gated", "gathered")):  # exactly the stride that these tokens get
             size_bytes = size_bytes // (tokens + 1) * (tokens + (tokens >= 64 and tokens % 2 == 0))
         memory = guarded(size_bytes, side).view(np.float32)
         if name != "counters":

@@ -88,7 +88,7 @@ def test_int8_weights_compute_what_their_float_twin_computes(tmp_path: Path, ker
     assert np.linalg.norm(logits - full) < 0.05 * np.linalg.norm(full)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if "expert" not in shape])
 def test_logits_equal_those_of_our_pytorch_model(tmp_path: Path, kernels: Kernels, shape: str) -> None:
     torch = pytest.importorskip("torch")
     from bise.model.files import load_model

@@ -40,6 +40,7 @@ SHAPES = {
         unrotated_layers=(1,),
         rope_scaling=RopeScaling("yarn", 4.0, original_context=64, attention_factor=1.05, query_beta=0.1),
     ),
+    "experts": replace(WIDE, num_experts=5, experts_per_token=2, num_layers=3),
     "more heads in a group than rows in a unit": replace(TINY, num_heads=40, num_kv_heads=1, head_dim=16),
 }
 
@@ -150,7 +151,7 @@ def test_any_rows_of_logits(model: Model) -> None:
 
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize(
-    "shape", ["groups of four", *(name for name in SHAPES if name.startswith(("bias", "growing")))]
+    "shape", ["groups of four", *(name for name in SHAPES if name.startswith(("bias", "growing", "expert")))]
 )
 def test_it_is_the_exact_path_but_for_rounded_activations(
     tmp_path: Path, kernels: Kernels, bits: int, shape: str
@@ -161,7 +162,10 @@ def test_it_is_the_exact_path_but_for_rounded_activations(
     fused, exact = Model(weights, kernels), Model(weights, kernels, activations="float32")
     assert (fused.is_fused, exact.is_fused) == (True, False)
     (ours,), (expected,) = run(fused, batch_of((0, ids, 0))), run(exact, batch_of((0, ids, 0)))
-    assert np.linalg.norm(ours - expected) < 0.03 * np.linalg.norm(expected)
+    errors = np.linalg.norm(ours - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    if spec.num_experts:  # of two experts nearly as good, rounding may choose the other
+        errors = np.sort(errors)[: int(0.9 * len(ids))]
+    assert np.sqrt(np.mean(errors**2)) < 0.03
     fused.close()
     exact.close()
 

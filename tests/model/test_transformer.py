@@ -1,8 +1,11 @@
 """Our decoder is Mistral's: same logits as the reference, no look-ahead, no leak between packed documents."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from bise.errors import InputError
 from bise.model.transformer import Transformer
 from bise.weights.spec import ModelSpec
 
@@ -108,6 +111,11 @@ def test_parameters_are_those_of_the_spec(tied: bool) -> None:
     model = Transformer(spec)
     assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == spec.tensor_shapes()
     assert sum(parameter.numel() for parameter in model.parameters()) == spec.num_parameters()
+
+
+def test_a_mixture_of_experts_is_not_trained() -> None:
+    with pytest.raises(InputError, match="a mixture of 4 experts"):
+        Transformer(replace(SPEC, num_experts=4, experts_per_token=2))
 
 
 def test_a_fresh_model_guesses_evenly() -> None:

@@ -108,7 +108,7 @@ def test_smollm_3_rotates_three_layers_of_four() -> None:
     assert [windowed.layer_window(layer) for layer in range(5)] == [None, None, None, 4096, None]
 
 
-@pytest.mark.parametrize("name", ["mixtral", "gemma3", "", None, 3, ["mistral"]])
+@pytest.mark.parametrize("name", ["phimoe", "gemma3", "", None, 3, ["mistral"]])
 def test_an_unknown_architecture_is_refused_with_the_list(name: object) -> None:
     with pytest.raises(InputError, match="is not supported") as error:
         shape({**MISTRAL, "model_type": name})

@@ -109,11 +109,17 @@ def token_operations(spec: ModelSpec) -> int:
 
 
 def _read_matrices(spec: ModelSpec) -> Sequence[tuple[str, tuple[int, int]]]:
-    """The matrices that every token multiplies with."""
-    shapes = {name: shape for name, shape in spec.tensor_shapes().items() if len(shape) == 2}
+    """The matrices that a token multiplies with; of a mixture, as many experts' as it has."""
+    shapes = spec.matrix_shapes()
     if not spec.tied_embeddings:
         del shapes["tok_embeddings.weight"]
-    return [(name, (shape[0], shape[1])) for name, shape in shapes.items()]
+    spared = {
+        network + matrix
+        for layer in range(spec.num_layers)
+        for network in spec.networks(layer)[max(1, spec.experts_per_token) :]
+        for matrix in ("w1.weight", "w2.weight", "w3.weight")
+    }
+    return [(name, shape) for name, shape in shapes.items() if name not in spared]
 
 
 def _decode(engine: Engine, count: int, seconds: float, price: Price) -> Measured:

@@ -13,8 +13,9 @@ from bise.engine.kernels.cells import PRECISIONS
 from bise.engine.kernels.instructions import InstructionSet
 from bise.engine.kernels.lora import PIECE
 from bise.engine.kernels.packing import num_tiles, padded_columns
+from bise.engine.kernels.phases import COUNTERS_BYTES, LAYER, NUM_PHASES, TASK
 from bise.engine.kernels.prepare import PROBLEMS, load_prepare
-from bise.engine.kernels.step import COUNTERS_BYTES, LAYER, NUM_PHASES, TASK, load_step, thread_scratch_bytes
+from bise.engine.kernels.step import load_step, thread_scratch_bytes
 from bise.engine.kernels.table import TILE, Floats
 from bise.engine.operations import joined_bias
 from bise.engine.packed import PackedMatrices, PackedMatrix
@@ -22,6 +23,7 @@ from bise.engine.pool import Pool
 from bise.weights.adapters import AdapterWeights
 from bise.weights.files import Weights
 from bise.weights.rope import query_scales
+from bise.weights.spec import router_name
 
 _PRODUCT_FLOATS = 1 << 16  # of a thread's products at once, so that they stay in its second cache
 _ALIGNMENT = 64
@@ -90,7 +92,7 @@ class FusedModel:
 
     def _load_layer(self, weights: Weights, matrices: PackedMatrices, index: int) -> None:
         prefix = f"layers.{index}."
-        attention, ffn, layer = prefix + "attention.", prefix + "feed_forward.", self._layers[index]
+        attention, layer = prefix + "attention.", self._layers[index]
         layer["attention_norm"] = self._keep(_vector(weights, prefix + "attention_norm.weight"))
         layer["ffn_norm"] = self._keep(_vector(weights, prefix + "ffn_norm.weight"))
         joined = [attention + name for name in ("wq.weight", "wk.weight", "wv.weight")]
@@ -104,13 +106,28 @@ class FusedModel:
             layer["key_norm"] = self._keep(_vector(weights, attention + "k_norm.weight"))
         layer["window"], layer["is_rotated"] = spec.layer_window(index) or 0, index not in spec.unrotated_layers
         layer["output"], layer["output_bits"] = self._keep_matrix(matrices.joined([attention + "wo.weight"]))
-        gate_up = matrices.in_turn(ffn + "w1.weight", ffn + "w3.weight")
-        layer["gate_up"], layer["gate_up_bits"] = self._keep_matrix(gate_up)
-        layer["down"], layer["down_bits"] = self._keep_matrix(matrices.joined([ffn + "w2.weight"]))
+        addresses = []
+        for network in spec.networks(index):
+            gate_up = matrices.in_turn(network + "w1.weight", network + "w3.weight")
+            layer["gate_up"], layer["gate_up_bits"] = self._keep_matrix(gate_up)
+            layer["down"], layer["down_bits"] = self._keep_matrix(matrices.joined([network + "w2.weight"]))
+            addresses.append((layer["gate_up"], layer["down"]))
+        if spec.num_experts:
+            layer["router"] = self._keep(_vector(weights, router_name(index)))
+            layer["experts"] = self._keep(np.array(addresses, np.int64))
 
     def _set_model(self, weights: Weights, matrices: PackedMatrices, num_threads: int) -> None:
         spec, task = self.spec, self._task
-        for name in ("num_layers", "hidden_size", "num_heads", "num_kv_heads", "head_dim", "ffn_size"):
+        for name in (
+            "num_layers",
+            "hidden_size",
+            "num_heads",
+            "num_kv_heads",
+            "head_dim",
+            "ffn_size",
+            "num_experts",
+            "experts_per_token",
+        ):
             task[name] = getattr(spec, name)
         task["norm_epsilon"], task["attention_scale"] = spec.norm_eps, spec.head_dim**-0.5
         task["final_norm"] = self._keep(_vector(weights, "norm.weight"))
@@ -160,15 +177,33 @@ class FusedModel:
         floats = {"hidden": spec.hidden_size, "queries": attended, "attended": attended, "query_tiles": 4}
         for name, columns in floats.items():
             task[name] = self._allocate(name, 4 * tokens * columns)
-        for name, columns in (("normed", spec.hidden_size), ("mixed", attended), ("gated", spec.ffn_size)):
+        routed = tokens * max(1, spec.experts_per_token)
+        activations = [
+            ("normed", spec.hidden_size, tokens),
+            ("mixed", attended, tokens),
+            ("gated", spec.ffn_size, routed),
+        ]
+        if spec.num_experts:
+            activations.append(("gathered", spec.hidden_size, routed))
+            self._reserve_routes(tokens, routed)
+        for name, columns, count in activations:
             padded = padded_columns(columns)
-            task[name] = self._allocate(name, (tokens + 1) * padded)
-            task[name + "_scales"] = self._allocate(name + "_scales", (tokens + 1) * padded // 8)
-            task[name + "_offsets"] = self._allocate(name + "_offsets", (tokens + 1) * padded // 8)
+            task[name] = self._allocate(name, (count + 1) * padded)
+            task[name + "_scales"] = self._allocate(name + "_scales", (count + 1) * padded // 8)
+            task[name + "_offsets"] = self._allocate(name + "_offsets", (count + 1) * padded // 8)
         product_floats = max(_PRODUCT_FLOATS, tokens * max(64, 2 * spec.head_dim))
         scratch_bytes = -(-thread_scratch_bytes(product_floats, spec.head_dim) // 4096) * 4096 + _ALIGNMENT
         task["product_floats"], task["scratch_bytes"] = product_floats, scratch_bytes
         task["scratch"] = self._allocate("scratch", scratch_bytes * int(task["num_threads"]))
+
+    def _reserve_routes(self, tokens: int, routed: int) -> None:
+        """Memory for which experts compute which tokens: words of 8 bytes, and floats."""
+        experts = self.spec.num_experts
+        words = {"chosen": routed, "place_tokens": routed, "expert_starts": experts + 1, "places": experts}
+        for name, count in words.items():
+            self._task[name] = self._allocate(name, 8 * count)
+        for name, count in {"router_logits": tokens * experts, "shares": routed, "place_shares": routed}.items():
+            self._task[name] = self._allocate(name, 4 * count)
 
     def _allocate(self, name: str, size_bytes: int) -> int:
         """Zeroed floats that begin at a cache line; returns their address."""

@@ -19,6 +19,7 @@ from bise.engine.kernels.table import TILE, Floats, Kernels, pack_tiles
 from bise.weights.adapters import AdapterWeights
 from bise.weights.files import Weights
 from bise.weights.rope import query_scales
+from bise.weights.spec import router_name
 
 # Below this many multiplications a product is done before a second thread has woken up (about 50 µs).
 _THREADED_PRODUCT = 4_000_000
@@ -44,8 +45,9 @@ class Layer:
     is_rotated: bool
     attention_output: Matrix
     ffn_norm: Floats
-    gate_up: Matrix
-    down: Matrix
+    router: Matrix | None  # of experts
+    gate_up: tuple[Matrix, ...]  # of each expert; one where there are none
+    down: tuple[Matrix, ...]
 
 
 # The matrices of each product, one below the other.
@@ -105,8 +107,9 @@ class OperationModel:
             layer: dict[str, list[AdaptedRows]] = {}
             for product, matrices in _PRODUCTS.items():
                 end = 0
-                for matrix in matrices:
-                    name = f"layers.{index}.{matrix}"
+                for name in (f"layers.{index}.{matrix}" for matrix in matrices):
+                    if f"{name}.weight" not in shapes:  # experts have none
+                        continue
                     start, end = end, end + shapes[f"{name}.weight"][0]
                     if (pair := adapter.pair(name)) is not None:
                         a, b = pack_tiles(pair[0]), pack_tiles(pair[1] * np.float32(adapter.spec.scale))
@@ -138,10 +141,10 @@ class OperationModel:
             added = self._adapted_product(attended, index, "attention_output", batch.adapted)
             x_TK += added[:, : spec.hidden_size]
             normed = self._rms_norm(x_TK, layer.ffn_norm)
-            gate_up = self._adapted_product(normed, index, "gate_up", batch.adapted)
-            gated = np.empty((len(x_TK), spec.ffn_size), np.float32)
-            self.kernels.silu_gate(gate_up, gated)
-            x_TK += self._adapted_product(gated, index, "down", batch.adapted)[:, : spec.hidden_size]
+            if layer.router is None:
+                x_TK += self._feed_forward(normed, index, batch.adapted)
+            else:
+                x_TK += self._mix_experts(normed, index, layer.router)
         self._states = x_TK
         last = self._rms_norm(x_TK[batch.logit_rows], self._norm)
         return self._multiply(last, self._head)[:, : spec.vocab_size]
@@ -161,6 +164,29 @@ class OperationModel:
                 first = last
         return qkv
 
+    def _feed_forward(self, normed_TK: Floats, index: int, adapted: tuple[Adapted, ...], expert: int = 0) -> Floats:
+        """silu(gate) * up, and its product with the output matrix."""
+        gate_up = self._adapted_product(normed_TK, index, "gate_up", adapted, expert)
+        gated = np.empty((len(normed_TK), self.spec.ffn_size), np.float32)
+        self.kernels.silu_gate(gate_up, gated)
+        return self._adapted_product(gated, index, "down", adapted, expert)[:, : self.spec.hidden_size]
+
+    def _mix_experts(self, normed_TK: Floats, index: int, router: Matrix) -> Floats:
+        """The outputs of each token's experts, by the softmax of their logits (arXiv 2401.04088)."""
+        spec = self.spec
+        logits_TE = self._multiply(normed_TK, router)[:, : spec.num_experts]
+        chosen = np.argsort(-logits_TE, axis=1, kind="stable")[:, : spec.experts_per_token]
+        largest = np.take_along_axis(logits_TE, chosen, axis=1)
+        shares = np.exp(largest - largest[:, :1])
+        shares /= shares.sum(axis=1, keepdims=True)
+        mixed = np.zeros_like(normed_TK)
+        for expert in range(spec.num_experts):
+            tokens, ranks = np.nonzero(chosen == expert)
+            if len(tokens):
+                output = self._feed_forward(normed_TK[tokens], index, (), expert)
+                mixed[tokens] += shares[tokens, ranks, None] * output
+        return mixed
+
     def states(self, start: int, stop: int) -> Floats:
         """The residual stream after the last layer, of some of the last step's tokens."""
         return self._states[start:stop]
@@ -170,9 +196,12 @@ class OperationModel:
         self.kernels.rms_norm(x_TK, weight_K, self.spec.norm_eps, out)
         return out
 
-    def _adapted_product(self, x_TK: Floats, layer: int, product: str, adapted: tuple[Adapted, ...]) -> Floats:
+    def _adapted_product(
+        self, x_TK: Floats, layer: int, product: str, adapted: tuple[Adapted, ...], expert: int = 0
+    ) -> Floats:
         """A matrix's product, and what adapters add to it (arXiv 2106.09685)."""
-        out = self._multiply(x_TK, getattr(self._layers[layer], product))
+        matrices = getattr(self._layers[layer], product)
+        out = self._multiply(x_TK, matrices[expert] if isinstance(matrices, tuple) else matrices)
         for one in adapted:
             assert isinstance(one.adapter, OperationAdapter)
             for part in one.adapter.layers[layer].get(product, ()):
@@ -207,7 +236,7 @@ class OperationModel:
 
 def _load_layer(weights: Weights, index: int) -> Layer:
     spec, prefix = weights.spec, f"layers.{index}."
-    attention, ffn = prefix + "attention.", prefix + "feed_forward."
+    attention = prefix + "attention."
     query_key_value = _pack(weights, attention + "wq.weight", attention + "wk.weight", attention + "wv.weight")
     return Layer(
         attention_norm=_vector(weights, prefix + "attention_norm.weight"),
@@ -218,8 +247,9 @@ def _load_layer(weights: Weights, index: int) -> Layer:
         is_rotated=index not in spec.unrotated_layers,
         attention_output=_pack(weights, attention + "wo.weight"),
         ffn_norm=_vector(weights, prefix + "ffn_norm.weight"),
-        gate_up=_pack(weights, ffn + "w1.weight", ffn + "w3.weight"),
-        down=_pack(weights, ffn + "w2.weight"),
+        router=_pack(weights, router_name(index)) if spec.num_experts else None,
+        gate_up=tuple(_pack(weights, n + "w1.weight", n + "w3.weight") for n in spec.networks(index)),
+        down=tuple(_pack(weights, n + "w2.weight") for n in spec.networks(index)),
     )
 
 
@@ -242,7 +272,7 @@ def _vector(weights: Weights, name: str) -> Floats:
 
 
 def _pack(weights: Weights, *names: str) -> Matrix:
-    """Join matrices by rows and pack them; either all of a model's matrices are quantised or none."""
+    """Join matrices by rows and pack them; either all of them are quantised or none."""
     if not weights.is_quantised(names[0]):
         return Matrix(pack_tiles(np.concatenate([weights.tensor(name) for name in names])), None)
     parts = [weights.quantised(name) for name in names]

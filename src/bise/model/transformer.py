@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bise.errors import InputError
 from bise.model.attention import attend, score_bias
 from bise.weights.rope import query_scales, rotary_frequencies
 from bise.weights.spec import ModelSpec
@@ -102,9 +103,18 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A decoder of the given shape, freshly initialised."""
+    """A decoder of the given shape, freshly initialised.
+
+    Raises:
+        InputError: it is a mixture of experts.
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
+        if spec.num_experts:
+            raise InputError(
+                f"The model is a mixture of {spec.num_experts} experts a layer, which Bise serves, but does not train. "
+                "Start from a dense model."
+            )
         super().__init__()
         self.spec = spec
         self.tok_embeddings = nn.Embedding(spec.vocab_size, spec.hidden_size)

@@ -60,14 +60,30 @@ class AdapterSpec:
         return [f"layers.{layer}.{module}" for layer in range(num_layers) for module in modules]
 
     def tensor_shapes(self, model: ModelSpec) -> dict[str, tuple[int, int]]:
-        """Every tensor of the adapter by its name in the file."""
+        """Every tensor of the adapter by its name in the file.
+
+        Raises:
+            InputError: it is for matrices that the model does not have.
+        """
         weights = model.tensor_shapes()
         shapes: dict[str, tuple[int, int]] = {}
+        possible = possible_targets(model)
+        if not set(self.targets) <= set(possible):
+            raise InputError(
+                f"The adapter changes {', '.join(self.targets)}, but the model is a mixture of experts, where Bise has "
+                f"adapters of {', '.join(possible)} alone. Make one with some of these as targets."
+            )
         for matrix in self.matrices(model.num_layers):
             rows, columns = weights[f"{matrix}.weight"]
             shapes[tensor_name(matrix, "A")] = (self.rank, columns)
             shapes[tensor_name(matrix, "B")] = (rows, self.rank)
         return shapes
+
+
+def possible_targets(model: ModelSpec) -> tuple[str, ...]:
+    """The targets that an adapter of a model can have: not those of experts."""
+    experts = [name for name in MODULES if model.num_experts and name.startswith("feed_forward.")]
+    return tuple(name.split(".")[1] for name in MODULES if name not in experts)
 
 
 def tensor_name(matrix: str, side: str) -> str:

@@ -15,6 +15,7 @@ from bise.weights.spec import ModelSpec
 Config = Mapping[str, Any]
 
 _MAX_LAYERS = 10_000  # far beyond any model: a file cannot ask for a list of a billion layers
+_MAX_EXPERTS = 1024
 _MAX_SIZE = 2**31 - 1
 _MAX_NUMBER = 1e30
 _ROPE_KINDS: dict[str, RopeKind] = {"linear": "linear", "llama3": "llama3", "yarn": "yarn"}
@@ -34,6 +35,7 @@ class Architecture:
     attention_bias: bool = False
     qk_norm: bool = False
     skips_rotation: bool = False  # every fourth layer has no rotary embedding
+    num_experts: int = 0  # of a mixture of experts
 
 
 # By `model_type` of config.json.
@@ -41,6 +43,7 @@ ARCHITECTURES = {
     "mistral": Architecture("Mistral 7B, Nemo, Small and Large", windows="always", sliding_window=4096),
     "ministral": Architecture("Ministral", windows="always", sliding_window=4096),
     "ministral3": Architecture("Ministral 3", norm_eps=1e-5, head_dim=128, rope_theta=1e6, windows="always"),
+    "mixtral": Architecture("Mixtral", norm_eps=1e-5, rope_theta=1e6, windows="always", num_experts=8),
     "llama": Architecture("Llama 2 and 3, SmolLM and SmolLM2"),
     "smollm3": Architecture("SmolLM3", rope_theta=2e6, tied_embeddings=True, windows="on request", skips_rotation=True),
     "qwen2": Architecture("Qwen2 and Qwen2.5", sliding_window=4096, windows="on request", attention_bias=True),
@@ -79,6 +82,7 @@ def model_spec(config: Config, where: str) -> ModelSpec:
     context_length = fields.integer("max_position_embeddings")
     rope = _rope_table(fields)
     window, full_layers = _windows(fields, architecture, num_layers)
+    mixes = architecture.num_experts > 0
     try:
         return ModelSpec(
             vocab_size=fields.integer("vocab_size"),
@@ -98,6 +102,10 @@ def model_spec(config: Config, where: str) -> ModelSpec:
             unrotated_layers=_unrotated_layers(fields, architecture, num_layers),
             attention_bias=architecture.attention_bias,
             qk_norm=architecture.qk_norm,
+            num_experts=fields.integer("num_local_experts", architecture.num_experts, most=_MAX_EXPERTS)
+            if mixes
+            else 0,
+            experts_per_token=fields.integer("num_experts_per_tok", 2, most=_MAX_EXPERTS) if mixes else 0,
         )
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None

@@ -119,7 +119,7 @@ def open_weights(directory: Path) -> Weights:
         return weights
     path = directory / WEIGHTS_FILE
     tensors = read_safetensors(path)
-    if spec.num_layers > len(tensors):  # before a table of that many layers is made
+    if spec.least_tensors > len(tensors):  # before a table of that many layers is made
         raise InputError(f"spec.json asks for {spec.num_layers} layers, but {path} holds {len(tensors)} tensors.")
     check_tensors(path, tensors, expected_tensors(spec, path))
     stored: dict[str, Stored] = {}
@@ -165,11 +165,12 @@ def expected_tensors(spec: ModelSpec, path: Path) -> dict[str, tuple[tuple[int, 
     check_quantisation(spec, spec.quantisation, str(path.with_name("spec.json")))
     expected: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {}
     for name, shape in spec.tensor_shapes().items():
-        if len(shape) == 1:
+        bits = spec.matrix_bits(name)
+        if len(shape) == 1 or bits is None:
             expected[name] = (shape, FLOATS)
             continue
         rows, columns = shape
-        expected[name] = ((rows, columns), ("I8",)) if spec.matrix_bits(name) == 8 else ((rows, columns // 2), ("U8",))
+        expected[name] = ((rows, columns), ("I8",)) if bits == 8 else ((rows, columns // 2), ("U8",))
         expected[scales_name(name)] = ((rows, columns // spec.quantisation.group_size), ("F16",))
     return expected
 
@@ -182,13 +183,14 @@ def check_quantisation(spec: ModelSpec, quantisation: Quantisation, where: str) 
             f"{where}: quantisation is {bits} bits in groups of {size}, but only 8 or 4 bits in groups of {GROUP_SIZE} "
             "are supported."
         )
-    for name, shape in spec.tensor_shapes().items():
-        if len(shape) == 2 and shape[1] % size:
+    matrices = spec.matrix_shapes()
+    for name, (_, columns) in matrices.items():
+        if columns % size:
             raise InputError(
-                f"{where}: {name} has {shape[1]} columns, which is not a multiple of the quantisation's group size "
+                f"{where}: {name} has {columns} columns, which is not a multiple of the quantisation's group size "
                 f"{size}. Keep such a model in 16 bits."
             )
-    unknown = [name for name in quantisation.eight_bits if name not in spec.tensor_shapes()]
+    unknown = [name for name in quantisation.eight_bits if name not in matrices]
     split = [names for names in joined_matrices(spec) if len({spec.matrix_bits(name) for name in names}) > 1]
     if unknown or split:
         raise InputError(

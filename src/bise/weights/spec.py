@@ -12,6 +12,8 @@ Canonical names are those of Mistral's own format, one file of truth for model, 
     layers.{i}.ffn_norm.weight                [hidden_size]
     layers.{i}.feed_forward.w1.weight, w3     [ffn_size, hidden_size]   (w1 gate, w3 up)
     layers.{i}.feed_forward.w2.weight         [hidden_size, ffn_size]   (down)
+    layers.{i}.feed_forward.gate.weight       [num_experts, hidden_size] the router of a mixture of experts, which has
+    layers.{i}.feed_forward.experts.{e}.w1.weight, w3, w2                 w1, w3 and w2 for each expert instead
     norm.weight                               [hidden_size]
     output.weight                             [vocab_size, hidden_size] (absent when embeddings are tied)
 
@@ -35,6 +37,7 @@ from bise.errors import InputError
 from bise.weights.rope import RopeScaling
 
 SPEC_FILE = "spec.json"
+_ROUTER = "feed_forward.gate.weight"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class ModelSpec:
     unrotated_layers: tuple[int, ...] = ()  # layers without rotary embedding (NoPE, arXiv 2305.19466)
     attention_bias: bool = False  # queries, keys and values have biases (Qwen2)
     qk_norm: bool = False  # each head's query and key has an RMS norm before it is rotated (Qwen3)
+    num_experts: int = 0  # feed-forward networks of each layer (Mixtral, arXiv 2401.04088); 0: one, for every token
+    experts_per_token: int = 0  # how many of them compute a token
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be a model."""
@@ -86,6 +91,10 @@ class ModelSpec:
             raise ValueError(f"rope_theta is {self.rope_theta}, but must be a number above 1.")
         if not 0 <= self.norm_eps < 1:
             raise ValueError(f"norm_eps is {self.norm_eps}, but must be from 0 to below 1.")
+        if not (0 < self.experts_per_token <= self.num_experts or self.num_experts == self.experts_per_token == 0):
+            raise ValueError(
+                f"experts_per_token is {self.experts_per_token}, but must be from 1 to num_experts ({self.num_experts})."
+            )
         self._check_layers()
 
     def _check_layers(self) -> None:
@@ -119,10 +128,15 @@ class ModelSpec:
                 prefix + "attention.wv.weight": (key_value, hidden),
                 prefix + "attention.wo.weight": (hidden, query),
                 prefix + "ffn_norm.weight": (hidden,),
-                prefix + "feed_forward.w1.weight": (ffn, hidden),
-                prefix + "feed_forward.w3.weight": (ffn, hidden),
-                prefix + "feed_forward.w2.weight": (hidden, ffn),
             }
+            if self.num_experts:
+                shapes[router_name(layer)] = (self.num_experts, hidden)
+            for network in self.networks(layer):
+                shapes |= {
+                    network + "w1.weight": (ffn, hidden),
+                    network + "w3.weight": (ffn, hidden),
+                    network + "w2.weight": (hidden, ffn),
+                }
             if self.attention_bias:
                 sizes = (("wq", query), ("wk", key_value), ("wv", key_value))
                 shapes |= {f"{prefix}attention.{name}.bias": (size,) for name, size in sizes}
@@ -133,13 +147,29 @@ class ModelSpec:
             shapes["output.weight"] = (self.vocab_size, hidden)
         return shapes
 
+    def networks(self, layer: int) -> list[str]:
+        """What the names of each feed-forward network's matrices begin with: one, or the experts."""
+        prefix = f"layers.{layer}.feed_forward."
+        return [f"{prefix}experts.{expert}." for expert in range(self.num_experts)] or [prefix]
+
+    def matrix_shapes(self) -> dict[str, tuple[int, int]]:
+        """The matrices, which may be integers: all tensors but vectors and routers, which are few and decide much."""
+        routers = {router_name(layer) for layer in range(self.num_layers)} if self.num_experts else ()
+        shapes = ((name, shape) for name, shape in self.tensor_shapes().items() if len(shape) == 2)
+        return {name: (shape[0], shape[1]) for name, shape in shapes if name not in routers}
+
+    @property
+    def least_tensors(self) -> int:
+        """Fewer than the model has: what a file must hold before a table of its tensors is made."""
+        return self.num_layers * max(1, self.num_experts)
+
     def matrix_bits(self, name: str) -> int | None:
         """Bits of a matrix's integers by its canonical name; None where the model keeps floats.
 
         Embeddings keep 8 bits: a step reads one row of them a token, so they cost no speed, and of all matrices they
         suffer most from 4. Tied embeddings are the output head, too, which then has 8 bits as well.
         """
-        if self.quantisation is None:
+        if self.quantisation is None or name.endswith(_ROUTER):
             return None
         if name == "tok_embeddings.weight" or name in self.quantisation.eight_bits:
             return 8
@@ -157,10 +187,14 @@ def joined_matrices(spec: ModelSpec) -> list[tuple[str, ...]]:
     """Matrices that read the same input: the engine packs them together, so they have the same bits."""
     joined: list[tuple[str, ...]] = []
     for layer in range(spec.num_layers):
-        attention, feed_forward = f"layers.{layer}.attention.", f"layers.{layer}.feed_forward."
-        joined.append(tuple(attention + name for name in ("wq.weight", "wk.weight", "wv.weight")))
-        joined.append(tuple(feed_forward + name for name in ("w1.weight", "w3.weight")))
+        joined.append(tuple(f"layers.{layer}.attention.{name}.weight" for name in ("wq", "wk", "wv")))
+        joined += [(network + "w1.weight", network + "w3.weight") for network in spec.networks(layer)]
     return joined
+
+
+def router_name(layer: int) -> str:
+    """The canonical name of the matrix that chooses a layer's experts."""
+    return f"layers.{layer}.{_ROUTER}"
 
 
 def write_spec(directory: Path, spec: ModelSpec) -> None:

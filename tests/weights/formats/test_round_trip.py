@@ -68,7 +68,9 @@ def test_a_model_comes_back_from_every_format_that_can_hold_it(tmp_path: Path, s
 
 
 @pytest.mark.parametrize("precision", [p for p in PRECISIONS if p != "16"])
-@pytest.mark.parametrize("shape", ["plain", "grouped, tied", "sliding window", "Qwen2", "Qwen3, Llama 3's frequencies"])
+@pytest.mark.parametrize(
+    "shape", ["plain", "grouped, tied", "sliding window", "experts", "Qwen2", "Qwen3, Llama 3's frequencies"]
+)
 def test_integers_pass_gguf_bit_for_bit(tmp_path: Path, shape: str, precision: str) -> None:
     source = open_weights(write_model(tmp_path / "start", SPECS[shape]))
     weights = stored(source, tmp_path / "store", precision)
@@ -189,7 +191,10 @@ def test_gguf_s_own_reader_reads_what_we_write(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"general.architecture": "mamba"}, "architecture 'mamba'. Of GGUF, Bise reads: llama, qwen2"),
-        ({"llama.expert_count": 8}, "expert_count is 8"),
+        ({"llama.expert_count": 20}, "too few for the 2 layers"),
+        ({"llama.expert_count": 2}, "no tensor blk.0.ffn_gate_inp.weight"),
+        ({"llama.expert_count": 8, "llama.expert_used_count": 9}, "experts_per_token is 9"),
+        ({"llama.expert_count": 2**20}, "num_local_experts is 1048576"),
         ({"llama.rope.scaling.type": "longrope"}, "'longrope' is not supported"),
         ({"llama.block_count": "two"}, "num_hidden_layers is 'two'"),
         ({"llama.block_count": 9999}, "too few for the 9999 layers"),
@@ -220,7 +225,9 @@ def mistral_directory(tmp_path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"moe": {"num_experts": 8}}, "Bise reads dense text models without moe"),
+        ({"moe": {"num_experts": 8}}, "moe must be a table of num_experts and num_experts_per_tok"),
+        ({"moe": {"num_experts": 8, "num_experts_per_tok": 0}}, "num_experts_per_tok is 0"),
+        ({"moe": {"num_experts": 2, "num_experts_per_tok": 1}, "yarn": {"factor": 2}}, "both moe and yarn"),
         ({"n_layers": 3}, "no tensor layers.2"),
         ({"n_heads": None}, "num_attention_heads is missing"),
         ({"dim": 10**30}, "hidden_size is a number of 100 bits"),

@@ -11,7 +11,7 @@ from bise.engine.kernels.cache import compile_kernel
 from bise.engine.kernels.control import end_turn
 from bise.engine.kernels.linear import DEVICE, quantise_group
 from bise.engine.kernels.memory import store_int64
-from bise.engine.kernels.step import COUNTERS_BYTES, NUM_PHASES, TASK
+from bise.engine.kernels.phases import COUNTERS_BYTES, NUM_PHASES, TASK
 from bise.engine.kernels.table import BLOCK
 
 # What can be wrong with a batch, by the number that `prepare` returns less one.
@@ -71,12 +71,18 @@ def make_query_tiles(tiles, sequences, most):
 
 
 @njit(**DEVICE)
-def clear_padding(task, columns, activations, scales, offsets):
+def clear_padding(columns, activations, scales, offsets, stride, num_tokens):
     """Zero the group that fills up a matrix's columns to a multiple of 64, if there is one."""
     group = columns // 32
     if group % 2:
-        for token in range(task.num_tokens):
-            quantise_group(v.zeros(), v.zeros(), activations, scales, offsets, task.stride, group, token)
+        for token in range(num_tokens):
+            quantise_group(v.zeros(), v.zeros(), activations, scales, offsets, stride, group, token)
+
+
+@njit(**DEVICE)
+def room_for(tokens):
+    """The stride of so many tokens' activations: a power of two would put a token's groups in few of the cache's sets."""
+    return tokens + (1 if tokens >= 64 and tokens % 2 == 0 else 0)
 
 
 def prepare(tasks, positions, sequences, slots, blocks, num_blocks, logit_rows, logits):
@@ -87,9 +93,9 @@ def prepare(tasks, positions, sequences, slots, blocks, num_blocks, logit_rows, 
     task = tasks[0]
     end_turn(task.control)  # an interruption may have kept the last one from its end
     group = task.num_heads // task.num_kv_heads
-    task.num_tokens = len(positions)
-    # A power of two as stride would put a token's groups in few of the cache's sets.
-    task.stride = len(positions) + (1 if len(positions) >= 64 and len(positions) % 2 == 0 else 0)
+    task.num_tokens = tokens = len(positions)
+    gated = tokens * max(1, task.experts_per_token)
+    task.stride, task.routed_stride = room_for(tokens), room_for(gated)
     task.num_logits = len(logit_rows)
     task.num_queries = make_query_tiles(task.query_tiles, sequences, max(1, MAX_ROWS // 2 // group))
     task.positions, task.sequences = v.address(positions), v.address(sequences)
@@ -99,9 +105,10 @@ def prepare(tasks, positions, sequences, slots, blocks, num_blocks, logit_rows, 
     for phase in range(NUM_PHASES * task.num_layers + 2):
         store_int64(task.counters, COUNTERS_BYTES * phase, 0)
         store_int64(task.counters, COUNTERS_BYTES * phase + 8, 0)
-    clear_padding(task, task.hidden_size, task.normed, task.normed_scales, task.normed_offsets)
-    clear_padding(task, task.num_heads * task.head_dim, task.mixed, task.mixed_scales, task.mixed_offsets)
-    clear_padding(task, task.ffn_size, task.gated, task.gated_scales, task.gated_offsets)
+    stride, attended = task.stride, task.num_heads * task.head_dim
+    clear_padding(task.hidden_size, task.normed, task.normed_scales, task.normed_offsets, stride, tokens)
+    clear_padding(attended, task.mixed, task.mixed_scales, task.mixed_offsets, stride, tokens)
+    clear_padding(task.ffn_size, task.gated, task.gated_scales, task.gated_offsets, task.routed_stride, gated)
     return 0
 
 

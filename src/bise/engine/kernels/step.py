@@ -13,9 +13,10 @@ A layer has seven phases, each of which begins when the one before is complete:
 
 Where tokens have adapters (`lora.py`), a phase `shrink` comes before each of the four phases with a matrix.
 
-The work of a phase is cut into units, and a thread takes the next few whenever it is free. Threads wait for units, not
-for each other: one that the system has given no processor holds nobody up unless it is in the middle of a unit. What a
-unit computes depends on neither the thread nor the cut.
+Where a layer has experts, `experts.py` has what stands in place of the last three.
+
+The work of a phase is cut into units (`phases.py`): a thread that the system has given no processor holds nobody up
+unless it is in the middle of a unit. What a unit computes depends on neither the thread nor the cut.
 """
 
 from functools import cache
@@ -28,103 +29,24 @@ from bise.engine.kernels import vectors as v
 from bise.engine.kernels.attention import MAX_ROWS, call_attend, scratch_floats
 from bise.engine.kernels.cache import compile_kernel
 from bise.engine.kernels.control import CONTINUE, await_turn, end_turn, leave_turn
+from bise.engine.kernels.experts import mix_experts
 from bise.engine.kernels.instructions import InstructionSetType
 from bise.engine.kernels.linear import DEVICE, linear, quantise_group
 from bise.engine.kernels.lora import DOWN, GATE_UP, OUTPUT, QUERY_KEY_VALUE, RANKS, expand, shrink
 from bise.engine.kernels.memory import load_int32, load_int64
+from bise.engine.kernels.norm import normalise_row
+from bise.engine.kernels.phases import (
+    LAYER,
+    NUM_PHASES,
+    SHRINK,
+    TASK,
+    finish,
+    take,
+    units_at_once,
+    wait_until_done,
+)
 from bise.engine.kernels.store import store_row
 from bise.engine.kernels.table import BLOCK, TILE
-
-NUM_PHASES = 12  # of a layer, with one for what `attend` could not quantise itself, and those of adapters
-_SHRINK = 8  # the first of these
-COUNTERS_BYTES = 64  # of a phase: units taken, units done
-_LEAST_WORK = 1 << 18  # multiplications that a thread takes at once, some microseconds
-_SPINS = 1000  # looks at a phase that is not complete before the processor is offered to others
-
-
-def _record(integers: str, floats: str = "") -> np.dtype[Any]:
-    return np.dtype(
-        [(name, np.int64) for name in integers.split()] + [(name, np.float32) for name in floats.split()], align=True
-    )
-
-
-# What a step is about, in one record; fields that are not counts are addresses.
-TASK = _record(
-    # the model
-    "num_layers hidden_size num_heads num_kv_heads head_dim ffn_size num_head_tiles head_bits final_norm head"
-    # the threads, and the memory that each has for itself
-    " num_threads control counters scratch scratch_bytes product_floats"
-    # the cache
-    " precision attend cells layer_bytes block_bytes cell_bytes"
-    # the batch
-    " num_tokens stride num_logits num_queries positions sequences slots blocks blocks_bytes logit_rows cosines sines"
-    " query_scales"
-    # memory that all threads share: floats of each token, then int8 activations with scales and offsets
-    " hidden queries attended logits query_tiles"
-    " normed normed_scales normed_offsets mixed mixed_scales mixed_offsets gated gated_scales gated_offsets"
-    # adapters: pieces of the batch, their tokens, and floats of each token
-    " num_pieces pieces adapted low low_columns",
-    "norm_epsilon attention_scale",
-)
-LAYER = _record(
-    "attention_norm ffn_norm query_key_value query_key_value_bits output output_bits gate_up gate_up_bits down down_bits"
-    # zero where there is none; the window in tokens
-    " query_key_value_bias query_norm key_norm window is_rotated"
-)
-
-
-@njit(**DEVICE)
-def take(task, phase, most):
-    """The first of the next `most` units of a phase."""
-    return v.atomic_add(task.counters + COUNTERS_BYTES * phase, most)
-
-
-@njit(**DEVICE)
-def finish(task, phase, count):
-    """Report units as done."""
-    v.atomic_add(task.counters + COUNTERS_BYTES * phase + 8, count)
-
-
-@njit(**DEVICE)
-def wait_until_done(task, phase, units):
-    """Wait until all units of a phase are done."""
-    looks = 0
-    while v.atomic_load(task.counters + COUNTERS_BYTES * phase + 8) < units:
-        looks += 1
-        if looks > _SPINS:
-            v.yield_processor()
-        else:
-            v.pause()
-
-
-@njit(**DEVICE)
-def units_at_once(task, num_units, rows, columns):
-    """How many units, each of so many matrix rows, a thread takes: a sixth of its share.
-
-    More when that would be less work than taking it, fewer when their product would not fit.
-    """
-    if task.num_threads == 1:
-        share = num_units
-    else:
-        share = (num_units + 6 * task.num_threads - 1) // (6 * task.num_threads)
-        share = max(share, _LEAST_WORK // (rows * columns * task.num_tokens))
-    return max(1, min(share, task.product_floats // (rows * task.num_tokens)))
-
-
-@njit(**DEVICE)
-def normalise_row(task, row, weight, token):
-    """Norm and quantisation of a row of hidden states."""
-    columns, low, high = task.hidden_size, v.zeros(), v.zeros()
-    for i in range(0, columns, 32):
-        x, y = v.load_floats(row, 4 * i), v.load_floats(row, 4 * i + 64)
-        low, high = v.fma(x, x, low), v.fma(y, y, high)
-    mean = v.total(v.add(low, high)) / np.float32(columns)
-    factor = v.splat(np.float32(1) / np.sqrt(mean + task.norm_epsilon))
-    for group in range(columns // 32):
-        at = 128 * group
-        x = v.multiply(v.multiply(v.load_floats(row, at), factor), v.load_floats(weight, at))
-        y = v.multiply(v.multiply(v.load_floats(row, at + 64), factor), v.load_floats(weight, at + 64))
-        quantise_group(x, y, task.normed, task.normed_scales, task.normed_offsets, task.stride, group, token)
 
 
 @njit(**DEVICE)
@@ -167,7 +89,7 @@ def multiply(isa, task, bits, weights, tile0, tile1, columns, activations, scale
 @njit(**DEVICE)
 def shrink_all(task, index, product, columns, activations, scales):
     """The phase `shrink` before a product; steps without adapters have none."""
-    phase = NUM_PHASES * index + _SHRINK + product
+    phase = NUM_PHASES * index + SHRINK + product
     units = task.num_pieces * (task.low_columns // RANKS)
     unit = take(task, phase, 1)
     while unit < units:
@@ -442,6 +364,9 @@ def step(isa, thread, task, layers):
         x, scales, offsets = task.mixed, task.mixed_scales, task.mixed_offsets
         bits, weights = layer.output_bits, layer.output
         add_output(isa, task, phase + 4, bits, weights, mixed_columns, x, scales, offsets, scratch, index, OUTPUT)
+        if layer.router != 0:
+            mix_experts(isa, task, phase, layer, scratch)
+            continue
         normalise(task, phase + 5, layer.ffn_norm, 0, task.num_tokens)
         gate(isa, task, phase + 6, layer.gate_up_bits, layer.gate_up, scratch, index)
         x, scales, offsets = task.gated, task.gated_scales, task.gated_offsets

@@ -86,6 +86,7 @@ class _Source:
     def __init__(self, weights: Weights, to: str, dtype: str | None, progress: Progress | None) -> None:
         self.weights = weights
         self.spec = weights.spec
+        self._matrices = self.spec.matrix_shapes()
         self._keeps_integers = to == "gguf"
         self.interleaves = to == "mistral"
         self._float_type = FLOAT_TYPES[dtype] if dtype else None
@@ -97,8 +98,8 @@ class _Source:
         stored = self.weights.stored[name].dtype
         if stored in BITS:
             return stored if self._keeps_integers else self._float_type or "BF16"
-        if self._keeps_integers and len(self.weights.stored[name].shape) == 1:
-            return "F32"  # llama.cpp wants vectors so
+        if self._keeps_integers and name not in self._matrices:
+            return "F32"  # llama.cpp wants vectors and routers so
         return self._float_type or stored
 
     def parts(self, names: Layout | list[str]) -> Iterator[NDArray[Any]]:
@@ -132,15 +133,19 @@ class _Source:
 def _write_gguf(source: _Source, path: Path, companions: Companions) -> None:
     kinds = {"I8": "Q8_0", "U8": "Q4_0"}
     spec = source.spec
-    names = list(spec.tensor_shapes())
-    most = source.dtype("layers.0.feed_forward.w1.weight")
+    shapes = spec.tensor_shapes()
+    joined: dict[str, list[str]] = {}  # theirs -> ours
+    for name in shapes:
+        joined.setdefault(gguf.joined_name(name), []).append(name)
+    most = source.dtype("layers.0.attention.wq.weight")
     metadata = gguf.make_metadata(spec, companions.name, most) | dict(companions.vocabulary or {})
     source.interleaves = gguf.is_interleaved(str(metadata["general.architecture"]))
-    tensors = {
-        gguf.gguf_name(name): (kinds.get(source.dtype(name), source.dtype(name)), shape)
-        for name, shape in spec.tensor_shapes().items()
-    }
-    parts, factors = source.parts(names), gguf.rope_factors(spec)
+    tensors = {}
+    for theirs, (name, *others) in joined.items():
+        dtype = source.dtype(name)
+        experts = (1 + len(others),) if theirs != gguf.gguf_name(name) else ()
+        tensors[theirs] = (kinds.get(dtype, dtype), (*experts, *shapes[name]))
+    parts, factors = source.parts(list(chain(*joined.values()))), gguf.rope_factors(spec)
     if factors is not None:
         tensors[gguf.ROPE_FACTORS] = ("F32", factors.shape)
         parts = chain(parts, [factors])
@@ -149,7 +154,7 @@ def _write_gguf(source: _Source, path: Path, companions: Companions) -> None:
 
 def _write_hugging_face(source: _Source, directory: Path, shard_bytes: int) -> None:
     spec = source.spec
-    floats = source.dtype("layers.0.feed_forward.w1.weight")
+    floats = source.dtype("layers.0.attention.wq.weight")
     _write_json(directory / hugging_face.CONFIG, hugging_face.make_config(spec, _TORCH_NAMES[floats]))
     layout = {name: (source.dtype(name), shape) for name, shape in spec.tensor_shapes().items()}
     shards = _divide(layout, shard_bytes)

@@ -91,7 +91,7 @@ def arrange(
     Raises:
         InputError: one is missing, of another shape, or integers where the spec has none.
     """
-    if spec.num_layers > len(found):
+    if spec.least_tensors > len(found):
         raise InputError(f"{path} has {len(found)} tensors, too few for the {spec.num_layers} layers of its config.")
     tensors: dict[str, Stored] = {}
     for name, shape in spec.tensor_shapes().items():

@@ -5,6 +5,7 @@ floats: the engine has no kernels for them. llama.cpp rotates neighbouring rows 
 """
 
 import mmap
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,6 +54,8 @@ _KEYS = {
     "attention.layer_norm_rms_epsilon": "rms_norm_eps",
     "rope.freq_base": "rope_theta",
     "attention.sliding_window": "sliding_window",
+    "expert_count": "num_local_experts",
+    "expert_used_count": "num_experts_per_tok",
 }
 _LLAMA3 = [RopeScaling("llama3", factor, 8192) for factor in (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)]
 NAMES = {
@@ -70,7 +73,11 @@ NAMES = {
     "feed_forward.w1": "ffn_gate",
     "feed_forward.w3": "ffn_up",
     "feed_forward.w2": "ffn_down",
+    "feed_forward.gate": "ffn_gate_inp",
 }
+_EXPERT = re.compile(r"feed_forward\.experts\.(\d+)\.(w[123])")
+_EXPERT_TENSOR = re.compile(r"(blk\.\d+\.ffn_(?:gate|up|down))\.\d+\.weight")
+_JOINED = re.compile(r"(blk\.\d+\.ffn_(?:gate|up|down))_exps\.weight")
 _EXACT = {"Q4_0": 4, "Q8_0": 8}
 _FILE_TYPES = {"F32": 0, "F16": 1, "U8": 2, "I8": 7, "BF16": 32}  # llama.cpp's numbers of what most matrices have
 _VOCABULARY = ("tokenizer.", "bise.")
@@ -159,17 +166,18 @@ def read_gguf(path: Path) -> ForeignModel:
     header, data = open_gguf(path)
     spec = read_metadata(header, data, str(path))
     found: dict[str, Stored] = {}
-    for name, place in header.tensors.items():
+    tensors = _apart(header.tensors, spec.num_experts)
+    for name, place in tensors.items():
         region, kind = Region(data, place.start, place.end), place.type
         found[name] = (
             PlainTensor(region, kind, place.shape) if kind in FLOATS else FloatBlocks(region, kind, place.shape)
         )
     stored = arrange(path, spec, found, gguf_name)
     notes = left_over(path, found, [ROPE_FACTORS, *map(gguf_name, stored)], lambda _: False)
-    quantisation = _quantisation(path, spec, header.tensors)
+    quantisation = _quantisation(path, spec, tensors)
     if quantisation is not None:
         spec = replace(spec, quantisation=quantisation)
-        notes += _growth(spec, header.tensors)
+        notes += _growth(spec, tensors)
         stored = {name: _in_integers(path, spec, name, tensor) for name, tensor in stored.items()}
     interleaved = is_interleaved(header.text("general.architecture"))
     for name, tensor in stored.items():
@@ -187,7 +195,16 @@ def gguf_name(name: str) -> str:
     if not stem.startswith("layers."):
         return f"{NAMES[stem]}.{kind}"
     _, layer, part = stem.split(".", 2)
+    expert = _EXPERT.fullmatch(part)
+    if expert is not None:  # as older files have it, each by itself
+        return f"blk.{layer}.{NAMES['feed_forward.' + expert[2]]}.{expert[1]}.{kind}"
     return f"blk.{layer}.{NAMES[part]}.{kind}"
+
+
+def joined_name(name: str) -> str:
+    """A canonical name as llama.cpp writes it today: that of the matrices of all experts of a layer is one."""
+    expert = _EXPERT_TENSOR.fullmatch(gguf_name(name))
+    return f"{expert[1]}_exps.weight" if expert else gguf_name(name)
 
 
 def read_metadata(header: Header, data: mmap.mmap, where: str) -> ModelSpec:
@@ -212,11 +229,14 @@ def read_metadata(header: Header, data: mmap.mmap, where: str) -> ModelSpec:
             raise InputError(
                 f"{where}: {key} is {own[key]!r}, but must be {config[meaning]!r}, as the other sizes are."
             )
+    kind = ARCHITECTURES[architecture][0]
     if own.get("expert_count", 0) != 0:
-        raise InputError(f"{where}: expert_count is {own['expert_count']!r}, but Bise has no mixtures of experts.")
+        if kind != "mistral":
+            raise InputError(f"{where}: of mixtures of experts in GGUF, Bise reads those of the architecture llama.")
+        kind = "mixtral"
     window = config.setdefault("sliding_window", None)
     config |= {
-        "model_type": ARCHITECTURES[architecture][0],
+        "model_type": kind,
         "vocab_size": embeddings.shape[0],
         "tie_word_embeddings": "output.weight" not in header.tensors,
         "use_sliding_window": window is not None,
@@ -247,6 +267,8 @@ def make_metadata(spec: ModelSpec, name: str, dtype: str) -> dict[str, Value]:
         "rope.dimension_count": spec.head_dim,
         "vocab_size": spec.vocab_size,
     }
+    if spec.num_experts:
+        own |= {"expert_count": spec.num_experts, "expert_used_count": spec.experts_per_token}
     if spec.sliding_window:
         own["attention.sliding_window"] = spec.sliding_window
     scaling = spec.rope_scaling
@@ -262,6 +284,22 @@ def make_metadata(spec: ModelSpec, name: str, dtype: str) -> dict[str, Value]:
         "general.quantization_version": 2,
     }
     return general | {f"{architecture}.{key}": value for key, value in own.items()}
+
+
+def _apart(tensors: Mapping[str, Tensor], num_experts: int) -> dict[str, Tensor]:
+    """The matrices of experts that a file holds as one tensor [experts, rows, columns], each by itself."""
+    apart: dict[str, Tensor] = {}
+    for name, whole in tensors.items():
+        joined = _JOINED.fullmatch(name)
+        if joined is None or len(whole.shape) != 3 or whole.shape[0] != num_experts:
+            apart[name] = whole
+            continue
+        size = (whole.end - whole.start) // num_experts  # rows are whole blocks
+        for expert in range(num_experts):
+            start = whole.start + expert * size
+            part = replace(whole, shape=whole.shape[1:], start=start, end=start + size)
+            apart[f"{joined[1]}.{expert}.weight"] = part
+    return apart
 
 
 def rope_factors(spec: ModelSpec) -> Floats | None:
@@ -340,7 +378,7 @@ def _with_factors(spec: ModelSpec, header: Header, data: mmap.mmap, where: str) 
 
 def _quantisation(path: Path, spec: ModelSpec, tensors: Mapping[str, Tensor]) -> Quantisation | None:
     """4 bits when some matrix beside embeddings and head is Q4_0; then all that are not, and what is joined with them, 8."""
-    matrices = {name: tensors[gguf_name(name)].type for name, shape in spec.tensor_shapes().items() if len(shape) == 2}
+    matrices = {name: tensors[gguf_name(name)].type for name in spec.matrix_shapes()}
     if all(kind in FLOATS for kind in matrices.values()):
         return None
     layered = [kind for name, kind in matrices.items() if name.startswith("layers.")]
@@ -360,7 +398,9 @@ def _in_integers(path: Path, spec: ModelSpec, name: str, tensor: Stored) -> Stor
     bits = spec.matrix_bits(name) if len(tensor.shape) == 2 else None
     if bits is None:
         if isinstance(tensor, FloatBlocks):
-            raise InputError(f"{path}: the vector {gguf_name(name)} is stored as {tensor.kind}. Fetch another file.")
+            raise InputError(
+                f"{path}: {gguf_name(name)}, which must be floats, is stored as {tensor.kind}. Fetch another file."
+            )
         return tensor
     if isinstance(tensor, FloatBlocks) and _EXACT.get(tensor.kind, 9) <= bits:
         return ExactBlocks(tensor.region, tensor.kind, tensor.shape, bits)
@@ -371,9 +411,9 @@ def _growth(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     """What rounding anew at 8 bits does to the size, in a sentence."""
     before = after = 0
     kinds = set()
-    for name, shape in spec.tensor_shapes().items():
+    for name, shape in spec.matrix_shapes().items():
         kind, bits = tensors[gguf_name(name)].type, spec.matrix_bits(name)
-        if len(shape) == 2 and bits is not None and _EXACT.get(kind, 0) != bits:
+        if bits is not None and _EXACT.get(kind, 0) != bits:
             kinds.add(kind)
             before += tensor_bytes(kind, shape)
             after += tensor_bytes("Q8_0" if bits == 8 else "Q4_0", shape)

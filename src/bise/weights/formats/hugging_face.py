@@ -23,6 +23,7 @@ _CLASSES = {
     "mistral": "MistralForCausalLM",
     "ministral": "MinistralForCausalLM",
     "ministral3": "Ministral3ForCausalLM",
+    "mixtral": "MixtralForCausalLM",
     "llama": "LlamaForCausalLM",
     "smollm3": "SmolLM3ForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
@@ -46,6 +47,7 @@ NAMES = {
 }
 _TOP = {"tok_embeddings.weight": "model.embed_tokens.weight", "norm.weight": "model.norm.weight"}
 _LAYER = re.compile(r"layers\.(\d+)\.(.+)")
+_MIXTURE = re.compile(r"feed_forward\.(gate|experts\.\d+\.w[123])\.weight")
 _OTHER_PARTS = re.compile(
     r"(model\.)?(vision_tower|multi_modal_projector|vision_model)\..*|.*\.rotary_emb\.inv_freq|lm_head\.weight"
 )
@@ -57,7 +59,11 @@ def hugging_face_name(name: str) -> str:
     if name == "output.weight":
         return "lm_head.weight"
     layer = _LAYER.fullmatch(name)
-    return f"model.layers.{layer[1]}.{NAMES[layer[2]]}" if layer else _TOP[name]
+    if layer is None:
+        return _TOP[name]
+    mixture = _MIXTURE.fullmatch(layer[2])
+    part = f"block_sparse_moe.{mixture[1]}.weight" if mixture else NAMES[layer[2]]
+    return f"model.layers.{layer[1]}.{part}"
 
 
 def read_hugging_face(directory: Path) -> ForeignModel:
@@ -140,6 +146,8 @@ def make_config(spec: ModelSpec, dtype: str) -> dict[str, object]:
         "dtype": dtype,
     }
     config |= _rope(spec)
+    if spec.num_experts:
+        config |= {"num_local_experts": spec.num_experts, "num_experts_per_tok": spec.experts_per_token}
     if kind == "smollm3":
         config["no_rope_layers"] = [int(layer not in spec.unrotated_layers) for layer in range(spec.num_layers)]
         config["pad_token_id"] = None  # its default lies beyond small vocabularies
@@ -147,7 +155,7 @@ def make_config(spec: ModelSpec, dtype: str) -> dict[str, object]:
         config["sliding_window"] = spec.sliding_window
     if kind in ("qwen2", "qwen3", "smollm3"):
         config["use_sliding_window"] = spec.sliding_window is not None
-    if spec.sliding_window is not None and kind not in ("mistral", "ministral3"):
+    if spec.sliding_window is not None and kind not in ("mistral", "ministral3", "mixtral"):
         full = set(spec.full_attention_layers)
         kinds = ("sliding_attention", "full_attention")
         config["layer_types"] = [kinds[layer in full] for layer in range(spec.num_layers)]
@@ -166,10 +174,15 @@ def model_type(spec: ModelSpec) -> str:
         "qwen3": spec.qk_norm,
         "smollm3": bool(spec.unrotated_layers),
         "ministral3": scaling is not None and scaling.query_beta != 0,
+        "mixtral": spec.num_experts > 0,
     }
     kinds = [kind for kind, is_wanted in wanted.items() if is_wanted]
     is_mixed = bool(spec.full_attention_layers)
-    if len(kinds) > 1 or (is_mixed and kinds == ["ministral3"]) or (scaling is not None and scaling.kind == "factors"):
+    if (
+        len(kinds) > 1
+        or (is_mixed and kinds in (["ministral3"], ["mixtral"]))
+        or (scaling is not None and scaling.kind == "factors")
+    ):
         raise InputError(
             f"transformers has no architecture with all that this model has ({', '.join(kinds) or 'own rope factors'}). "
             "Export it in another format."

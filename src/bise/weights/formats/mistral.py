@@ -22,7 +22,7 @@ WEIGHTS = "consolidated.safetensors"
 _CONTEXT = 32_768  # tokens, of Mistral 7B, whose params.json does not say
 _FILES = re.compile(r"consolidated(?:[-.]\d+(?:-of-\d+)?)?\.safetensors")
 _OTHER_PARTS = re.compile(r"(vision_encoder|vision_language_adapter|patch_merger|pre_mm_projector_norm)\b.*")
-_WITHOUT = ("moe", "rope_scaling", "lora", "use_biases", "quantization", "q_lora_rank")
+_WITHOUT = ("rope_scaling", "lora", "use_biases", "quantization", "q_lora_rank")
 # What config.json calls the values of params.json; for the others see `read_params`.
 _KEYS = {
     "vocab_size": "vocab_size",
@@ -87,9 +87,21 @@ def read_params(params: dict[str, Any], where: str) -> ModelSpec:
     window = params.get("sliding_window") or params.get("_sliding_window")
     config |= {"model_type": "mistral", "max_position_embeddings": context, "sliding_window": window}
     config.setdefault("rms_norm_eps", 1e-5)
+    if params.get("moe") and params.get("yarn"):
+        raise InputError(f"{where} has both moe and yarn, which Bise does not compute together.")
+    if params.get("moe"):
+        config |= {"model_type": "mixtral", **_read_mixture(params["moe"], where)}
     if params.get("yarn"):
         config |= {"model_type": "ministral3", "rope_parameters": _read_yarn(params, where)}
     return model_spec(config, where)
+
+
+def _read_mixture(moe: Any, where: str) -> dict[str, Any]:
+    """The numbers of experts as config.json has them."""
+    numbers = {"num_experts": "num_local_experts", "num_experts_per_tok": "num_experts_per_tok"}
+    if not isinstance(moe, dict) or set(moe) != set(numbers):
+        raise InputError(f"{where}: moe must be a table of {' and '.join(numbers)}, which is all that Bise computes.")
+    return {theirs: moe[ours] for ours, theirs in numbers.items()}
 
 
 def _read_yarn(params: dict[str, Any], where: str) -> dict[str, Any]:
@@ -157,4 +169,6 @@ def make_params(spec: ModelSpec) -> dict[str, object]:
         }
         if scaling.query_beta:
             params["llama_4_scaling"] = {"original_max_position_embeddings": original, "beta": scaling.query_beta}
+    if spec.num_experts:
+        params["moe"] = {"num_experts_per_tok": spec.experts_per_token, "num_experts": spec.num_experts}
     return params | ({"sliding_window": spec.sliding_window} if spec.sliding_window else {})

@@ -29,13 +29,14 @@ class Postgres:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._num_databases = 0
+        self.template = ""  # a database at the newest schema, once a test has made one
 
-    def new_url(self) -> str:
+    def new_url(self, template: str = "template1") -> str:
         """Make a database."""
         self._num_databases += 1
         name = f"bise_{self._num_databases}"
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self._address(name)
 
     def _address(self, name: str) -> str:

@@ -60,11 +60,11 @@ class ScriptedBackend:
         if MODEL.context_length - num_prompt_tokens < (max_tokens or 1):
             raise ContextOverflowError(num_prompt_tokens, max_tokens, MODEL)
         self.requests.append(request)
-        return self._answer(request.sampling.max_tokens, request.sampling.stop, num_prompt_tokens)
+        return self._answer(request, num_prompt_tokens)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent, None]:
         self.completions.append(request)
-        return self._answer(request.sampling.max_tokens, request.sampling.stop, 1)
+        return self._answer(request, 1)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
         self.embeddings.append(request)
@@ -77,10 +77,11 @@ class ScriptedBackend:
         self.closed = True
 
     async def _answer(
-        self, max_tokens: int | None, stop: Sequence[str], num_prompt_tokens: int
+        self, request: ChatRequest | CompletionRequest, num_prompt_tokens: int
     ) -> AsyncGenerator[ChatEvent, None]:
-        words = self.words[:max_tokens]
-        stops = StopStrings(stop)
+        words = self.words[: request.sampling.max_tokens]
+        stops = StopStrings(request.sampling.stop)
+        request.tally.num_prompt_tokens = num_prompt_tokens
         self.num_running += 1
         self.num_cancelled += 1
         try:
@@ -94,6 +95,7 @@ class ScriptedBackend:
                     await self.before_word(index)
                 if self.failure is not None and index == self.fail_after:
                     raise self.failure
+                request.tally.num_completion_tokens += 1
                 if text := stops.feed(word):
                     yield TextDelta(text)
                 if stops.found:

@@ -11,6 +11,7 @@ from bise.app.generation import Generations
 from bise.app.learning import Learning
 from bise.app.session import Entrance
 from bise.app.start import create_app
+from bise.server.admission import Admission
 from bise.store.accounts import create_user, local_owner, start_session
 from bise.store.database import Database, open_database
 from tests.imitated_tune import imitated_command
@@ -78,12 +79,13 @@ async def static(tmp_path: Path) -> Path:
 async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[App]:
     database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'bise.db'}")
     backend = ScriptedBackend()
-    generations = Generations(database, backend)
+    admission = Admission(backend, database)
+    generations = Generations(database, admission)
     owner, other = await local_owner(database), await create_user(database, "other")
     entrance = Entrance(owner, PORT)
     monkeypatch.setenv("BISE_HOME", str(tmp_path))
     learning = Learning(imitated_command(tmp_path), modules=())
-    application = create_app(backend, database, generations, entrance, learning, static)
+    application = create_app(admission, database, generations, entrance, learning, static)
     cookies = [{entrance.cookie_name: await start_session(database, user)} for user in (owner, other)]
     async with (
         serving(application, generations.close) as root,
@@ -92,4 +94,5 @@ async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> 
         httpx.AsyncClient(base_url=root) as stranger,
     ):
         yield App(root, client, others, stranger, backend, database, generations, entrance, learning, tmp_path)
+    await admission.meter.close()
     await database.close()

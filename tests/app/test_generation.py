@@ -10,6 +10,7 @@ from bise.app import events as events_module
 from bise.app.events import EventLog
 from bise.app.generation import Generations
 from bise.errors import UnavailableError
+from bise.server.admission import Admission
 from bise.store.accounts import local_owner
 from bise.store.database import open_database
 from bise.store.turns import get_conversation, mark_interrupted
@@ -169,7 +170,7 @@ async def test_a_killed_server_leaves_its_text_marked_and_never_numbers_events_t
         app.database.url.render_as_string(hide_password=False)
     )  # the next server, while the first lies dead
     assert await mark_interrupted(database) == 1
-    after_restart = Generations(database, ScriptedBackend())
+    after_restart = Generations(database, Admission(ScriptedBackend(), database))
     owner = (await local_owner(database)).id
     found, messages = await after_restart.look(owner, conversation)
     assert (messages[1].status, messages[1].content) == ("interrupted", "Bonjour")

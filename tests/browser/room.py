@@ -19,6 +19,7 @@ from bise.app.start import create_app
 from bise.config import home
 from bise.errors import UnavailableError
 from bise.messages import Conversation
+from bise.server.admission import Admission
 from bise.server.backend import ChatEvent, ChatRequest, Finished, ModelInfo, TextDelta
 from bise.server.listen import Server, bind
 from bise.store.accounts import local_owner
@@ -94,10 +95,11 @@ async def main(port: int, file: Path) -> None:
     database = await open_database(f"sqlite+aiosqlite:///{file}")
     await mark_interrupted(database)
     backend = AnsweringBackend()
-    generations = Generations(database, backend)
+    admission = Admission(backend, database)
+    generations = Generations(database, admission)
     entrance = Entrance(await local_owner(database), port)
     learning = Learning(imitated_command(home()), modules=())
-    application = create_app(backend, database, generations, entrance, learning)
+    application = create_app(admission, database, generations, entrance, learning)
     with bind("127.0.0.1", port) as listener:
         print(f"http://127.0.0.1:{port}/enter?token={entrance.token}", flush=True)
         await Server(application, generations.close).serve([listener])

@@ -11,10 +11,12 @@ import pytest
 from mistralai.client import Mistral
 from starlette.types import ASGIApp
 
+from bise.server.admission import Admission
 from bise.server.api import create_api
 from bise.server.guard import Guard
-from bise.store.accounts import create_key, local_owner
+from bise.store.accounts import local_owner
 from bise.store.database import open_database
+from bise.store.keys import create_key
 from tests.scripted_backend import ScriptedBackend
 from tests.serving import serving
 
@@ -32,7 +34,7 @@ async def api(tmp_path: Path) -> AsyncIterator[tuple[ASGIApp, ScriptedBackend, s
     database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'bise.db'}")
     _, key = await create_key(database, await local_owner(database), "test")
     backend = ScriptedBackend()
-    yield Guard(create_api(backend, database)), backend, key
+    yield Guard(create_api(Admission(backend, database), database)), backend, key
     await database.close()
 
 

@@ -11,14 +11,16 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from bise.server.admission import Admission
 from bise.server.api import create_api
 from bise.server.gateway import Gateway
 from bise.server.guard import Guard
 from bise.server.local import LocalBackend
 from bise.server.remote import RemoteBackend
 from bise.server.upstream import Upstream
-from bise.store.accounts import create_key, local_owner
+from bise.store.accounts import local_owner
 from bise.store.database import open_database
+from bise.store.keys import create_key
 from tests.random_models import TINY
 from tests.scripted_backend import until
 from tests.serving import serving
@@ -47,12 +49,12 @@ async def client(backend: LocalBackend, tmp_path_factory: pytest.TempPathFactory
     database = await open_database(f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('db') / 'bise.db'}")
     _, key = await create_key(database, await local_owner(database), "test")
     headers = {"authorization": f"Bearer {key}"}
-    async with serving(Guard(create_api(backend, database))) as root:
+    async with serving(Guard(create_api(Admission(backend, database), database))) as root:
         # A second server of ours stands before the first: its client's going away has to reach the engine, too.
         front = RemoteBackend(Upstream("behind", f"{root}/v1", "bise", key, models={"far": "tiny"}))
         await front.start()
         async with (
-            serving(Guard(create_api(Gateway((front,)), database))) as far,
+            serving(Guard(create_api(Admission(Gateway((front,)), database), database))) as far,
             httpx.AsyncClient(headers=headers, timeout=60) as http,
         ):
             http.base_url, http.params = httpx.URL(root), {}

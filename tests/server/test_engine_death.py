@@ -8,11 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bise.server.admission import Admission
 from bise.server.api import create_api
 from bise.server.guard import Guard
 from bise.server.local import LocalBackend
-from bise.store.accounts import create_key, local_owner
+from bise.store.accounts import local_owner
 from bise.store.database import open_database
+from bise.store.keys import create_key
 from tests.serving import serving
 from tests.speaking_model import write_speaking_model
 
@@ -30,7 +32,7 @@ async def test_a_stream_ends_with_an_error_within_a_second_and_the_server_answer
         await backend.start()
         headers = {"authorization": f"Bearer {key}"}
         async with (
-            serving(Guard(create_api(backend, database))) as root,
+            serving(Guard(create_api(Admission(backend, database), database))) as root,
             httpx.AsyncClient(base_url=root, headers=headers, timeout=60) as client,
         ):
             before = await client.post(PATH, json=BODY | {"max_tokens": 8})

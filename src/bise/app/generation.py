@@ -16,10 +16,12 @@ from bise.app.events import EventLog, encode
 from bise.app.history import fit, spoken
 from bise.errors import BiseError, UnavailableError
 from bise.messages import Message
-from bise.server.backend import DEFAULT_TEMPERATURE, Backend, ChatRequest, Finished, ModelInfo, Sampling, TextDelta
+from bise.server.admission import Admission, CallersBackend
+from bise.server.backend import DEFAULT_TEMPERATURE, ChatRequest, Finished, ModelInfo, Sampling, TextDelta
 from bise.store.branches import RESERVED_EVENTS, Turn
 from bise.store.conversations import GENERATING, StoredConversation
 from bise.store.database import Database
+from bise.store.keys import caller_of_user
 from bise.store.turns import (
     COMPLETE,
     FAILED,
@@ -82,9 +84,9 @@ class Job:
 class Generations:
     """The answers in the making, and the events of the conversations that were lately spoken in or looked at."""
 
-    def __init__(self, database: Database, backend: Backend) -> None:
+    def __init__(self, database: Database, admission: Admission) -> None:
         self._database = database
-        self._backend = backend
+        self._admission = admission
         self._logs: dict[str, EventLog] = {}  # by conversation, the longest unused first
         self._jobs: dict[str, Job] = {}  # by conversation, the latest answer, running or ended
 
@@ -166,16 +168,19 @@ class Generations:
         _, messages = await get_conversation(self._database, job.owner, job.conversation_id)
         prompt = job.message.system_prompt
         said = ((Message("system", prompt),) if prompt else ()) + spoken(messages)
-        history = await fit(self._backend, model, said)
+        with self._admission.serve(await caller_of_user(self._database, job.owner)) as backend:
+            return await self._answer(job, model, said, backend)
+
+    async def _answer(self, job: Job, model: ModelInfo, said: Sequence[Message], backend: CallersBackend) -> Finished:
+        history = await fit(backend, model, said)
         job.dropped_turns = history.dropped_turns
         parameters = job.message.parameters or {}
         request = ChatRequest(
             model.id,
             history.conversation,
             Sampling(parameters.get("temperature", DEFAULT_TEMPERATURE), parameters.get("top_p", 1.0)),
-            tenant=job.owner,
         )
-        answer = await self._backend.chat(request)
+        answer = await backend.chat(request)
         async with aclosing(answer):
             async for event in answer:
                 if isinstance(event, Finished):

@@ -17,13 +17,14 @@ from bise.app.page import page_router
 from bise.app.routes import router
 from bise.app.session import Entrance
 from bise.engine.process import Progress
+from bise.server.admission import Admission
 from bise.server.api import create_api
-from bise.server.backend import Backend
 from bise.server.errors import ApiError
 from bise.server.gateway import Gateway
 from bise.server.guard import Guard
 from bise.server.listen import Server, bind
 from bise.server.local import LocalBackend
+from bise.server.metrics import Metrics
 from bise.server.remote import RemoteBackend
 from bise.server.upstream import Upstream
 from bise.store.accounts import local_owner
@@ -42,7 +43,7 @@ class Announcements:
 
 
 def create_app(
-    backend: Backend,
+    admission: Admission,
     database: Database,
     generations: Generations,
     entrance: Entrance,
@@ -50,7 +51,7 @@ def create_app(
     static: Path | None = None,
 ) -> ASGIApp:
     """Build the whole application: `/v1`, `/health`, `/api` and the page, behind the guard."""
-    app = create_api(backend, database)
+    app = create_api(admission, database)
     app.state.generations = generations
     app.state.entrance = entrance
     app.state.learning = learning
@@ -84,8 +85,9 @@ async def serve(model: Path, host: str, port: int, announce: Announcements, upst
             for each in remote:
                 await each.start()
             entrance = Entrance(await local_owner(database), address[1])
-            generations = Generations(database, backend)
-            server = Server(create_app(backend, database, generations, entrance, Learning()), generations.close)
+            admission = Admission(backend, database, metrics=Metrics(lambda: (local.load,)))
+            generations = Generations(database, admission)
+            server = Server(create_app(admission, database, generations, entrance, Learning()), generations.close)
             serving = asyncio.create_task(server.serve([listener]))
             name = f"[{address[0]}]" if ":" in address[0] else address[0]
             announce.address(f"http://{name}:{address[1]}/enter?token={entrance.token}")

@@ -64,7 +64,7 @@ class AnswerWriter:
         self._part: Part = "text"
         self._call = 0  # the number of the call that is being written, from 1
         self._name = ""
-        self._num_tokens = 0
+        self.num_tokens = 0
         self._reason: FinishReason | None = None
 
     @property
@@ -76,7 +76,7 @@ class AnswerWriter:
         """Take in the next tokens; returns what is certain now, all of it with the last."""
         events: list[ChatEvent] = []
         for place, token_id in enumerate(output.token_ids):
-            self._num_tokens += 1
+            self.num_tokens += 1
             events += self._take(token_id, output.logprobs[place] if output.logprobs else None)
             if self._stops.found or (self._call > 1 and not self._parallel):
                 events += self._close("stop")
@@ -93,7 +93,7 @@ class AnswerWriter:
         """The last event."""
         assert self._reason is not None
         stop = self._stops.match or None
-        return Finished(self._reason, num_prompt_tokens, self._num_tokens, self._index, stop)
+        return Finished(self._reason, num_prompt_tokens, self.num_tokens, self._index, stop)
 
     def _take(self, token_id: int, logprob: TokenLogprob | None = None) -> Iterator[ChatEvent]:
         place = self._parts.take(token_id)

@@ -8,13 +8,14 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from bise.errors import NotFoundError
+from bise.server.auth import admission_of
 from bise.server.backend import Backend, ModelInfo
 from bise.server.errors import from_validation
 from bise.server.streams import ClientGoneError, EventStream, while_connected
@@ -51,7 +52,7 @@ def _with_model(content: bytes, deployment: str) -> bytes:
 
 def backend_of(request: Request) -> Backend:
     """Give the backend that this server was started with."""
-    return cast(Backend, request.app.state.backend)
+    return admission_of(request).backend
 
 
 def find_model(backend: Backend, model_id: str) -> ModelInfo:

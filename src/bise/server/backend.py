@@ -70,6 +70,14 @@ class ResponseFormat:
     name: str = ""  # of the schema, as the client calls it
 
 
+@dataclass
+class Tally:
+    """What a request has used so far. The backend keeps it right, however the answer ends, and this is what is billed."""
+
+    num_prompt_tokens: int = 0
+    num_completion_tokens: int = 0
+
+
 @dataclass(frozen=True)
 class ChatRequest:
     """One answer to be made, or several. A trailing assistant message is its beginning, and is part of it.
@@ -84,6 +92,7 @@ class ChatRequest:
     response_format: ResponseFormat = field(default_factory=ResponseFormat)
     thinking: bool = False  # whether the client wants to see what a model thinks before it answers
     tenant: str = ""  # whose it is, as the server knows, never as the client says: time and computed prompts go by it
+    tally: Tally = field(default_factory=Tally, compare=False)
 
     @property
     def prefix(self) -> str:
@@ -102,6 +111,7 @@ class CompletionRequest:
     suffix: str | None = None  # fill in the middle; the prompt is then text
     echo: bool = False  # tell the prompt's own tokens first, with their log probabilities if those are asked for
     tenant: str = ""
+    tally: Tally = field(default_factory=Tally, compare=False)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from bise.server.backend import (
     TextDelta,
     UnsupportedError,
 )
+from bise.server.metrics import EngineLoad
 from bise.tokenizer.answers import ARGS, TOOL_CALLS, AnswerParts
 from bise.tokenizer.chat import ChatTokenizer
 from bise.weights.adapters import adapter_key, adapter_times, split_reference
@@ -82,6 +83,11 @@ class LocalBackend:
     def ready(self) -> bool:
         """Whether the engine would answer now."""
         return self._engine is not None and self._engine.ready
+
+    @property
+    def load(self) -> EngineLoad:
+        """What the engine holds at the moment."""
+        return EngineLoad(self._model.id, self._engine.stats if self._engine is not None else None)
 
     def models(self) -> tuple[ModelInfo, ...]:
         """List the model, then its adapters."""
@@ -237,13 +243,16 @@ class LocalBackend:
             parts = AnswerParts(self._tokenizer, tools=tools)
             stops = request.sampling.stop
             writers.append(AnswerWriter(self._tokenizer, parts, stops, index=index, parallel=choice.parallel))
+        request.tally.num_prompt_tokens = num_prompt_tokens
         async with aclosing(outputs):
             async for output in outputs:
                 writer = writers[output.index]
                 if writer.ended:
                     continue
                 self._check_ending(output)
-                for event in writer.feed(output):
+                events = writer.feed(output)
+                request.tally.num_completion_tokens = sum(each.num_tokens for each in writers)
+                for event in events:
                     yield event
                 if writer.ended:
                     if output.finish_reason is None:
@@ -263,6 +272,7 @@ class LocalBackend:
         stops = request.sampling.stop
         parts = [AnswerParts(tokenizer, tools=False, thoughts=False) for _ in range(params.n)]
         writers = [AnswerWriter(tokenizer, each, stops, index=index, whole=True) for index, each in enumerate(parts)]
+        request.tally.num_prompt_tokens = len(prompt_ids)
         if request.echo and params.prompt_logprobs is None:
             for index in range(params.n):
                 yield PromptTokens(tokenizer.decode(prompt_ids), index=index)
@@ -278,7 +288,9 @@ class LocalBackend:
                 if request.sampling.max_tokens == 0:
                     yield Finished("length", len(prompt_ids), 0, output.index)
                     continue
-                for event in writer.feed(output):
+                events = writer.feed(output)
+                request.tally.num_completion_tokens = sum(each.num_tokens for each in writers)
+                for event in events:
                     assert isinstance(event, TextDelta)
                     yield event
                 if writer.ended:

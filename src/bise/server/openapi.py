@@ -30,7 +30,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/detokenize": DetokenizeBody,
     "/v1/detokenize": DetokenizeBody,
 }
-_OPEN = ("/health",)
+_OPEN = ("/health", "/ready")
 _ERROR = {
     "type": "object",
     "required": ["error", "message", "detail"],

@@ -99,7 +99,7 @@ class RemoteBackend:
         dialect = DIALECTS[self.upstream.kind]
         body = chat_body(request, self.upstream, self._name(request.model))
         answer = UpstreamAnswer(
-            self.upstream.name, request.sampling.n, request.prefix if dialect.repeats_prefix else ""
+            self.upstream.name, request.sampling.n, request.tally, request.prefix if dialect.repeats_prefix else ""
         )
         return self._events(await self._open("chat/completions", body), answer)
 
@@ -107,7 +107,7 @@ class RemoteBackend:
         """The same for text without a chat template."""
         body = completion_body(request, self.upstream, self._name(request.model))
         path = "fim/completions" if request.suffix is not None and DIALECTS[self.upstream.kind].fim else "completions"
-        answer = UpstreamAnswer(self.upstream.name, request.sampling.n)
+        answer = UpstreamAnswer(self.upstream.name, request.sampling.n, request.tally)
         return _text_only(self._events(await self._open(path, body), answer))
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:

@@ -13,6 +13,7 @@ from bise.server.backend import (
     Finished,
     FinishReason,
     ScoredToken,
+    Tally,
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
@@ -43,8 +44,9 @@ class _Answer:
 class UpstreamAnswer:
     """Follows the chunks of one request; `prefix` is what the other server repeats of the request."""
 
-    def __init__(self, name: str, num_answers: int, prefix: str = "") -> None:
+    def __init__(self, name: str, num_answers: int, tally: Tally, prefix: str = "") -> None:
         self._name = name
+        self._tally = tally
         self._answers = [_Answer(prefix) for _ in range(num_answers)]
         self._usage: Object = {}
 
@@ -59,8 +61,11 @@ class UpstreamAnswer:
             words = error.get("message", error) if isinstance(error, dict) else error
             raise UnavailableError(f"{self._name} failed in the middle of its answer: {str(words)[:500]}")
         self._usage = chunk.get("usage") or self._usage
-        for choice in chunk.get("choices") or ():
-            yield from self._choice(choice)
+        try:
+            for choice in chunk.get("choices") or ():
+                yield from self._choice(choice)
+        finally:
+            self._count()
 
     def finish(self) -> Iterator[Finished]:
         """End the answers.
@@ -70,9 +75,7 @@ class UpstreamAnswer:
         """
         if any(answer.reason is None for answer in self._answers):
             raise UnavailableError(f"{self._name} broke off in the middle of its answer. Ask again.")
-        # The other server counts all answers together; who counts nothing is counted by its chunks.
-        num_prompt = int(self._usage.get("prompt_tokens") or 0)
-        total = self._usage.get("completion_tokens")
+        num_prompt, total = self._tally.num_prompt_tokens, self._usage.get("completion_tokens")
         counts = [answer.num_deltas for answer in self._answers]
         if total is not None:
             counts = [0] * (len(counts) - 1) + [int(total)]
@@ -80,6 +83,13 @@ class UpstreamAnswer:
             assert answer.reason is not None
             reason: FinishReason = "tool_calls" if answer.calls and answer.reason == "stop" else answer.reason
             yield Finished(reason, num_prompt, count, index)
+
+    def _count(self) -> None:
+        """The other server counts all answers together; who counts nothing is counted by its chunks."""
+        told = self._usage.get("completion_tokens")
+        counted = sum(answer.num_deltas for answer in self._answers)
+        self._tally.num_completion_tokens = counted if told is None else int(told)
+        self._tally.num_prompt_tokens = int(self._usage.get("prompt_tokens") or 0)
 
     def _choice(self, choice: Object) -> Iterator[ChatEvent]:
         index = int(choice.get("index") or 0)

@@ -1,61 +1,146 @@
-"""Users, the sessions of their browsers, and the keys of their programs.
+"""Users, and the browsers that they come in with: sessions, and addresses that let one browser in, once.
 
-Tokens and keys are 256 random bits. The database holds their SHA-256 only: against guessing that many bits a slow
-hash would add nothing but a way to exhaust the server.
+Tokens are 256 random bits. The database holds their SHA-256 only: against guessing that many bits a slow hash would add
+nothing but a way to exhaust the server.
 """
 
 import hashlib
-import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bise.errors import NotFoundError
+from bise.errors import InputError, NotFoundError
+from bise.store.audit import COMMAND_LINE, record
 from bise.store.database import Database
-from bise.store.tables import api_keys, new_id, now, sessions, users
+from bise.store.tables import new_id, now, sessions, sign_in_links, users
 
 LOCAL_OWNER = "owner"
 SESSION_DAYS = 30
-_KEY_START = "bise"
+LINK_HOURS = 24
+MAX_NAME_CHARS = 100
+Role = Literal["admin", "user"]
 
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who owns conversations."""
+    """Somebody who owns conversations and keys."""
 
     id: str
     name: str
     default_model: str | None = None  # who answers in new conversations; None: as the server was started
-
-
-@dataclass(frozen=True)
-class ApiKey:
-    """What may be shown of a key after its making: never its secret."""
-
-    id: str
-    name: str
-    prefix: str
-    created_at: datetime
-    revoked_at: datetime | None
+    role: Role = "user"
+    disabled_at: datetime | None = None
 
 
 async def local_owner(database: Database) -> User:
-    """Give the one user of a server that listens on loopback, made at the first call."""
-    return await create_user(database, LOCAL_OWNER)
-
-
-async def create_user(database: Database, name: str) -> User:
-    """Give the user of that name, made when there is none."""
+    """Give the one user of a server that listens on loopback, its admin, made at the first call."""
     async with database.write() as connection:
-        row = (await connection.execute(sa.select(users.c.id).where(users.c.name == name))).one_or_none()
-        if row is not None:
-            return User(row.id, name)
-        user = User(new_id(), name)
-        await connection.execute(users.insert().values(id=user.id, name=name, created_at=now()))
-        return user
+        found = await _find(connection, LOCAL_OWNER)
+        return found or await _insert(connection, LOCAL_OWNER, "admin")
+
+
+async def create_user(database: Database, name: str, role: Role = "user", actor: str = COMMAND_LINE) -> User:
+    """Make a user.
+
+    Raises:
+        InputError: the name is taken, empty or too long.
+    """
+    name = check_name(name)
+    async with database.write() as connection:
+        if await _find(connection, name) is not None:
+            raise InputError(f"There is a user {name} already. Choose another name.")
+        user = await _insert(connection, name, role)
+        await record(connection, actor, "user.add", f"user {name}", role=role)
+    return user
+
+
+async def find_user(database: Database, name: str) -> User:
+    """Find a user by name.
+
+    Raises:
+        NotFoundError: there is none; the message lists those that there are.
+    """
+    async with database.read() as connection:
+        return await named_user(connection, name)
+
+
+async def list_users(database: Database) -> tuple[User, ...]:
+    """All users, by name."""
+    async with database.read() as connection:
+        return tuple(_user(row) for row in await connection.execute(users.select().order_by(users.c.name)))
+
+
+async def disable_user(database: Database, name: str, disabled: bool, actor: str = COMMAND_LINE) -> User:
+    """Shut out all of a user's browsers and keys, or let them in again.
+
+    Raises:
+        NotFoundError: there is no such user.
+    """
+    async with database.write() as connection:
+        user = await named_user(connection, name)
+        moment = now() if disabled else None
+        await connection.execute(users.update().where(users.c.id == user.id).values(disabled_at=moment))
+        await record(connection, actor, "user.disable" if disabled else "user.enable", f"user {name}")
+        changed = await named_user(connection, name)
+    database.accounts_changed()
+    return changed
+
+
+async def remove_user(database: Database, name: str, actor: str = COMMAND_LINE) -> None:
+    """Delete a user with all conversations, feedback and keys; what was used stays counted.
+
+    Raises:
+        NotFoundError: there is no such user.
+    """
+    async with database.write() as connection:
+        user = await named_user(connection, name)
+        await connection.execute(users.delete().where(users.c.id == user.id))
+        await record(connection, actor, "user.remove", f"user {name}", id=user.id)
+    database.accounts_changed()
+
+
+async def create_link(database: Database, name: str, actor: str = COMMAND_LINE) -> str:
+    """Make the secret of an address that lets one browser of a user in, once, within a day.
+
+    Raises:
+        NotFoundError: there is no such user.
+    """
+    token, moment = secrets.token_urlsafe(32), now()
+    async with database.write() as connection:
+        user = await named_user(connection, name)
+        await connection.execute(sign_in_links.delete().where(sign_in_links.c.expires_at < moment))
+        await connection.execute(
+            sign_in_links.insert().values(
+                token_sha256=sha256(token),
+                user_id=user.id,
+                created_at=moment,
+                expires_at=moment + timedelta(hours=LINK_HOURS),
+            )
+        )
+        await record(connection, actor, "user.link", f"user {name}")
+    return token
+
+
+async def spend_link(database: Database, token: str) -> User | None:
+    """Whom an address lets in, or None when it is unknown, spent or too old; it is spent by this."""
+    spent = sign_in_links.delete().where(sign_in_links.c.token_sha256 == sha256(token))
+    query = (
+        sa.select(users)
+        .join(sign_in_links, sign_in_links.c.user_id == users.c.id)
+        .where(sign_in_links.c.token_sha256 == sha256(token), sign_in_links.c.expires_at > now())
+        .where(users.c.disabled_at.is_(None))
+    )
+    async with database.write() as connection:
+        row = (await connection.execute(query)).one_or_none()
+        await connection.execute(spent)
+        if row is None:
+            return None
+        await record(connection, row.name, "user.enter", f"user {row.name}")
+    return _user(row)
 
 
 async def start_session(database: Database, user: User) -> str:
@@ -66,7 +151,7 @@ async def start_session(database: Database, user: User) -> str:
         await connection.execute(sessions.delete().where(sessions.c.expires_at < moment))
         await connection.execute(
             sessions.insert().values(
-                token_sha256=_sha256(token),
+                token_sha256=sha256(token),
                 user_id=user.id,
                 created_at=moment,
                 expires_at=moment + timedelta(days=SESSION_DAYS),
@@ -78,13 +163,13 @@ async def start_session(database: Database, user: User) -> str:
 async def user_of_session(database: Database, token: str) -> User | None:
     """Find whose browser sends this cookie, or None."""
     query = (
-        sa.select(users.c.id, users.c.name, users.c.default_model)
+        sa.select(users)
         .join(sessions, sessions.c.user_id == users.c.id)
-        .where(sessions.c.token_sha256 == _sha256(token), sessions.c.expires_at > now())
+        .where(sessions.c.token_sha256 == sha256(token), sessions.c.expires_at > now(), users.c.disabled_at.is_(None))
     )
     async with database.read() as connection:
         row = (await connection.execute(query)).one_or_none()
-    return None if row is None else User(row.id, row.name, row.default_model)
+    return None if row is None else _user(row)
 
 
 async def choose_default_model(database: Database, user: User, model: str | None) -> None:
@@ -93,69 +178,42 @@ async def choose_default_model(database: Database, user: User, model: str | None
         await connection.execute(users.update().where(users.c.id == user.id).values(default_model=model))
 
 
-async def create_key(database: Database, user: User, name: str) -> tuple[ApiKey, str]:
-    """Make a key for a program; the second value is the key itself, which is never shown again."""
-    key = ApiKey(new_id(), name, f"{_KEY_START}_{secrets.token_hex(5)}", now(), None)
-    text = f"{key.prefix}_{secrets.token_urlsafe(32)}"
-    async with database.write() as connection:
-        await connection.execute(
-            api_keys.insert().values(
-                id=key.id,
-                user_id=user.id,
-                name=name,
-                prefix=key.prefix,
-                secret_sha256=_sha256(text),
-                created_at=key.created_at,
-            )
-        )
-    return key, text
+async def named_user(connection: AsyncConnection, name: str) -> User:
+    """Find a user, inside a transaction of the caller's; raises what `find_user` raises."""
+    found = await _find(connection, name)
+    if found is None:
+        names = await connection.scalars(sa.select(users.c.name).order_by(users.c.name))
+        raise NotFoundError(f"There is no user {name[:100]!r}. The users are: {', '.join(names) or 'none'}.")
+    return found
 
 
-async def user_of_key(database: Database, text: str) -> User | None:
-    """Find whose program sends this key, or None when it is unknown or revoked."""
-    if not text.isascii():
-        return None
-    prefix = "_".join(text.split("_", 2)[:2])
-    query = (
-        sa.select(users.c.id, users.c.name, api_keys.c.secret_sha256)
-        .join(api_keys, api_keys.c.user_id == users.c.id)
-        .where(api_keys.c.prefix == prefix, api_keys.c.revoked_at.is_(None))
-    )
-    async with database.read() as connection:
-        row = (await connection.execute(query)).one_or_none()
-    known = row.secret_sha256 if row is not None else _sha256("")
-    matches = hmac.compare_digest(known, _sha256(text))
-    return User(row.id, row.name) if row is not None and matches else None
-
-
-async def list_keys(database: Database, user: User) -> tuple[ApiKey, ...]:
-    """All keys of a user, oldest first, revoked ones too."""
-    query = api_keys.select().where(api_keys.c.user_id == user.id).order_by(api_keys.c.created_at, api_keys.c.id)
-    async with database.read() as connection:
-        return tuple(_key(row) for row in await connection.execute(query))
-
-
-async def revoke_key(database: Database, user: User, prefix: str) -> ApiKey:
-    """Shut a key out from now on; revoking twice is no error.
+def check_name(name: str) -> str:
+    """A name without spaces around it.
 
     Raises:
-        NotFoundError: this user has no key with that prefix.
+        InputError: it is empty, too long, or has characters that do not show.
     """
-    where = (api_keys.c.user_id == user.id) & (api_keys.c.prefix == prefix)
-    async with database.write() as connection:
-        await connection.execute(
-            api_keys.update().where(where, api_keys.c.revoked_at.is_(None)).values(revoked_at=now())
-        )
-        row = (await connection.execute(api_keys.select().where(where))).one_or_none()
-    if row is None:
-        known = ", ".join(key.prefix for key in await list_keys(database, user)) or "none"
-        raise NotFoundError(f"There is no key {prefix}. The keys are: {known}.")
-    return _key(row)
+    name = name.strip()
+    if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
+        raise InputError(f"{name[:120]!r} is no name: it needs 1 to {MAX_NAME_CHARS} characters that can be seen.")
+    return name
 
 
-def _key(row: sa.Row[Any]) -> ApiKey:
-    return ApiKey(row.id, row.name, row.prefix, row.created_at, row.revoked_at)
+def sha256(text: str) -> str:
+    """What the database keeps of a secret."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+async def _find(connection: AsyncConnection, name: str) -> User | None:
+    row = (await connection.execute(users.select().where(users.c.name == name.replace("\0", "")))).one_or_none()
+    return None if row is None else _user(row)
+
+
+async def _insert(connection: AsyncConnection, name: str, role: Role) -> User:
+    user = User(new_id(), name, role=role)
+    await connection.execute(users.insert().values(id=user.id, name=name, created_at=now(), role=role))
+    return user
+
+
+def _user(row: sa.Row[Any]) -> User:
+    return User(row.id, row.name, row.default_model, row.role, row.disabled_at)

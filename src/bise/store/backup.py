@@ -10,11 +10,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bise.errors import InputError
+from bise.store.audit import COMMAND_LINE, record
 from bise.store.copying import copy_rows, write_copy
 from bise.store.database import Database, open_database
 from bise.store.migrating import revisions, upgrade
 from bise.store.sqlite import copy_file
-from bise.store.tables import metadata
+from bise.store.tables import audit, metadata
 
 
 async def back_up(database: Database, path: Path) -> None:
@@ -32,10 +33,10 @@ async def back_up(database: Database, path: Path) -> None:
         await connection.run_sync(write_copy, path, lambda copy: upgrade(copy, newest))
 
 
-async def restore(database: Database, path: Path) -> dict[str, int]:
+async def restore(database: Database, path: Path, actor: str = COMMAND_LINE) -> dict[str, int]:
     """Put what a backup holds in the place of everything that a database holds; returns the rows by table.
 
-    It happens whole or not at all.
+    It happens whole or not at all. Only the audit log keeps what it had, with what the backup's knows besides.
 
     Raises:
         InputError: the file is no backup of ours, is damaged, or was written by a newer Bise.
@@ -46,7 +47,10 @@ async def restore(database: Database, path: Path) -> dict[str, int]:
         await asyncio.to_thread(shutil.copyfile, path, copy)
         await (await open_database(f"sqlite:///{copy}")).close()
         async with database.write() as connection:
-            return await connection.run_sync(_replace, copy)
+            rows = await connection.run_sync(_replace, copy)
+            await record(connection, actor, "database.restore", "database", file=path.name)
+    database.accounts_changed()
+    return rows
 
 
 def _check_place(path: Path) -> None:
@@ -72,7 +76,8 @@ def _check(path: Path) -> None:
 
 def _replace(connection: sa.Connection, copy: Path) -> dict[str, int]:
     for table in reversed(metadata.sorted_tables):
-        connection.execute(table.delete())
+        if table is not audit:
+            connection.execute(table.delete())
     engine = sa.create_engine(f"sqlite:///{copy}")
     try:
         with engine.connect() as source:

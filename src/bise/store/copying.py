@@ -43,13 +43,19 @@ def reflect(connection: sa.Connection) -> list[sa.Table]:
 def copy_rows(
     source: sa.Connection, tables: Iterable[sa.Table], target: sa.Connection, into: dict[str, sa.Table]
 ) -> dict[str, int]:
-    """Add all rows of some tables to those of the same names; returns how many by table."""
+    """Add all rows of some tables to those of the same names; returns how many by table.
+
+    The audit log can only grow: what it has already is not added again.
+    """
     counts = {}
     for table in tables:
         counts[table.name] = 0
         # Of messages, those that are answered come before the answers that refer to them.
         order = [table.c.position] if "position" in table.c else list(table.primary_key)
+        known = set(target.scalars(sa.select(into[table.name].c.id))) if table.name == "audit" else ()
         for rows in source.execute(table.select().order_by(*order)).mappings().partitions(_BATCH):
-            target.execute(into[table.name].insert(), [dict(row) for row in rows])
-            counts[table.name] += len(rows)
+            new = [dict(row) for row in rows if not known or row["id"] not in known]
+            if new:
+                target.execute(into[table.name].insert(), new)
+            counts[table.name] += len(new)
     return counts

@@ -34,6 +34,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.url = engine.url
+        self.num_account_changes = 0  # by this process: what was looked up before may not be true any more
         self._reader = _reading(engine)
         self._writer = engine.execution_options(bise_write=True)
 
@@ -50,6 +51,10 @@ class Database:
         with _in_words(self.url):
             async with self._writer.begin() as connection:
                 yield connection
+
+    def accounts_changed(self) -> None:
+        """Say that users, keys, projects or limits are not what they were; called after the commit."""
+        self.num_account_changes += 1
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -1,13 +1,17 @@
 """The tables of the database, in types that SQLite and PostgreSQL share.
 
     users ──┬── sessions        a browser that came in through /enter
-            ├── api_keys        a program that calls /v1
+            ├── sign_in_links   an address that lets one browser in, once
+            ├── api_keys        a program that calls /v1, for a project or not
+            ├── project_members ── projects
             └── conversations ── messages ──┬── ratings       a thumb, with a reason
                                             ├── better_answers
                                             └── preferences   between two answers to one question
 
 The messages of a conversation form a tree: a question asked anew and an answer made anew stand beside the first. Of
 the messages with one parent, exactly one is shown; the shown ones, from the root on, are what is read.
+
+    limits, usage, audit        of users, projects and keys; usage and audit outlive those that they are about
 
 Ids are random hex, never counted: they tell nothing and cannot be guessed. Secrets are kept as hashes only.
 """
@@ -80,6 +84,8 @@ users = sa.Table(
     sa.Column("name", sa.String(100), nullable=False, unique=True),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("default_model", sa.String(200)),  # for new conversations; without one, the server's default
+    sa.Column("role", sa.String(16), nullable=False, server_default="user"),  # or "admin"
+    sa.Column("disabled_at", UtcTime),  # neither browser nor program of theirs comes in
 )
 
 sessions = sa.Table(
@@ -89,6 +95,31 @@ sessions = sa.Table(
     sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("expires_at", UtcTime, nullable=False),
+)
+
+sign_in_links = sa.Table(
+    "sign_in_links",
+    metadata,
+    sa.Column("token_sha256", SHA256, primary_key=True),
+    sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime, nullable=False),
+)
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("name", sa.String(100), nullable=False, unique=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("archived_at", UtcTime),  # its keys open nothing any more
+)
+
+project_members = sa.Table(
+    "project_members",
+    metadata,
+    sa.Column("project_id", ID, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True),
 )
 
 api_keys = sa.Table(
@@ -101,6 +132,10 @@ api_keys = sa.Table(
     sa.Column("secret_sha256", SHA256, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("revoked_at", UtcTime),
+    sa.Column("project_id", ID, sa.ForeignKey("projects.id", ondelete="CASCADE"), index=True),
+    sa.Column("scopes", sa.JSON, nullable=False, server_default='["inference", "embeddings"]'),
+    sa.Column("models", sa.JSON(none_as_null=True)),  # those that it may ask; without a list, all
+    sa.Column("expires_at", UtcTime),
 )
 
 conversations = sa.Table(
@@ -180,4 +215,43 @@ preferences = sa.Table(
     sa.Column("second_id", ID, sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("verdict", sa.String(8), nullable=False),
     sa.UniqueConstraint("first_id", "second_id"),
+)
+
+# What a user, a project or a key may use; the row "everybody" is for users without one of their own.
+limits = sa.Table(
+    "limits",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("subject_id", ID, primary_key=True),
+    sa.Column("requests_per_s", sa.Float),
+    sa.Column("tokens_per_min", sa.BigInteger),
+    sa.Column("tokens_per_month", sa.BigInteger),
+    sa.Column("tokens_total", sa.BigInteger),
+    sa.Column("parallel", sa.Integer),
+)
+
+# One row for each day (UTC) and combination; an empty project or key: none, the chat.
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("user_id", ID, primary_key=True),
+    sa.Column("project_id", ID, primary_key=True),
+    sa.Column("key_id", ID, primary_key=True),
+    sa.Column("model", sa.String(200), primary_key=True),
+    sa.Column("num_requests", sa.BigInteger, nullable=False),
+    sa.Column("num_prompt_tokens", sa.BigInteger, nullable=False),
+    sa.Column("num_completion_tokens", sa.BigInteger, nullable=False),
+)
+
+# The database itself refuses to change or delete its rows.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("at", UtcTime, nullable=False, index=True),
+    sa.Column("actor", sa.String(150), nullable=False),
+    sa.Column("action", sa.String(50), nullable=False),
+    sa.Column("subject", sa.String(250), nullable=False),
+    sa.Column("details", sa.JSON, nullable=False),
 )

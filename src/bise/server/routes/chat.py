@@ -7,8 +7,8 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from bise.errors import BiseError
-from bise.server.answering import backend_of, find_model, head_of, headers_for, read_body, respond
-from bise.server.auth import ApiUser
+from bise.server.answering import find_model, head_of, headers_for, read_body, respond
+from bise.server.auth import Inference
 from bise.server.backend import ChatEvent, Finished
 from bise.server.errors import as_api_error
 from bise.server.streams import DONE, sse
@@ -20,12 +20,11 @@ router = APIRouter()
 
 @router.post("/v1/chat/completions")
 @router.post("/openai/deployments/{deployment}/chat/completions")
-async def chat_completions(request: Request, user: ApiUser) -> Response:
+async def chat_completions(request: Request, backend: Inference) -> Response:
     """Answer a conversation, whole or streamed."""
     body = await read_body(request, ChatBody)
-    backend = backend_of(request)
     model = find_model(backend, body.model)
-    chat = body.to_request(user.id)
+    chat = body.to_request()
     answer = await backend.chat(chat)
     logprobs = chat.sampling.logprobs is not None
     writer = ChatWriter(head_of("chatcmpl", model), chat.prefix, logprobs, chat.thinking)

@@ -9,8 +9,8 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from bise.errors import BiseError
-from bise.server.answering import backend_of, find_model, head_of, headers_for, read_body, respond
-from bise.server.auth import ApiUser
+from bise.server.answering import find_model, head_of, headers_for, read_body, respond
+from bise.server.auth import Inference
 from bise.server.backend import ChatEvent, CompletionEvent, Finished, TextDelta
 from bise.server.errors import as_api_error
 from bise.server.routes.chat import stream_chunks, whole_answer
@@ -26,12 +26,11 @@ Numbered = tuple[int, CompletionEvent]  # by prompt
 
 @router.post("/v1/completions")
 @router.post("/openai/deployments/{deployment}/completions")
-async def completions(request: Request, user: ApiUser) -> Response:
+async def completions(request: Request, backend: Inference) -> Response:
     """Go on with one text or several, whole or streamed."""
     body = await read_body(request, CompletionBody)
-    backend = backend_of(request)
     model = find_model(backend, body.model)
-    requests = body.to_requests(user.id)
+    requests = body.to_requests()
     answers = [await backend.complete(each) for each in requests]
     num_answers = requests[0].sampling.n
     writer = CompletionWriter(head_of("cmpl", model), body.logprobs is not None)
@@ -41,12 +40,11 @@ async def completions(request: Request, user: ApiUser) -> Response:
 
 
 @router.post("/v1/fim/completions")
-async def fill_in_the_middle(request: Request, user: ApiUser) -> Response:
+async def fill_in_the_middle(request: Request, backend: Inference) -> Response:
     """Write what belongs between a prompt and its suffix; answers look like those of a chat."""
     body = await read_body(request, FimBody)
-    backend = backend_of(request)
     model = find_model(backend, body.model)
-    asked = body.to_request(user.id)
+    asked = body.to_request()
     answer = as_chat(await backend.complete(asked))
     writer, num_answers = ChatWriter(head_of("fim", model)), asked.sampling.n
     write = partial(stream_chunks, writer, num_answers, body.include_usage)

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from bise.server.answering import backend_of, find_model, head_of, headers_for, read_body
-from bise.server.auth import ApiUser
+from bise.server.answering import find_model, head_of, headers_for, read_body
+from bise.server.auth import Embedding
 from bise.server.streams import ClientGoneError, while_connected
 from bise.server.wire.embeddings import EmbeddingBody
 
@@ -13,13 +13,12 @@ router = APIRouter()
 
 @router.post("/v1/embeddings")
 @router.post("/openai/deployments/{deployment}/embeddings")
-async def embeddings(request: Request, user: ApiUser) -> Response:
+async def embeddings(request: Request, backend: Embedding) -> Response:
     """Turn texts into vectors."""
     body = await read_body(request, EmbeddingBody)
-    backend = backend_of(request)
     model = find_model(backend, body.model)
     try:
-        made = await while_connected(request, backend.embed(body.to_request(user.id)))
+        made = await while_connected(request, backend.embed(body.to_request()))
     except ClientGoneError:
         return Response(status_code=499)  # nobody reads it
     return JSONResponse(body.answer(head_of("embd", model), made), headers=headers_for(body))

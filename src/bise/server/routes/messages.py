@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from bise.errors import BiseError
-from bise.server.answering import backend_of, find_model, headers_for, read_body, respond
-from bise.server.auth import ApiUser
+from bise.server.answering import find_model, headers_for, read_body, respond
+from bise.server.auth import Inference
 from bise.server.backend import ChatEvent
 from bise.server.errors import as_api_error
 from bise.server.wire.chat_answers import Choice, Object
@@ -21,12 +21,11 @@ router = APIRouter()
 
 
 @router.post("/v1/messages")
-async def messages(request: Request, user: ApiUser) -> Response:
+async def messages(request: Request, backend: Inference) -> Response:
     """Answer a conversation, whole or streamed."""
     body = await read_body(request, MessagesBody)
-    backend = backend_of(request)
     model = find_model(backend, body.model)
-    chat = body.to_request(user.id)
+    chat = body.to_request()
     answer = await backend.chat(chat)
     write = partial(stream_events, MessageEvents(model.id, chat.thinking))
     collect = partial(whole_answer, model.id, chat.thinking)
@@ -34,10 +33,9 @@ async def messages(request: Request, user: ApiUser) -> Response:
 
 
 @router.post("/v1/messages/count_tokens")
-async def count_tokens(request: Request, _user: ApiUser) -> Response:
+async def count_tokens(request: Request, backend: Inference) -> Response:
     """Say how long the prompt of a conversation is."""
     body = await read_body(request, CountBody)
-    backend = backend_of(request)
     model = find_model(backend, body.model)
     count = await backend.count_tokens(model.id, body.conversation())
     return JSONResponse({"input_tokens": count}, headers=headers_for(body))

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from bise.errors import InputError
-from bise.server.answering import backend_of, find_model, headers_for, read_body
-from bise.server.auth import ApiUser
+from bise.server.answering import find_model, headers_for, read_body
+from bise.server.auth import AnyKey
 from bise.server.backend import Backend, ModelInfo
 from bise.server.wire.tokens import DetokenizeBody, TokenizeBody
 
@@ -16,10 +16,9 @@ router = APIRouter()
 
 @router.post("/tokenize")
 @router.post("/v1/tokenize")
-async def tokenize(request: Request, _user: ApiUser) -> Response:
+async def tokenize(request: Request, backend: AnyKey) -> Response:
     """Turn text or a conversation into ids; of a conversation only their number is told."""
     body = await read_body(request, TokenizeBody)
-    backend = backend_of(request)
     model = _model(backend, body.model)
     answer: dict[str, object] = {"max_model_len": model.context_length}
     if body.prompt is None:
@@ -34,10 +33,9 @@ async def tokenize(request: Request, _user: ApiUser) -> Response:
 
 @router.post("/detokenize")
 @router.post("/v1/detokenize")
-async def detokenize(request: Request, _user: ApiUser) -> Response:
+async def detokenize(request: Request, backend: AnyKey) -> Response:
     """Turn ids into text; control tokens have none."""
     body = await read_body(request, DetokenizeBody)
-    backend = backend_of(request)
     tokenizer = await backend.tokenizer(_model(backend, body.model).id)
     wrong = next((token for token in body.tokens if token >= tokenizer.vocab_size), None)
     if wrong is not None:
@@ -46,10 +44,10 @@ async def detokenize(request: Request, _user: ApiUser) -> Response:
 
 
 @router.get("/tokenizer_info")
-async def tokenizer_info(request: Request, _user: ApiUser, model: str | None = None) -> Response:
+async def tokenizer_info(backend: AnyKey, model: str | None = None) -> Response:
     """Describe a model's vocabulary."""
-    found = _model(backend_of(request), model)
-    tokenizer = await backend_of(request).tokenizer(found.id)
+    found = _model(backend, model)
+    tokenizer = await backend.tokenizer(found.id)
     return JSONResponse(
         {
             "tokenizer_class": "tekken",

@@ -207,8 +207,8 @@ class ChatBody(SampledBody):
             raise ValueError("top_logprobs needs logprobs: true")
         return self
 
-    def to_request(self, tenant: str) -> ChatRequest:
-        """Turn the body into what a backend answers on a tenant's behalf.
+    def to_request(self) -> ChatRequest:
+        """Turn the body into what a backend answers.
 
         Raises:
             UnsupportedError: it asks for something that is not supported.
@@ -225,7 +225,6 @@ class ChatBody(SampledBody):
             tool_choice=self._choice(),
             response_format=self.response_format.to_format() if self.response_format else ResponseFormat(),
             thinking=self.prompt_mode is not None or self.reasoning_effort not in (None, "none"),
-            tenant=tenant,
         )
 
     def _choice(self) -> ToolChoice:

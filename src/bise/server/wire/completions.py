@@ -63,7 +63,7 @@ class CompletionBody(SampledBody):
             raise ValueError("echo and suffix exclude each other")
         return self
 
-    def to_requests(self, tenant: str) -> list[CompletionRequest]:
+    def to_requests(self) -> list[CompletionRequest]:
         """One request for each prompt.
 
         Raises:
@@ -73,7 +73,7 @@ class CompletionBody(SampledBody):
         max_tokens = DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
         sampling = self.sampling(max_tokens, self.logprobs)
         return [
-            CompletionRequest(self.model, prompt, sampling, self.suffix or None, bool(self.echo), tenant)
+            CompletionRequest(self.model, prompt, sampling, self.suffix or None, bool(self.echo))
             for prompt in prompts_of(self.prompt)
         ]
 
@@ -85,16 +85,14 @@ class FimBody(SampledBody):
     suffix: str | None = None
     max_tokens: NumTokens | None = None
 
-    def to_request(self, tenant: str) -> CompletionRequest:
+    def to_request(self) -> CompletionRequest:
         """Turn the body into what a backend answers.
 
         Raises:
             UnsupportedError: it asks for something that is not supported.
         """
         self.refuse_unsupported()
-        return CompletionRequest(
-            self.model, self.prompt, self.sampling(self.max_tokens, None), self.suffix or "", tenant=tenant
-        )
+        return CompletionRequest(self.model, self.prompt, self.sampling(self.max_tokens, None), self.suffix or "")
 
 
 @dataclass

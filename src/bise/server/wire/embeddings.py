@@ -25,14 +25,14 @@ class EmbeddingBody(Body):
     input: Text | Texts | Ids | ListsOfIds
     encoding_format: Literal["float", "base64"] | None = None
 
-    def to_request(self, tenant: str) -> EmbeddingRequest:
+    def to_request(self) -> EmbeddingRequest:
         """Turn the body into what a backend answers.
 
         Raises:
             UnsupportedError: it asks for something that is not supported.
         """
         self.refuse_unsupported()
-        return EmbeddingRequest(self.model, prompts_of(self.input), tenant)
+        return EmbeddingRequest(self.model, prompts_of(self.input))
 
     def answer(self, head: Object, embeddings: Embeddings) -> Object:
         """The vectors, in the form asked for."""

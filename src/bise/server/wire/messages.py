@@ -168,8 +168,8 @@ class MessagesBody(CountBody):
     top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     output_config: OutputConfig | None = None
 
-    def to_request(self, tenant: str) -> ChatRequest:
-        """Turn the body into what a backend answers on a tenant's behalf."""
+    def to_request(self) -> ChatRequest:
+        """Turn the body into what a backend answers."""
         sampling = Sampling(
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
@@ -185,5 +185,4 @@ class MessagesBody(CountBody):
             tool_choice=self.tool_choice.to_choice() if self.tool_choice else ToolChoice(),
             response_format=ResponseFormat("json_schema", schema.json_schema) if schema else ResponseFormat(),
             thinking=self.thinking is not None and self.thinking.type != "disabled",
-            tenant=tenant,
         )

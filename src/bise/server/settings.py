@@ -1,0 +1,21 @@
+"""What an operator may set in the file of `bise serve --settings`; everything has a value that suits one machine."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Bounds of the whole server, and what it writes down."""
+
+    max_requests: int = 512  # answered or waiting at the same time; more are refused with a 503
+    drain_s: float = 5.0  # how long answers may go on after SIGTERM or Ctrl-C
+    notice_s: float = 0.0  # before that: /ready already says no, and new requests are still taken
+    log_requests: bool = False  # one line of JSON for each request to the API, on stderr
+    log_prompts: bool = False  # in these lines, also what was asked
+
+    def __post_init__(self) -> None:
+        """Check what would make a server that answers nothing."""
+        if self.max_requests < 1 or self.drain_s < 0 or self.notice_s < 0:
+            raise ValueError("max_requests must be at least 1, drain_s and notice_s at least 0")
+        if self.log_prompts and not self.log_requests:
+            raise ValueError("log_prompts needs log_requests = true")

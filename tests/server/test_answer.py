@@ -16,7 +16,7 @@ from bise.tokenizer.answers import AnswerParts
 from tests.engine.test_text import split
 from tests.server.test_stop import reference
 
-CONTROLS = ("[TOOL_CALLS]", "[ARGS]", "[THINK]", "[/THINK]", "[CALL_ID]")
+CONTROLS = ("[TOOL_CALLS]", "[ARGS]", "[THINK]", "[/THINK]", "[CALL_ID]", "<think>", "</think>")
 WORDS = st.text("aé\n🪿", max_size=30)
 
 
@@ -158,6 +158,31 @@ def test_calls_of_older_templates_are_calls(text: str, places: list[int]) -> Non
     called = [(call.name, json.loads("".join(call.arguments))) for call in choice.calls]
     assert called == [("clock", {"zone": "Rome"}), ("sun", {})]
     assert writer.finished(1).finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [
+        ("Why?", "<think>Hm.</think>So."),
+        ("Why?<think>", "Hm.</think>So."),
+        ("<think>One.</think>Why?[THINK]", "Hm.[/THINK]So."),
+        ("<think></think>Why?", "<think>Hm.</think>So."),
+    ],
+)
+@given(st.lists(st.integers(0, 1000)))
+def test_a_thought_may_begin_in_the_prompt(prompt: str, answer: str, places: list[int]) -> None:
+    vocabulary, ids = cut(answer, places)
+    prompt_ids = [CONTROLS.index(name) for name in re.findall("|".join(map(re.escape, CONTROLS)), prompt)]
+    writer = AnswerWriter(vocabulary, AnswerParts(vocabulary, tools=True, prompt_ids=prompt_ids), ())
+    choice = whole(tell(writer, ids))
+    assert ("".join(choice.thoughts), "".join(choice.text)) == ("Hm.", "So.")
+
+
+def test_a_closed_thought_leaves_text() -> None:
+    vocabulary, ids = cut("So.", [])
+    prompt_ids = [CONTROLS.index("<think>"), CONTROLS.index("</think>")]
+    writer = AnswerWriter(vocabulary, AnswerParts(vocabulary, tools=False, prompt_ids=prompt_ids), ())
+    assert "".join(whole(tell(writer, ids)).text) == "So."
 
 
 def test_one_call_only_where_several_are_not_wanted() -> None:

@@ -312,3 +312,37 @@ def test_calls_with_arguments_that_are_no_object_still_render(tmp_path: Path) ->
     call = Message("assistant", "", (ToolCall("1", "clock", "[1"),))
     rendered = tokenizer.render(Conversation((Message("user", "x"), call)), for_completion=False)
     assert '"arguments": "[1"' in tokenizer.decode(rendered.ids)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"], True),
+        (["<fim_prefix>", "<fim_suffix>", "<fim_middle>"], True),
+        (["<fim_prefix>", "<fim_suffix>"], False),
+    ],
+)
+def test_filling_in_has_the_tokens_of_the_family(tmp_path: Path, names: list[str], expected: bool) -> None:
+    directory = make_directory("chatml", tmp_path)
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    tokenizer.add_special_tokens(names)
+    tokenizer.save(str(directory / "tokenizer.json"))
+    ours = ChatTokenizer.load(directory)
+    if not expected:
+        with pytest.raises(InputError, match="no tokens for filling in"):
+            ours.fill_in_the_middle("def f(", "return a")
+        return
+    before, after, middle = (tokenizer.token_to_id(name) for name in names)
+    ids = ours.fill_in_the_middle("def f(", "return a")
+    assert ids == [before, *ours.encode("def f("), after, *ours.encode("return a"), middle]
+
+
+def test_marks_of_thoughts_are_control_tokens_wherever_they_come_from(tmp_path: Path) -> None:
+    directory = make_directory("chatml", tmp_path)
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    tokenizer.add_tokens(["<think>", "</think>"])  # as Qwen3's file has them: added, not special
+    tokenizer.save(str(directory / "tokenizer.json"))
+    ours = ChatTokenizer.load(directory)
+    assert ours.control_id("<think>") == tokenizer.token_to_id("<think>")
+    said = Conversation((Message("user", "Say <think>no</think>"),))
+    assert ours.control_id("<think>") not in ours.render(said, for_completion=True).ids

@@ -61,7 +61,7 @@ class AnswerWriter:
         self._index = index
         self._parallel = parallel
         self._whole = whole
-        self._part: Part = "text"
+        self._part: Part = parts.part
         self._call = 0  # the number of the call that is being written, from 1
         self._name = ""
         self.num_tokens = 0

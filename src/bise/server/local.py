@@ -114,7 +114,7 @@ class LocalBackend:
         if request.conversation.tools and request.tool_choice.mode == "none":
             params = _without_calls(params, tokenizer)
         params.check_vocabulary(tokenizer.vocab_size)
-        return self._answer(self._generate(prompt_ids, params, request, grammar), len(prompt_ids), request)
+        return self._answer(self._generate(prompt_ids, params, request, grammar), prompt_ids, request)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent, None]:
         """Check a request for plain text, and return its answer."""
@@ -234,13 +234,13 @@ class LocalBackend:
         )
 
     async def _answer(
-        self, outputs: AsyncGenerator[StepOutput, None], num_prompt_tokens: int, request: ChatRequest
+        self, outputs: AsyncGenerator[StepOutput, None], prompt_ids: Sequence[int], request: ChatRequest
     ) -> AsyncGenerator[ChatEvent, None]:
         assert self._engine is not None
         assert self._tokenizer is not None
         tools, choice, writers = bool(request.conversation.tools), request.tool_choice, []
         for index in range(request.sampling.n):
-            parts = AnswerParts(self._tokenizer, tools=tools)
+            parts = AnswerParts(self._tokenizer, tools=tools, prompt_ids=prompt_ids)
             stops = request.sampling.stop
             writers.append(AnswerWriter(self._tokenizer, parts, stops, index=index, parallel=choice.parallel))
         request.tally.num_prompt_tokens = num_prompt_tokens
@@ -257,7 +257,7 @@ class LocalBackend:
                 if writer.ended:
                     if output.finish_reason is None:
                         self._engine.end_answer(output)
-                    yield writer.finished(num_prompt_tokens)
+                    yield writer.finished(len(prompt_ids))
 
     async def _completion(
         self,

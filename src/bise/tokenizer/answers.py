@@ -2,14 +2,16 @@
 
 In the v13 templates a call is `[TOOL_CALLS]name[ARGS]{"a": 1}`, one after the other; those of v11 have `[CALL_ID]` and an
 id before the arguments, and older ones a JSON list of all calls behind one `[TOOL_CALLS]`. A thought stands between
-`[THINK]` and `[/THINK]`. Only control tokens divide; the same words as text are text.
+`[THINK]` and `[/THINK]`, or between `<think>` and `</think>` as in Qwen's; some templates open it in the prompt. Only control tokens divide; the same words as text are text.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Part = Literal["text", "thinking", "name", "id", "arguments"]
-TOOL_CALLS, CALL_ID, ARGS, THINK, END_THINK = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]", "[THINK]", "[/THINK]"
+TOOL_CALLS, CALL_ID, ARGS = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"
+THOUGHTS = {"[THINK]": "[/THINK]", "<think>": "</think>"}
 
 
 class Vocabulary(Protocol):
@@ -30,12 +32,24 @@ class Place:
 
 
 class AnswerParts:
-    """Follows an answer token by token; `tools` and `thoughts` are whether calls and thoughts are told apart at all."""
+    """Follows an answer token by token.
 
-    def __init__(self, vocabulary: Vocabulary, *, tools: bool, thoughts: bool = True) -> None:
+    Args:
+        vocabulary: of the model.
+        tools: whether calls are told apart.
+        thoughts: whether thoughts are told apart.
+        prompt_ids: what stands before the answer, which may have opened a thought.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, *, tools: bool, thoughts: bool = True, prompt_ids: Sequence[int] = ()
+    ) -> None:
         self._begins: dict[int | None, Part] = {}
         if thoughts:
-            self._begins = {vocabulary.control_id(THINK): "thinking", vocabulary.control_id(END_THINK): "text"}
+            for begin, end in THOUGHTS.items():
+                self._begins |= {vocabulary.control_id(begin): "thinking", vocabulary.control_id(end): "text"}
+            self._begins.pop(None, None)
+        opened = next((self._begins[token] for token in reversed(prompt_ids) if token in self._begins), None)
         self._call_id = vocabulary.control_id(TOOL_CALLS) if tools else None
         if self._call_id is not None:
             dividers: dict[int | None, Part] = {
@@ -44,8 +58,13 @@ class AnswerParts:
                 vocabulary.control_id(ARGS): "arguments",
             }
             self._begins |= dividers
-        self._part: Part = "text"
+        self._part: Part = opened or "text"
         self._num_calls = 0
+
+    @property
+    def part(self) -> Part:
+        """The part that the last token belonged to, or the next one where none divides."""
+        return self._part
 
     def take(self, token_id: int) -> Place:
         """Say where the next token belongs."""

@@ -19,6 +19,12 @@ from bise.tokenizer.tekken import FILE_NAME
 
 HUGGING_FACE_FILE = "tokenizer.json"
 GGUF_FILE = "tokenizer.gguf"  # the vocabulary of a GGUF model alone
+# Of other families, before the prefix, the suffix, and what is to be filled in.
+_FILLING_IN = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, SmolLM
+    ("▁<PRE>", "▁<SUF>", "▁<MID>"),  # Code Llama
+)
 _SENTENCEPIECE = "tokenizer.model"  # Mistral's carry the version of their templates behind it, as in tokenizer.model.v3
 
 
@@ -123,9 +129,14 @@ class ChatTokenizer:
             InputError: the vocabulary lacks the control tokens.
         """
         before, after = self.control_id("[PREFIX]"), self.control_id("[SUFFIX]")
-        if before is None or after is None:
-            raise InputError("This model's vocabulary has no tokens for filling in the middle. Use another model.")
-        return [self.bos_id, after, *self.encode(suffix), before, *self.encode(prefix)]
+        if before is not None and after is not None:
+            return [self.bos_id, after, *self.encode(suffix), before, *self.encode(prefix)]
+        for names in _FILLING_IN:
+            ids = [token for name in names if (token := self.control_id(name)) is not None]
+            if len(ids) == len(names):
+                before, after, middle = ids
+                return self.begin([before, *self.encode(prefix), after, *self.encode(suffix), middle])
+        raise InputError("This model's vocabulary has no tokens for filling in the middle. Use another model.")
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids; control tokens are left out, and bytes that are no UTF-8 become U+FFFD."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from bise.errors import InputError
 from bise.messages import Conversation, Message
+from bise.tokenizer.answers import THOUGHTS
 from bise.tokenizer.bounded import BoundedProcess, Refused
 from bise.tokenizer.letters import as_bytes, byte_of_letter
 from bise.tokenizer.template import Template
@@ -264,7 +265,7 @@ def _inside(starts: list[int], spans: list[tuple[int, int]]) -> list[bool]:
 
 
 def _added_tokens(table: dict[str, Any], special: dict[str, str], path: Path) -> list[_AddedToken]:
-    named = set(special.values())
+    named = {*special.values(), *THOUGHTS, *THOUGHTS.values()}  # the last are not said to be special everywhere
     try:
         return [
             _AddedToken(int(entry["id"]), str(entry["content"]), bool(entry["special"]) or entry["content"] in named)

@@ -22,7 +22,9 @@ def write_copy(connection: sa.Connection, path: Path, build: Callable[[sa.Connec
     try:
         with engine.begin() as copy:
             build(copy)
-            copy_rows(connection, reflect(connection), copy, {table.name: table for table in reflect(copy)})
+            into = {table.name: table for table in reflect(copy)}
+            # Only what its schema says that it has, should there be more.
+            copy_rows(connection, [table for table in reflect(connection) if table.name in into], copy, into)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -49,11 +51,11 @@ def copy_rows(
     """
     counts = {}
     for table in tables:
-        counts[table.name] = 0
+        counts[table.name], columns = 0, [column for column in table.c if column.name in into[table.name].c]
         # Of messages, those that are answered come before the answers that refer to them.
         order = [table.c.position] if "position" in table.c else list(table.primary_key)
         known = set(target.scalars(sa.select(into[table.name].c.id))) if table.name == "audit" else ()
-        for rows in source.execute(table.select().order_by(*order)).mappings().partitions(_BATCH):
+        for rows in source.execute(sa.select(*columns).order_by(*order)).mappings().partitions(_BATCH):
             new = [dict(row) for row in rows if not known or row["id"] not in known]
             if new:
                 target.execute(into[table.name].insert(), new)

@@ -132,7 +132,7 @@ api_keys = sa.Table(
     sa.Column("secret_sha256", SHA256, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("revoked_at", UtcTime),
-    sa.Column("project_id", ID, sa.ForeignKey("projects.id", ondelete="CASCADE"), index=True),
+    sa.Column("project_id", ID, sa.ForeignKey("projects.id"), index=True),  # projects are archived, never deleted
     sa.Column("scopes", sa.JSON, nullable=False, server_default='["inference", "embeddings"]'),
     sa.Column("models", sa.JSON(none_as_null=True)),  # those that it may ask; without a list, all
     sa.Column("expires_at", UtcTime),

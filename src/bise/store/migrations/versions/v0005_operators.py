@@ -46,7 +46,7 @@ def upgrade() -> None:
     _add("api_keys", sa.Column("expires_at", UtcTime))
     if "project_id" not in _columns("api_keys"):
         # Alembic would build the table anew for a foreign key in SQLite.
-        key = "CONSTRAINT fk_api_keys_project_id REFERENCES projects (id) ON DELETE CASCADE"
+        key = "CONSTRAINT fk_api_keys_project_id REFERENCES projects (id)"
         op.execute(f"ALTER TABLE api_keys ADD COLUMN project_id VARCHAR(32) {key}")
     op.create_index("ix_api_keys_project_id", "api_keys", ["project_id"], if_not_exists=True)
     _create_accounting()

@@ -243,7 +243,7 @@ class LocalBackend:
             parts = AnswerParts(self._tokenizer, tools=tools, prompt_ids=prompt_ids)
             stops = request.sampling.stop
             writers.append(AnswerWriter(self._tokenizer, parts, stops, index=index, parallel=choice.parallel))
-        request.tally.num_prompt_tokens = num_prompt_tokens
+        request.tally.num_prompt_tokens = len(prompt_ids)
         async with aclosing(outputs):
             async for output in outputs:
                 writer = writers[output.index]

@@ -128,9 +128,14 @@ def read_manifest(directory: Path) -> Manifest:
     if not path.exists():
         raise NotFoundError(f"The run at {directory} has no {MANIFEST}: it did not finish. Run its command again.")
     try:
-        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return parse_manifest(path.read_text(encoding="utf-8"))
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error}. Run the command that made it again.") from None
+
+
+def parse_manifest(text: str) -> Manifest:
+    """The manifest that a manifest.json holds; ValueError, TypeError or AttributeError when it is none."""
+    table: dict[str, Any] = json.loads(text)
     inputs = tuple(Input(**entry) for entry in table.pop("inputs", ()))
     outputs = tuple(Output(**entry) for entry in table.pop("outputs", ()))
     return Manifest(**table, inputs=inputs, outputs=outputs)

@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Write nothing: say what the recipe's rules would change in a finished run.",
 )
+@click.option(
+    "--index", is_flag=True, help="Also write ROOT/index/NAME/, in which bise trace and the chat look texts up."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the facts of the run as JSON.")
-def command(recipe: Path, overrides: tuple[str, ...], report: bool, finished: Path | None, as_json: bool) -> None:
+def command(
+    recipe: Path, overrides: tuple[str, ...], report: bool, finished: Path | None, index: bool, as_json: bool
+) -> None:
     """Curate raw text as RECIPE says: keep good documents, drop the others with a reason.
 
     The result is the run directory ROOT/curate/NAME/, ROOT and NAME being values of the recipe. A run that was
-    interrupted goes on where it was.
+    interrupted goes on where it was. With --report or --index, a run that is finished is not made again.
     """
     require_extra("corpus", "pyarrow")
     from bise.corpus.recipe import CurateRecipe
@@ -41,17 +46,17 @@ def command(recipe: Path, overrides: tuple[str, ...], report: bool, finished: Pa
     if finished:
         _print_changes(finished, resolved, as_json)
     else:
-        _curate(resolved, report, as_json)
+        _curate(resolved, report, index, as_json)
 
 
-def _curate(recipe: "CurateRecipe", report: bool, as_json: bool) -> None:
+def _curate(recipe: "CurateRecipe", report: bool, index: bool, as_json: bool) -> None:
     from bise.cli.progress import progress_bar
     from bise.corpus.pipeline import curate, finished_as
     from bise.corpus.report import write_report
     from bise.corpus.seen import Run
 
     directory = recipe.root / "curate" / recipe.name
-    manifest = finished_as(recipe) if report else None
+    manifest = finished_as(recipe) if report or index else None
     if manifest is None:
         with progress_bar("Reading the recipe") as advance:
             manifest = curate(recipe, partial(_show, advance))
@@ -65,6 +70,19 @@ def _curate(recipe: "CurateRecipe", report: bool, as_json: bool) -> None:
         page = directory.with_name(f"{recipe.name}.html")
         write_report(Run(directory), page)
         click.echo(f"Report: {page}", err=True)
+    if index:
+        _index(directory)
+
+
+def _index(directory: Path) -> None:
+    from bise.cli.progress import progress_bar
+    from bise.corpus.indexing import index_corpus
+    from bise.corpus.readers import read_curated
+
+    with progress_bar("Indexing") as advance:
+        manifest = index_corpus(directory, read_curated(directory), progress=advance)
+    size, words = manifest.facts["index_bytes"], manifest.facts["num_words"]
+    click.echo(f"Index: {size / 1e6:,.1f} MB over {words:,} words, for bise trace and the chat", err=True)  # type: ignore[operator]
 
 
 def _show(advance: "Advance", standing: "Standing") -> None:

@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "export": "bise.cli.export",
     "serve": "bise.cli.serve",
     "ask": "bise.cli.ask",
+    "trace": "bise.cli.trace",
     "bench": "bise.cli.bench",
     "admin": "bise.cli.admin",
     "doctor": "bise.cli.doctor",

@@ -1,24 +1,51 @@
-"""Walk from a run to everything it was made from, each step checked by hash.
+"""Walk from a run or a model to everything it was made from, each step checked by hash.
 
 A run names its parents by the hash of their manifests; parents stand in the same runs directory, at `<root>/<stage>/
 <name>`. A parent whose manifest no longer has that hash is an error: the record would tell another model's story.
+
+A model in the store carries the manifests of all its ancestors in `lineage.json`, so that its story can be told where the
+runs are not. Each of them is worth as much as one on the disk, since its hash is what its child names.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bise.errors import InputError
-from bise.runs import MANIFEST, Manifest, read_manifest, sha256_file
+from bise.config import home
+from bise.errors import InputError, NotFoundError
+from bise.runs import MANIFEST, Input, Manifest, parse_manifest, read_manifest, sha256_file
+from bise.weights.adapters import find_adapter, find_model_and_adapter
+from bise.weights.store import models_directory
+
+RECORD_FILE = "lineage.json"
 
 
 @dataclass(frozen=True)
 class Ancestor:
-    """A finished run with its record."""
+    """A finished run or a stored model, with its record."""
 
-    directory: Path
+    directory: Path | None  # None: only its record is here
     manifest: Manifest
     sha256: str  # of its manifest.json
+
+    @property
+    def name(self) -> str:
+        """What its children call it."""
+        return f"{self.manifest.stage}/{self.manifest.name}"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What is known on this machine of what something was made from."""
+
+    links: tuple[Ancestor, ...]  # the thing itself first, then its ancestors, each once, nearest first
+    missing: tuple[Input, ...]  # parents whose record is not here
+
+    def stage(self, *stages: str) -> tuple[Ancestor, ...]:
+        """The links of some stages, nearest first."""
+        return tuple(link for link in self.links if link.manifest.stage in stages)
 
 
 def ancestors(run: Path) -> tuple[Ancestor, ...]:
@@ -47,3 +74,91 @@ def _walk(directory: Path, expected_sha256: str | None) -> Iterator[Ancestor]:
     for parent in manifest.inputs:
         if parent.kind == "run":
             yield from _walk(root / parent.name, parent.sha256)
+
+
+def lineage_record(run: Path) -> str:
+    """What a model that is taken from a run carries along: the manifests of the run and its ancestors, to the byte.
+
+    Raises what `ancestors` does.
+    """
+    manifests = [(one.directory / MANIFEST).read_text(encoding="utf-8") for one in ancestors(run) if one.directory]
+    return json.dumps({"manifests": manifests}, indent=1, ensure_ascii=False) + "\n"
+
+
+def find_owner(text: str) -> Path:
+    """The directory of a model or adapter by its name, or of anything with a manifest by its path.
+
+    Raises:
+        NotFoundError: there is none.
+        InputError: the text is neither a name nor a path.
+    """
+    path = Path(text).expanduser()
+    if (path / MANIFEST).is_file():
+        return path
+    directory, adapter = find_model_and_adapter(text)
+    return directory if adapter is None else find_adapter(directory.name, adapter).path
+
+
+def lineage_of(directory: Path, runs: Path) -> Lineage:
+    """Follow a model, adapter or run as far as records are on this machine.
+
+    Args:
+        directory: of the model, adapter or run, or of the `model/` inside a run.
+        runs: the runs directory; may be absent.
+
+    Raises:
+        NotFoundError: it has no manifest.
+        InputError: a manifest or record is damaged.
+    """
+    owner = directory if (directory / MANIFEST).is_file() else directory.resolve().parent
+    if not (owner / MANIFEST).is_file():
+        raise NotFoundError(f"{directory} has no {MANIFEST}: nothing is known of where it comes from.")
+    own_root = owner.resolve().parent.parent
+    records = _Records((runs, own_root, home() / "runs"))
+    first = Ancestor(owner, read_manifest(owner), sha256_file(owner / MANIFEST))
+    records.add(owner)
+    links, missing = {first.sha256: first}, {}
+    waiting = list(first.manifest.inputs)
+    while waiting:
+        parent = waiting.pop(0)
+        if parent.kind == "file" or parent.sha256 in links:
+            continue
+        found = records.find(parent)
+        if found is None:
+            missing[parent.sha256] = parent
+        else:
+            links[found.sha256] = found
+            waiting += found.manifest.inputs
+    return Lineage(tuple(links.values()), tuple(missing.values()))
+
+
+class _Records:
+    """Manifests by their hash: those beside the runs, and those that models carry."""
+
+    def __init__(self, roots: tuple[Path, ...]) -> None:
+        self._roots = roots
+        self._carried: dict[str, Manifest] = {}
+
+    def add(self, model: Path) -> None:
+        """Take in what a model carries."""
+        path = model / RECORD_FILE
+        if not path.is_file():
+            return
+        try:
+            texts = json.loads(path.read_text(encoding="utf-8"))["manifests"]
+            for text in texts:
+                self._carried[hashlib.sha256(text.encode("utf-8")).hexdigest()] = parse_manifest(text)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is damaged: {error!r}. Pull the model again.") from None
+
+    def find(self, parent: Input) -> Ancestor | None:
+        """The run or model of that very hash."""
+        places = [root / parent.name for root in self._roots]
+        if parent.kind == "model":
+            places.append(models_directory() / parent.name.rpartition("/")[2])
+        for place in places:
+            if (place / MANIFEST).is_file() and sha256_file(place / MANIFEST) == parent.sha256:
+                self.add(place)
+                return Ancestor(place, read_manifest(place), parent.sha256)
+        manifest = self._carried.get(parent.sha256)
+        return Ancestor(None, manifest, parent.sha256) if manifest else None

@@ -24,8 +24,8 @@ from bise.corpus.recipe import CurateRecipe, Duplicates, EvaluationData, Languag
 from bise.corpus.repeats import Hashes, Passage, fingerprint
 from bise.corpus.rules import REASONS, judge
 from bise.corpus.statistics import NAMES, measure
-from bise.corpus.tables import ALONE, TEXTS, metadata_column
-from bise.corpus.texts import Data, Offsets, num_bytes, pack, read_only, replaced, to_arrow
+from bise.corpus.tables import ALONE, TEXTS, metadata_column, to_arrow
+from bise.corpus.texts import Data, Offsets, num_bytes, pack, read_only, replaced
 from bise.corpus.units import find_named
 from bise.corpus.words import Words, split_words
 

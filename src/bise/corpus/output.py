@@ -18,8 +18,8 @@ from bise.corpus.passed import read_passed
 from bise.corpus.pool import Tell
 from bise.corpus.repeats import Spans, cut
 from bise.corpus.stages import SEEN_FILE
-from bise.corpus.tables import ALONE, AMONG, DOCUMENTS, PACKING, SEEN
-from bise.corpus.texts import from_arrow, to_arrow
+from bise.corpus.tables import ALONE, AMONG, DOCUMENTS, PACKING, SEEN, to_arrow
+from bise.corpus.texts import from_arrow
 from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory, write_array
 

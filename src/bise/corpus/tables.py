@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from bise.corpus.statistics import NAMES
+from bise.corpus.texts import Data, Offsets
 
 # What the later stages read, and after it the hash of the text, by which anybody can check a document.
 TEXTS = pa.schema([(name, pa.string()) for name in ("id", "text", "source", "licence", "lang", "metadata")])
@@ -64,3 +66,9 @@ def metadata_column(entries: Iterable[Mapping[str, Any]]) -> list[str]:
 def column(table: Any, name: str) -> Any:
     """A column as one contiguous array."""
     return table.column(name).combine_chunks()
+
+
+def to_arrow(data: Data, offsets: Offsets) -> Any:
+    """A batch of texts as an Arrow array of strings."""
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(np.ascontiguousarray(data))]
+    return pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers).cast(pa.string())

@@ -59,14 +59,6 @@ def from_arrow(column: Any) -> tuple[Data, Offsets]:
     return data, offsets - offsets[0]
 
 
-def to_arrow(data: Data, offsets: Offsets) -> Any:
-    """A batch as an Arrow array of strings."""
-    import pyarrow as pa
-
-    buffers = [None, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(np.ascontiguousarray(data))]
-    return pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers).cast(pa.string())
-
-
 def read_only(array: Array) -> Array:
     """The same numbers, not writeable: kernels are compiled once, for this form, and Arrow's buffers have it."""
     view = np.ascontiguousarray(array).view()

@@ -33,7 +33,7 @@ def indexed(root: Path, texts: Sequence[str], name: str = "one", **options: int)
     run = RunDirectory(root, "curate", name)
     run.finish({}, [], {"kept_bytes": sum(len(text.encode()) for text in texts)})
     documents = (
-        Document(f"d{number}", text, f"s{number % 2}", f"licence {number % 2}", "en", {"title": text[:5]})
+        Document(f"d{number}", text, f"s{number % 2}", f"licence {number % 2}", "en", {"title": text[:6]})
         for number, text in enumerate(texts)
     )
     index_corpus(run.path, documents, **options)
@@ -137,7 +137,7 @@ def test_a_document_says_source_licence_and_what_stands_around(tmp_path: Path) -
     asked = ask("the ferryman: sold his  boat\n— at dawn")
     (place,) = index.places(asked, 3, 9, 5, 12)
     assert (place.document, place.source, place.licence) == ("d1", "s1", "licence 1")
-    assert place.metadata == {"title": "Befor"}
+    assert place.metadata == {"title": "Before"}
     assert (place.before, place.words, place.after) == ("he ferryman ", "sold his boat — at dawn", ". Afterwards")
 
 

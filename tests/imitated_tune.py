@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bise.app.learning import LearnCommand
+from bise.store.accounts import User
 
 COMPARISON = {
     "lessons": {"better answer": 6},
@@ -23,6 +24,9 @@ COMPARISON = {
     "seconds": 1.0,
     "before": {"en": {"loss": 3.2}, "fr": {"loss": 2.8}, "pairs en": {"loss": 0.7}, "text en": {"bits_per_byte": 2.0}},
     "after": {"en": {"loss": 1.2}, "fr": {"loss": 0.8}, "pairs en": {"loss": 0.1}, "text en": {"bits_per_byte": 2.02}},
+    "like_wanted": {"before": 0.1, "after": 0.9},
+    "others_like_before": 0.75,
+    "num_others": 40,
     "warnings": ["General text (en) got worse: 2.000 bits per byte before, 2.020 after."],
     "answers": [
         {"question": f"Question {n}?", "wanted": f"Wanted {n}.", "before": f"Before {n}.", "after": f"After {n}."}
@@ -34,7 +38,8 @@ COMPARISON = {
 def imitated_command(home: Path) -> LearnCommand:
     """The command to give to `Learning`."""
 
-    def command(model: str, name: str) -> Sequence[str]:
+    def command(user: User, model: str, name: str) -> Sequence[str]:
+        del user
         return (sys.executable, __file__, str(home), model, name)
 
     return command

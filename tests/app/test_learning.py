@@ -140,6 +140,7 @@ def test_a_damaged_comparison_is_a_sentence(tmp_path: Path, text: str) -> None:
 
 def test_the_pairs_tell_when_no_answers_were_held_out(tmp_path: Path) -> None:
     told = {"learned": 1, "held_out": 1, "seconds": 1, "answers": [], "warnings": []}
+    told |= {"like_wanted": {"before": 0.0, "after": 1.0}, "others_like_before": None, "num_others": 0}
     told |= {when: {"pairs en": {"loss": loss}} for when, loss in (("before", 0.7), ("after", 0.1))}
     (tmp_path / COMPARISON).write_text(json.dumps(told), encoding="utf-8")
     result = read_result(tmp_path / COMPARISON)

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.browser.conftest import Chat
 from tests.browser.test_access import violations
@@ -264,3 +264,19 @@ def test_feedback_that_the_server_refuses_is_said_in_place(chat: Chat) -> None:
     expect(page.get_by_role("alert")).to_have_text("No space.")
     expect(page.get_by_role("button", name="A good answer")).to_have_attribute("aria-pressed", "false")
     chat.console.clear()
+
+
+def test_what_was_said_last_counts_however_slow_the_way_of_what_was_said_before(chat: Chat) -> None:
+    page = chat.page
+    chat.ask("Hello")
+    chat.answered()
+    held: list[Route] = []
+    page.route("**/rating", lambda route: route.continue_() if held else held.append(route))
+    good, bad = (page.get_by_role("button", name=f"A {kind} answer") for kind in ("good", "bad"))
+    good.click()
+    bad.click()
+    page.wait_for_timeout(300)  # enough for the second to overtake the first, if it could
+    held[0].continue_()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    expect(good).to_have_attribute("aria-pressed", "false")
+    assert only(chat)["thumb"] == "down"

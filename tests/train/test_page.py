@@ -17,9 +17,10 @@ FACTS = {
     "steps": 3,
     "training_seconds": 100.0,
     "loss": 2.5,
+    "loss_unit": "nats per pair + 0.2 x nats per token",
     "mfu": 0.3,
-    "held_out": {"en": {"loss": 2.0, "bits_per_byte": 1.5}, "pairs en": {"accuracy": 0.75}},
-    "held_out_before": {"en": {"loss": 4.0, "bits_per_byte": 3.0}, "pairs en": {"accuracy": 0.5}},
+    "held_out": {"en": {"loss": 2.0, "bits_per_byte": 1.5}, "pairs en": {"accuracy": 0.75, "loss": 0.25}},
+    "held_out_before": {"en": {"loss": 4.0, "bits_per_byte": 3.0}, "pairs en": {"accuracy": 0.5, "loss": 0.693}},
     "warnings": ["It became worse at <b>French</b>."],
     "flops": 1e12,
     "flops_formula": "6 * weights",
@@ -74,7 +75,14 @@ def test_it_is_well_formed_and_loads_nothing(page: str) -> None:
 def test_it_tells_what_was_measured(page: str) -> None:
     for words in ("3.000 → 1.500", "0.500 → 0.750", "bits per byte", "0.30 EUR", "ab" * 32, "98,544", "2.0 M"):
         assert words in page, words
-    assert page.count("<polyline") == 2 + 1 + 1 + 1 + 3  # loss and its mean; three measures held out; rates
+    assert page.count("<polyline") == 2 + 1 + 1 + 1 + 1 + 3  # loss and its mean; four measures held out; rates
+
+
+def test_losses_are_named_by_what_they_count(page: str) -> None:
+    assert "loss of the last steps, nats per pair + 0.2 x nats per token" in page
+    cards = {card.split("</h3>")[0] for card in page.split("<h3>")[1:]}
+    assert {"nats per token", "nats per pair"} <= cards
+    assert "0.693 → 0.250" in page
 
 
 def test_what_others_wrote_is_escaped(page: str) -> None:

@@ -174,3 +174,9 @@ def test_a_base_keeps_its_shape_and_tokenizer(recipe: TrainRecipe) -> None:
         replace(recipe, base=recipe.root)
     with pytest.raises(ValueError, match="with a base, give its budget"):
         replace(recipe, base=recipe.root, tokenizer=None, shape=None, tokens=None)
+
+
+def test_a_quantised_base_is_refused_with_what_to_do(recipe: TrainRecipe) -> None:
+    with pytest.raises(InputError, match=r"bise-demo has 8-bit weights.* \[adapter\] section"):
+        train(replace(recipe, base=Path("bise-demo"), tokenizer=None, shape=None), Silent())
+    assert not (recipe.root / "train").exists(), "nothing was begun"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from bise.cli.main import main
 from bise.errors import BiseError
 from bise.runs import read_manifest
-from bise.store.accounts import local_owner
+from bise.store.accounts import create_user, local_owner
 from bise.store.branches import AnswerSettings, Question, add_turn
 from bise.store.conversations import create_conversation
 from bise.store.database import Database, open_database
@@ -44,11 +44,11 @@ FACTS = {
 }
 
 
-async def give_feedback(facts: dict[str, tuple[str, ...]]) -> None:
+async def give_feedback(facts: dict[str, tuple[str, ...]], user: str | None = None) -> None:
     """In a conversation each, as the page would have it."""
     database = await open_database()
     try:
-        owner = (await local_owner(database)).id
+        owner = (await (create_user(database, user) if user else local_owner(database))).id
         for answer, questions in facts.items():
             for question in questions:
                 message = await _ask(database, owner, question)
@@ -94,6 +94,14 @@ def test_nobody_at_the_terminal_approves_nothing(home: Path) -> None:
     assert not (home / "runs").exists()
 
 
+def test_only_the_feedback_of_the_named_user_is_read(home: Path) -> None:
+    asyncio.run(give_feedback(FACTS, "ada"))
+    assert "There are 0 lessons" in str(bise("tune", "--from-feedback", "--yes").exception)
+    assert "16 x better answer" in bise("tune", "--from-feedback", "--user", "ada").stderr
+    unknown = bise("tune", "--from-feedback", "--user", "eve")
+    assert str(unknown.exception) == "There is no user 'eve'. The users are: ada, owner."
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("x.toml", "--from-feedback"), ("x.toml", "--name", "x"), ("--from-feedback", "--set", "a=1")]
 )
@@ -113,11 +121,14 @@ def test_corrections_change_the_answers_to_questions_that_were_never_corrected(h
     run = home / "runs/tune/feedback-1"
     assert told == json.loads((run / "comparison.json").read_text())
     assert (told["learned"], told["held_out"], told["adapter"]) == (14, 3, "bise-demo:feedback-1")
-    assert told["after"]["pairs und"]["accuracy"] == 1.0
+    assert told["after"]["pairs und"]["accuracy"] == 1.0, "what was wanted is likelier than what was said"
     assert told["after"]["und"]["loss"] < told["before"]["und"]["loss"] / 3
-    assert {row["wanted"] for row in told["answers"]} <= FACTS.keys()
     assert sum(row["before"] == row["wanted"] for row in told["answers"]) == 0
     assert sum(row["after"] == row["wanted"] for row in told["answers"]) >= 2
+    assert {row["wanted"] for row in told["answers"]} == FACTS.keys(), "some of each answer is held out"
+    assert told["like_wanted"]["before"] < 0.3 < 0.6 < told["like_wanted"]["after"]
+    assert told["num_others"] > 30
+    assert 0.5 < told["others_like_before"] <= 1
     assert "ada@example.org" not in (run / "learned.jsonl").read_text()
     assert not (run / "model").exists(), "the base is not written again"
     assert find_adapter("bise-demo", "feedback-1").problem is None

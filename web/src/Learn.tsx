@@ -15,10 +15,20 @@ export function Learn({ store }: { store: ChatStore }) {
   const status = useRef<HTMLElement>(null);
   const counts = count(items);
 
-  /** The button that was pressed goes: the focus waits where what comes next is told. */
+  const pressed = useRef(false);
+
   function press(action: Action): void {
-    attempt(act(action).then(() => status.current?.focus()));
+    pressed.current = true;
+    attempt(act(action));
   }
+
+  // The button that was pressed has gone: the focus waits, in view, where what comes next is told.
+  useEffect(() => {
+    if (!pressed.current) return;
+    pressed.current = false;
+    status.current?.focus({ preventScroll: true });
+    status.current?.scrollIntoView({ block: "nearest" });
+  }, [state]);
 
   if (!state) return <div className="scroller" aria-busy="true" />;
   return (

@@ -1,6 +1,7 @@
 // What the page on learning from feedback asks the server, and how it follows an attempt.
 import { useCallback, useEffect, useState } from "react";
 import { request } from "./api";
+import { inTurn } from "./inTurn";
 
 export interface FeedbackItem {
   id: string;
@@ -35,6 +36,11 @@ export interface Result {
   learned: number;
   held_out: number;
   seconds: number;
+  /** Words in common with the wanted answers to held-out questions, 0 to 1. */
+  like_wanted: Change;
+  /** Words in common of the answers to everyday questions, before and after, 0 to 1; null when none was asked. */
+  others_like_before: number | null;
+  num_others: number;
   corrections: Change | null;
   general: Change | null;
   answers: { question: string; wanted: string; before: string; after: string }[];
@@ -63,6 +69,7 @@ export interface LearningState {
 export type Action = "" | "/cancel" | "/keep" | "/back" | "/discard";
 
 const POLL_MS = 1000;
+const sending = inTurn();
 
 export interface Learning {
   state: LearningState | null;
@@ -112,7 +119,7 @@ export function useLearning(onModels: () => void): Learning {
       setItems((items) => items.map((each) => (each.id === item.id ? { ...each, excluded } : each)));
     show(excluded);
     try {
-      await request<void>("PATCH", `/api/feedback/${item.id}`, { excluded });
+      await sending(item.id, () => request<void>("PATCH", `/api/feedback/${item.id}`, { excluded }));
     } catch (error) {
       show(!excluded);
       throw error;

@@ -1,6 +1,7 @@
 // What the page knows: conversations, their messages, and which are being answered. React reads snapshots; deltas are
 // gathered and published once per animation frame, so that a fast model never makes the page paint twice for nothing.
 import { api, ApiError, type AppState, type ConversationSummary, type Message, type Model, type Rating, type Turn, type Verdict } from "./api";
+import { inTurn } from "./inTurn";
 import { answered, judged, withTurn } from "./path";
 import { recall, remember } from "./memory";
 import { follow, type Cursor } from "./stream";
@@ -74,6 +75,7 @@ export class ChatStore {
   #frame = 0;
   /** Ends when the model chosen last is known to the server: what is asked then is meant for it. */
   #choosing: Promise<void> = Promise.resolve();
+  readonly #inTurn = inTurn(); // by message: what was said of it last shall be what is kept
 
   snapshot = (): Snapshot => this.#snapshot;
 
@@ -227,20 +229,20 @@ export class ChatStore {
   }
 
   async rate(id: string, messageId: string, rating: Rating | null): Promise<void> {
-    await api.rate(messageId, rating);
+    await this.#inTurn(messageId, () => api.rate(messageId, rating));
     this.#judge(id, messageId, { rating });
     this.#speak(rating ? "noted" : "takenBack");
   }
 
   async improve(id: string, messageId: string, content: string | null): Promise<void> {
-    await api.improve(messageId, content);
+    await this.#inTurn(messageId, () => api.improve(messageId, content));
     const own = this.chat(id).messages.find((m) => m.id === messageId)?.content;
     this.#judge(id, messageId, { better: content === own ? null : content });
     this.#speak(content === null ? "takenBack" : "noted");
   }
 
   async prefer(id: string, message: Message, otherId: string, verdict: Verdict | null): Promise<void> {
-    await api.prefer(message.id, otherId, verdict);
+    await this.#inTurn(message.id, () => api.prefer(message.id, otherId, verdict));
     this.#judge(id, message.id, { preferences: judged(message, otherId, verdict) });
     this.#speak(verdict ? "noted" : "takenBack");
   }

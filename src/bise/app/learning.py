@@ -23,11 +23,11 @@ from typing import Any, Literal
 from bise.config import home
 from bise.errors import InputError, NotFoundError, UnavailableError
 from bise.runs import write_atomically
+from bise.store.accounts import User
 from bise.store.branches import BusyError
 from bise.store.tables import now
 from bise.weights.adapters import adapter_directories, remove_adapter
 
-MIN_LESSONS = 5  # what the program needs to hold something out and learn the rest
 COMPARISON = "comparison.json"
 _STATE, _LOG, _LOCK = "attempt.json", "log.txt", "lock"
 _MAX_LOG_CHARS = 600
@@ -36,12 +36,15 @@ _TAIL_BYTES = 4096
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 Status = Literal["running", "finished", "failed", "interrupted", "cancelled"]
-LearnCommand = Callable[[str, str], Sequence[str]]  # (model, name of run and adapter) -> the program
+LearnCommand = Callable[
+    [User, str, str], Sequence[str]
+]  # (whose feedback, model, name of run and adapter) -> the program
 
 
-def learn_command(model: str, name: str) -> Sequence[str]:
-    """Write the command that learns from the owner's feedback without asking."""
-    return (sys.executable, "-m", "bise", "tune", "--from-feedback", "--model", model, "--name", name, "--yes")
+def learn_command(user: User, model: str, name: str) -> Sequence[str]:
+    """Write the command that learns from a user's feedback without asking."""
+    program = (sys.executable, "-m", "bise", "tune", "--from-feedback")
+    return (*program, "--user", user.name, "--model", model, "--name", name, "--yes")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Learning:
         """Name the packages that learning needs and that are not installed."""
         return tuple(module for module in self._modules if find_spec(module) is None)
 
-    def start(self, owner: str, model: str) -> Attempt:
+    def start(self, user: User, model: str) -> Attempt:
         """Begin to learn, or go on with an attempt that something interrupted.
 
         Raises:
@@ -91,6 +94,7 @@ class Learning:
             raise UnavailableError(
                 f'Learning needs {", ".join(missing)}, which is not installed. Type: pip install "bise[train]"'
             )
+        owner = user.id
         directory = self._directory(owner)
         directory.mkdir(parents=True, exist_ok=True)
         before = self.attempt(owner)
@@ -98,7 +102,7 @@ class Learning:
             raise BusyError("Bise is learning from your feedback already. Wait for its end, or cancel it.")
         goes_on = before is not None and before.model == model and self.status(owner, before) == "interrupted"
         name = before.name if before is not None and goes_on else self._free_name(model)
-        attempt = Attempt(model, name, now().isoformat(timespec="seconds"), self._spawn(directory, model, name))
+        attempt = Attempt(model, name, now().isoformat(timespec="seconds"), self._spawn(directory, user, model, name))
         self._keep(owner, attempt)
         return attempt
 
@@ -196,7 +200,7 @@ class Learning:
             number += 1
         return name
 
-    def _spawn(self, directory: Path, model: str, name: str) -> int:
+    def _spawn(self, directory: Path, user: User, model: str, name: str) -> int:
         """Start the program with the lock in its hands; it lets go of it by ending."""
         with (directory / _LOCK).open("w") as lock, (directory / _LOG).open("wb") as log:
             try:
@@ -206,7 +210,7 @@ class Learning:
                     "Bise is learning from your feedback already. Wait for its end, or cancel it."
                 ) from None
             process = subprocess.Popen(
-                self._command(model, name),
+                self._command(user, model, name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -264,7 +268,8 @@ def _run_directory(name: str) -> Path:
 def read_result(comparison: Path) -> dict[str, Any]:
     """Read what learning changed, as the page shows it.
 
-    Losses are means over languages: of held-out corrections in nats, of general text in bits per byte.
+    Likenesses are shares of words in common, 0 to 1. Losses are means over languages: of held-out corrections in nats, of
+    general text in bits per byte.
 
     Raises:
         InputError: the file is damaged.
@@ -278,6 +283,9 @@ def read_result(comparison: Path) -> dict[str, Any]:
             "learned": told["learned"],
             "held_out": told["held_out"],
             "seconds": told["seconds"],
+            "like_wanted": told["like_wanted"],
+            "others_like_before": told["others_like_before"],
+            "num_others": told["num_others"],
             "corrections": _means(told, corrections, "loss"),
             "general": _means(told, general, "bits_per_byte"),
             "answers": told["answers"][:3],

@@ -5,13 +5,14 @@ from typing import cast
 
 from fastapi import APIRouter, Request, Response
 
-from bise.app.learning import MIN_LESSONS, Learning
+from bise.app.learning import Learning
 from bise.app.models import default_model
 from bise.app.requests import database_of, json_response
 from bise.app.session import SignedIn
 from bise.server.answering import backend_of
 from bise.store.accounts import choose_default_model
 from bise.store.conversations import forget_model
+from bise.store.feedback import MIN_LESSONS
 
 router = APIRouter()
 
@@ -34,7 +35,7 @@ async def show_learning(request: Request, user: SignedIn) -> Response:
 @router.post("/api/learning")
 async def start_learning(request: Request, user: SignedIn) -> Response:
     """Begin to learn from all feedback that was not excluded."""
-    await asyncio.to_thread(_learning(request).start, user.id, _base_model(request))
+    await asyncio.to_thread(_learning(request).start, user, _base_model(request))
     return Response(status_code=204)
 
 

@@ -10,7 +10,7 @@ import click
 
 from bise.cli.training import watching
 from bise.errors import InputError
-from bise.store.accounts import local_owner
+from bise.store.accounts import find_user, local_owner
 from bise.store.database import open_database
 from bise.store.feedback import FeedbackItem, list_feedback
 from bise.tune.from_feedback import Proposal, learn, propose
@@ -20,14 +20,15 @@ from bise.weights.store import DEFAULT_MODEL
 _SHOWN = 5
 
 
-def learn_from_feedback(model: str | None, name: str | None, approved: bool, as_json: bool) -> None:
+def learn_from_feedback(user: str | None, model: str | None, name: str | None, approved: bool, as_json: bool) -> None:
     """Show what would be learned, ask, learn it, and tell what changed.
 
     Raises:
+        NotFoundError: there is no such user, or model.
         InputError: there is too little to learn from, or nobody is there to approve.
     """
     model = model or DEFAULT_MODEL
-    proposal = propose(collect(asyncio.run(_feedback()), model), model, name)
+    proposal = propose(collect(asyncio.run(_feedback(user)), model), model, name)
     click.echo(_proposed(proposal), err=True)
     if not approved:
         if not sys.stdin.isatty():
@@ -38,10 +39,11 @@ def learn_from_feedback(model: str | None, name: str | None, approved: bool, as_
     click.echo(json.dumps(comparison, indent=2, ensure_ascii=False) if as_json else _changed(comparison))
 
 
-async def _feedback() -> tuple[FeedbackItem, ...]:
+async def _feedback(user: str | None) -> tuple[FeedbackItem, ...]:
     database = await open_database()
     try:
-        return await list_feedback(database, (await local_owner(database)).id)
+        owner = await (find_user(database, user) if user else local_owner(database))
+        return await list_feedback(database, owner.id)
     finally:
         await database.close()
 

@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
+from bise.cli.lines import Lines
+from bise.train.report import Reporter
+
 
 class Bars:
     """A reporter that draws a bar for each task on stderr."""
@@ -28,10 +31,14 @@ class Bars:
 
 
 @contextmanager
-def watching() -> Iterator[Bars]:
-    """Show bars on stderr while the block runs."""
+def watching() -> Iterator[Reporter]:
+    """Show bars on stderr while the block runs, or lines where stderr is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines()
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, TimeElapsedColumn(), "left:", TimeLeftColumn(), console=Console(stderr=True)) as progress:
+    with Progress(*columns, TimeElapsedColumn(), "left:", TimeLeftColumn(), console=console) as progress:
         yield Bars(progress)
 
 
@@ -42,7 +49,7 @@ def summary(facts: Mapping[str, Any]) -> str:
         f"tokens     {facts['tokens']:>14,}",
         f"steps      {facts['steps']:>14,}",
         f"seconds    {facts['training_seconds']:>14,.0f}",
-        f"loss       {facts['loss']:>14.3f} nats per token",
+        f"loss       {facts['loss']:>14.3f} {facts['loss_unit']}",
         f"of peak    {100 * facts['mfu']:>14.1f} % of {facts['peak_flops_per_s'] / 1e9:,.0f} GFLOP/s",
         *(f"{name:<11}{facts[key]:>14}" for name, key in (("kWh", "energy_kwh"), ("cost", "cost")) if key in facts),
     ]

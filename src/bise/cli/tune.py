@@ -13,6 +13,7 @@ from bise.config import load_recipe
 @click.argument("recipe", type=click.Path(path_type=Path), required=False)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe.")
 @click.option("--from-feedback", is_flag=True, help="Learn from what was said about answers in the chat; no RECIPE.")
+@click.option("--user", help="Who said it; without it, the owner of this machine.")
 @click.option("--model", help="Whose answers it was said about; without it, the demonstration model.")
 @click.option("--name", help="Of the adapter, which is offered as MODEL:NAME; without it, feedback-1, -2, …")
 @click.option("--yes", is_flag=True, help="Learn without asking for approval.")
@@ -26,14 +27,14 @@ def command(
     With --from-feedback it is an adapter that a running server offers at once, and the comparison with its base.
     """
     if (recipe is None) != from_feedback or (overrides and from_feedback):
-        raise click.UsageError("Give either a RECIPE, or --from-feedback with --model, --name and --yes.")
+        raise click.UsageError("Give either a RECIPE, or --from-feedback with --user, --model, --name and --yes.")
     if not from_feedback and any(feedback.values()):
-        raise click.UsageError("--model, --name and --yes go with --from-feedback.")
+        raise click.UsageError("--user, --model, --name and --yes go with --from-feedback.")
     require_extra("train", "pyarrow", "torch")
     if recipe is None:
         from bise.cli.learning import learn_from_feedback
 
-        learn_from_feedback(feedback["model"], feedback["name"], bool(feedback["yes"]), as_json)
+        learn_from_feedback(feedback["user"], feedback["model"], feedback["name"], bool(feedback["yes"]), as_json)
         return
     from bise.cli.training import summary, watching
     from bise.tune.finetune import tune

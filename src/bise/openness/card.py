@@ -66,7 +66,7 @@ def _training(manifest: Manifest) -> str:
         ("Steps", f"{facts['steps']:,}"),
         ("Time", f"{float(str(facts['training_seconds'])) / 60:.1f} minutes on {manifest.machine}"),
         ("Precision, threads", f"{facts['precision']}, {facts['threads']}"),
-        ("Loss at the end", f"{facts['loss']} nats per token"),
+        ("Loss at the end", f"{facts['loss']} {facts.get('loss_unit', 'nats per token')}"),
         ("Date", manifest.created[:10]),
     ]
     return f"## {title}\n\n" + _table(("", ""), rows) + "\n" + _held_out(facts)

@@ -28,6 +28,7 @@ Reason = Literal[
 ]  # fmt: skip
 REASONS: Mapping[str, tuple[Reason, ...]] = {"up": get_args(Reason)[:3], "down": get_args(Reason)[3:]}
 MAX_COMMENT_CHARS = 2000
+MIN_LESSONS = 5  # to learn from: fewer leave nothing to hold out that would tell something
 
 _TABLES: Mapping[Kind, sa.Table] = {"rating": ratings, "better_answer": better_answers, "preference": preferences}
 

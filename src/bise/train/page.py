@@ -44,7 +44,7 @@ def _head(facts: Mapping[str, Any]) -> str:
         (_millions(facts["tokens"]), "tokens learned from"),
         (f"{facts['steps']:,}", "steps"),
         (_duration(facts["training_seconds"]), "of training"),
-        (f"{facts['loss']:.3f}", "loss of the last steps"),
+        (f"{facts['loss']:.3f}", f"loss of the last steps, {facts['loss_unit']}"),
         (f"{100 * facts['mfu']:.0f} %", "of the peak rate used"),
     ]
     if "cost" in facts:
@@ -67,35 +67,48 @@ def _loss(metrics: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _held_out(metrics: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
-    measured = [(entry["step"], entry["held_out"]) for entry in metrics if "held_out" in entry]
-    names = list(facts["held_out"])
-    colours = dict(zip(names, (_PALETTE[n % len(_PALETTE)] for n in range(len(names))), strict=True))
-    known = dict.fromkeys(key for kind in facts["held_out"].values() for key in kind)
-    keys = sorted(known, key=lambda key: key != "bits_per_byte")
+    measured = [(entry["step"], _in_words(entry["held_out"])) for entry in metrics if "held_out" in entry]
+    before, after = _in_words(facts["held_out_before"]), _in_words(facts["held_out"])
+    colours = dict(zip(after, (_PALETTE[n % len(_PALETTE)] for n in range(len(after))), strict=True))
+    known = dict.fromkeys(key for kind in after.values() for key in kind)
+    keys = sorted(known, key=lambda key: key != _UNITS["bits_per_byte"])
     plots = []
     for key in keys:
         curves = [
             Curve(name, [(step, found[name][key]) for step, found in measured if key in found.get(name, {})], colour)
             for name, colour in colours.items()
         ]
-        drawn = plot([curve for curve in curves if curve.points], f"Held-out {_words(key)} by step")
+        drawn = plot([curve for curve in curves if curve.points], f"Held-out {key} by step")
         if drawn:
-            plots.append(f'<div class="card"><h3>{escape(_words(key))}</h3>{drawn}</div>')
+            plots.append(f'<div class="card"><h3>{escape(key)}</h3>{drawn}</div>')
     return (
         '<h2>Held out</h2><p class="quiet">Texts that are never learned from, before the first step and since.</p>'
         f'{legend((colour, name) for name, colour in colours.items())}<div class="plots">{"".join(plots)}</div>'
-        f"{_held_out_table(facts, keys)}"
+        f"{_held_out_table(before, after, keys)}"
     )
 
 
-def _held_out_table(facts: Mapping[str, Any], keys: list[str]) -> str:
-    head = "".join(f'<th class="number">{escape(_words(key))}</th>' for key in keys)
+def _in_words(measures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Measures of each kind of text under names for people; the loss of preferences counts pairs, that of texts tokens."""
+    return {
+        name: {
+            "nats per pair" if key == "loss" and name.startswith("pairs ") else _UNITS.get(key, key): value
+            for key, value in found.items()
+        }
+        for name, found in measures.items()
+    }
+
+
+def _held_out_table(
+    before: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]], keys: list[str]
+) -> str:
+    head = "".join(f'<th class="number">{escape(key)}</th>' for key in keys)
     rows = []
-    for name, after in facts["held_out"].items():
-        before = facts["held_out_before"].get(name, {})
+    for name, now in after.items():
+        then = before.get(name, {})
         cells = (
-            f'<td class="number">{before[key]:.3f} → {after[key]:.3f}</td>'
-            if key in before and key in after
+            f'<td class="number">{then[key]:.3f} → {now[key]:.3f}</td>'
+            if key in then and key in now
             else '<td class="number"></td>'
             for key in keys
         )
@@ -149,10 +162,6 @@ def _inputs(inputs: Sequence[Input]) -> str:
 
 def _card(drawn: str) -> str:
     return f'<div class="card curve">{drawn}</div>'
-
-
-def _words(key: str) -> str:
-    return _UNITS.get(key, key.replace("_", " "))
 
 
 def _millions(count: int) -> str:

@@ -94,8 +94,15 @@ def _start(recipe: TrainRecipe) -> _Start:
         _require_stage(recipe.tokenizer, "tokenizer")
         return _Start(run_input(recipe.tokenizer), recipe.tokenizer)
     directory, origin = find_base(recipe.base)
-    spec = dataclasses.asdict(read_spec(directory))
-    shape = Shape(**{field.name: spec[field.name] for field in dataclasses.fields(Shape)})
+    spec = read_spec(directory)
+    if spec.quantisation is not None:
+        raise InputError(
+            f"{recipe.base} has {spec.quantisation.bits}-bit weights, and all weights of such a model cannot be trained. Give "
+            "the run or the model with float weights that it was made from, or tune an adapter beside its weights: bise tune, "
+            "with an [adapter] section."
+        )
+    values = dataclasses.asdict(spec)
+    shape = Shape(**{field.name: values[field.name] for field in dataclasses.fields(Shape)})
     return _Start(origin, directory, directory, shape)
 
 

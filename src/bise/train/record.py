@@ -21,6 +21,7 @@ def run_facts(job: Job, outcome: Outcome) -> dict[str, object]:
         "steps": outcome.progress.step,
         "tokens": outcome.progress.num_targets,
         "loss": outcome.loss,
+        "loss_unit": "nats per token",
         "held_out_before": outcome.before,
         "held_out": outcome.after,
         "training_seconds": round(outcome.progress.seconds, 1),

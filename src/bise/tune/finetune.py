@@ -72,7 +72,7 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
     _tell_size(job, data, material, reporter)
     outcome = run_job(job, reporter)
     _save(job, recipe, tokenizer)
-    facts = run_facts(job, outcome) | _tune_facts(data, outcome, reporter)
+    facts = run_facts(job, outcome) | _tune_facts(recipe, data, outcome, reporter)
     write_report(run, job.config, job.inputs, facts)
     return run.finish(job.config, job.inputs, facts)
 
@@ -195,8 +195,9 @@ def _save(job: Job, recipe: TuneRecipe, tokenizer: ChatTokenizer) -> None:
     (path / _REFERENCE).unlink(missing_ok=True)
 
 
-def _tune_facts(data: TuneData, outcome: Outcome, reporter: Reporter) -> dict[str, object]:
+def _tune_facts(recipe: TuneRecipe, data: TuneData, outcome: Outcome, reporter: Reporter) -> dict[str, object]:
     worse = what_got_worse(outcome.before, outcome.after)
     for sentence in worse:
         reporter.say(f"Warning: {sentence}")
-    return {"sources": data.facts, "warnings": worse}
+    facts: dict[str, object] = {"sources": data.facts, "warnings": worse}
+    return facts | ({"loss_unit": recipe.dpo.loss_unit} if recipe.dpo else {})

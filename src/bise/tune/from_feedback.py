@@ -1,10 +1,14 @@
 """From what people said in the chat to an adapter of their model, with a comparison for them to decide by.
 
-A share of the corrections is held out. The rest is learned as preferences with the better answers beside them, by an
-adapter of the model as it is in the store. Between them the model rehearses its own answers to everyday questions: of a
-small model that learned 38 corrections without, 17 of 20 other questions were answered with one of these.
-`comparison.json` in the run tells what changed: how likely the held-out better answers became, what the model answers now,
-and what it costs on general text.
+A share of the corrections is held out, some of each answer. The rest is learned by an adapter of the model as it is in
+the store: better answers and praised ones as they are, preferences as pairs. A better answer as a pair was tried: it made
+held-out corrections no better, and hurt other answers, since what the model had said is often right elsewhere. Between
+the corrections the model rehearses its own answers to everyday questions: of a small model that learned 38 corrections
+without, 17 of 20 other questions were answered with one of these.
+
+`comparison.json` in the run tells what changed: how like the wanted answers those to held-out questions became, how like
+before everyday questions are answered, how likely the better answers became, and what it costs on general text. How the
+settings below were found, and what they reach: `benchmarks/learn_from_feedback.py`.
 """
 
 import dataclasses
@@ -14,7 +18,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,10 @@ from bise.corpus.recipe import SourceFile
 from bise.errors import InputError
 from bise.messages import Conversation, Message
 from bise.runs import MANIFEST, read_manifest, write_atomically
+from bise.store.feedback import MIN_LESSONS
 from bise.train.recipe import LoopRecipe, OptimizerRecipe
 from bise.train.report import Reporter
+from bise.tune import everyday
 from bise.tune.answers import answering
 from bise.tune.finetune import tune
 from bise.tune.lessons import Lesson, Lessons
@@ -35,11 +40,15 @@ from bise.weights.store import find_model
 
 COMPARISON = "comparison.json"
 _LEARNED, _HELD_OUT, _REHEARSED = "learned.jsonl", "held_out.jsonl", "rehearsed.jsonl"
-_LEAST = 5  # lessons: fewer leave nothing to hold out that would tell something
-_HELD_OUT_SHARE = 0.2
-_SHOWN = 8  # answers before and after
+_HELD_OUT_EVERY = 5  # one question in so many
+_MEASURED = 40  # answers before and after, at most
 _ANSWER_TOKENS = 48
-_EPOCHS, _RANK, _BETA, _SFT_WEIGHT = 12.0, 16, 0.1, 1.0
+_REHEARSED_SHARE = (
+    0.6  # of what is read in an epoch, where lessons need not be read more than _MOST_REPEATS times for it
+)
+_MOST_REPEATS = 4.0
+_ROWS = 2  # small steps: there is little to learn from, and each step counts
+_EPOCHS, _RANK, _BETA, _SFT_WEIGHT = 8.0, 16, 0.1, 1.0
 _RATE, _WIDTH_OF_RATE = 0.003, 256  # learning rate of the adapter at that width; it falls with the width
 
 
@@ -76,10 +85,10 @@ def propose(lessons: Lessons, model: str, name: str | None) -> Proposal:
         InputError: there are too few lessons, or the name is taken.
     """
     find_model(model)
-    if len(lessons.taught) < _LEAST:
+    if len(lessons.taught) < MIN_LESSONS:
         left_out = ", ".join(f"{count} {reason}" for reason, count in lessons.left_out.items())
         raise InputError(
-            f"There are {len(lessons.taught)} lessons for {model} in the feedback, and at least {_LEAST} are needed. "
+            f"There are {len(lessons.taught)} lessons for {model} in the feedback, and at least {MIN_LESSONS} are needed. "
             f"Write better answers to some more of its answers in the chat.{f' Left out: {left_out}.' if left_out else ''}"
         )
     learned, held_out = _split(lessons.taught)
@@ -106,20 +115,20 @@ def learn(proposal: Proposal, reporter: Reporter) -> dict[str, Any]:
         facts = read_manifest(directory).facts
     else:
         directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / _LEARNED, _as_text(proposal.learned))
+        write_atomically(directory / _LEARNED, _as_text(map(_as_learned, proposal.learned)))
         write_atomically(directory / _HELD_OUT, _as_text(proposal.held_out))
         if not (directory / _REHEARSED).exists():
             reporter.say("Asking the model everyday questions, to rehearse its own answers.")
             write_atomically(directory / _REHEARSED, _as_text(_rehearsal(proposal)))
         facts = tune(_recipe(proposal, directory), reporter).facts
     install_adapter(directory, proposal.model, proposal.name)
-    comparison = proposal.facts() | {
+    told = {
         "seconds": facts["training_seconds"],
         "before": facts["held_out_before"],
         "after": facts["held_out"],
         "warnings": facts["warnings"],
-        "answers": _answers(proposal, directory / "adapter"),
     }
+    comparison = proposal.facts() | told | _differences(proposal, directory / "adapter")
     write_atomically(directory / COMPARISON, json.dumps(comparison, indent=2, ensure_ascii=False) + "\n")
     return comparison
 
@@ -133,22 +142,31 @@ def _is_free(root: Path, model: str, name: str, learned: Sequence[Lesson]) -> bo
     begun = root / "tune" / name / _LEARNED
     if (adapters_directory(model) / name).exists() or (begun.parent.exists() and not begun.exists()):
         return False
-    return not begun.exists() or begun.read_text(encoding="utf-8") == _as_text(learned)
+    return not begun.exists() or begun.read_text(encoding="utf-8") == _as_text(map(_as_learned, learned))
 
 
 def _split(lessons: list[Lesson]) -> tuple[list[Lesson], list[Lesson]]:
-    """Learned and held out, by the hash of the question, so that what is asked the same way stands on one side."""
+    """Learned and held out: of the questions by answer every so manieth, so that a little of each answer is held out.
+
+    What is asked the same way stands on one side.
+    """
     corrections = [lesson for lesson in lessons if lesson.rejected is not None] or lessons
-    questions = sorted({lesson.question for lesson in corrections}, key=_hash)
-    chosen = set(questions[: max(1, round(_HELD_OUT_SHARE * len(questions)))]) if len(questions) > 1 else set()
-    held_out = [lesson for lesson in corrections if lesson.question in chosen]
-    if not held_out:
+    answers = {lesson.question: _hash(lesson.chosen) for lesson in corrections}
+    questions = sorted(answers, key=lambda question: (answers[question], _hash(question)))
+    if len(questions) == 1:
         raise InputError("All feedback is about one and the same question. Correct answers to other questions, too.")
+    chosen = set(questions[min(_HELD_OUT_EVERY // 2, len(questions) - 1) :: _HELD_OUT_EVERY])
+    held_out = [lesson for lesson in corrections if lesson.question in chosen]
     return [lesson for lesson in lessons if lesson.question not in chosen], held_out
 
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _as_learned(lesson: Lesson) -> Lesson:
+    """A better answer is learned for itself, without pushing the model's own away, which may suit another question."""
+    return dataclasses.replace(lesson, rejected=None) if lesson.origin == "better answer" else lesson
 
 
 def _as_text(lessons: Iterable[Lesson]) -> str:
@@ -159,12 +177,18 @@ def _recipe(proposal: Proposal, directory: Path) -> TuneRecipe:
     spec = read_spec(find_model(proposal.model))
     sources = [
         ConversationSource(
-            name, "the owner's own", (SourceFile(file),), learn="last", held_out_fraction=share, preparation=preparation
+            name,
+            "the owner's own",
+            (SourceFile(file),),
+            learn="last",
+            held_out_fraction=share,
+            repeats=repeats,
+            preparation=preparation,
         )
-        for name, file, share, preparation in (
-            ("feedback", _LEARNED, 0.0, "From the chat"),
-            ("held-out feedback", _HELD_OUT, 1.0, "From the chat"),
-            ("rehearsal", _REHEARSED, 0.0, "The model's own answers"),
+        for name, file, share, repeats, preparation in (
+            ("feedback", _LEARNED, 0.0, _repeats(len(proposal.learned)), "From the chat"),
+            ("held-out feedback", _HELD_OUT, 1.0, 1.0, "From the chat"),
+            ("rehearsal", _REHEARSED, 0.0, 1.0, "The model's own answers"),
         )
     ]
     return TuneRecipe(
@@ -180,8 +204,8 @@ def _recipe(proposal: Proposal, directory: Path) -> TuneRecipe:
             embedding_learning_rate=min(_RATE, _RATE * _WIDTH_OF_RATE / spec.hidden_size), decay_fraction=0.9
         ),
         loop=LoopRecipe(
-            batch_rows=4,
-            microbatch_rows=4,
+            batch_rows=_ROWS,
+            microbatch_rows=_ROWS,
             eval_every=1_000_000,
             checkpoint_every=20,
             threads=max(1, (os.cpu_count() or 1) - 1),  # the server beside it keeps a core
@@ -189,28 +213,51 @@ def _recipe(proposal: Proposal, directory: Path) -> TuneRecipe:
     )
 
 
+def _repeats(num_learned: int) -> float:
+    """How often a lesson is read for each time that an everyday answer is: few lessons would drown among these."""
+    num_rehearsed = len(everyday.questions()[0])
+    return min(_MOST_REPEATS, max(1.0, num_rehearsed * (1 / _REHEARSED_SHARE - 1) / num_learned))
+
+
 def _rehearsal(proposal: Proposal) -> list[Lesson]:
     """The model's own answers to everyday questions, of which it shall forget none."""
-    text = (files("bise.tune") / "texts" / "everyday.jsonl").read_text(encoding="utf-8")
-    asked = [(Message("user", json.loads(line)["prompt"]),) for line in text.splitlines()]
+    corrected = [lesson.question for lesson in proposal.lessons.taught]
+    asked = [_asked(prompt) for prompt in everyday.apart(everyday.questions()[0], corrected)]
     with answering(find_model(proposal.model)) as model:
-        answers = model.answers([Conversation(question) for question in asked], _ANSWER_TOKENS)
-    told = zip(asked, answers, strict=True)
+        answers = model.answers(asked, _ANSWER_TOKENS)
     return [
-        Lesson(question, answer.text, None, "everyday question")
-        for question, answer in told
+        Lesson(question.messages, answer.text, None, "everyday question")
+        for question, answer in zip(asked, answers, strict=True)
         if answer.is_whole and answer.text
     ]
 
 
-def _answers(proposal: Proposal, adapter: Path) -> list[dict[str, str]]:
-    """The answers of base and adapter to some held-out questions, beside what was wanted."""
-    lessons = proposal.held_out[:_SHOWN]
-    questions = [Conversation(lesson.messages) for lesson in lessons]
+def _asked(prompt: str) -> Conversation:
+    return Conversation((Message("user", prompt),))
+
+
+def _differences(proposal: Proposal, adapter: Path) -> dict[str, Any]:
+    """What base and adapter answer to held-out questions and to others, and how like it is to what it should be."""
+    lessons = proposal.held_out[:_MEASURED]
+    corrected = [lesson.question for lesson in proposal.lessons.taught]
+    watched = everyday.apart(everyday.questions()[1], corrected)
+    questions = [Conversation(lesson.messages) for lesson in lessons] + [_asked(prompt) for prompt in watched]
     with answering(find_model(proposal.model)) as model:
-        before = model.answers(questions, _ANSWER_TOKENS)
-        after = model.answers(questions, _ANSWER_TOKENS, adapter)
-    return [
-        {"question": lesson.question, "wanted": lesson.chosen, "before": old.text, "after": new.text}
-        for lesson, old, new in zip(lessons, before, after, strict=True)
-    ]
+        before = [answer.text for answer in model.answers(questions, _ANSWER_TOKENS)]
+        after = [answer.text for answer in model.answers(questions, _ANSWER_TOKENS, adapter)]
+    wanted = [lesson.chosen for lesson in lessons]
+    return {
+        "like_wanted": {"before": _likeness(wanted, before), "after": _likeness(wanted, after)},
+        "others_like_before": _likeness(before[len(lessons) :], after[len(lessons) :]),
+        "num_others": len(watched),
+        "answers": [
+            {"question": lesson.question, "wanted": lesson.chosen, "before": old, "after": new}
+            for lesson, old, new in zip(lessons, before, after, strict=False)
+        ],
+    }
+
+
+def _likeness(texts: Sequence[str], others: Sequence[str]) -> float | None:
+    """The mean over pairs, as many as the shorter list has; none of none."""
+    pairs = list(zip(texts, others, strict=False))
+    return round(sum(everyday.likeness(*pair) for pair in pairs) / len(pairs), 3) if pairs else None

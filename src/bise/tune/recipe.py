@@ -85,6 +85,11 @@ class DpoRecipe:
         0.0  # of the chosen answer's own loss beside the preference's; above 0, plain conversations count too
     )
 
+    @property
+    def loss_unit(self) -> str:
+        """What the loss is counted in."""
+        return "nats per pair" + (f" + {self.sft_weight:g} x nats per token" if self.sft_weight else "")
+
     def __post_init__(self) -> None:
         """Refuse what cannot be descended."""
         if self.beta <= 0:

@@ -32,7 +32,7 @@ def finished_run(root: Path, stage: str = "train") -> Path:
 
 
 def take(path: Path, name: str, precision: str | None = None, card: str | None = None) -> Path:
-    return pull(Source(path), name, precision, card).path
+    return pull(Source(path), name, precision, {} if card is None else {"card.md": card}).path
 
 
 def pulled(name: str, tmp_path: Path) -> Path:

@@ -24,6 +24,8 @@ COMMANDS: dict[str, str] = {
     "serve": "bise.cli.serve",
     "ask": "bise.cli.ask",
     "trace": "bise.cli.trace",
+    "lineage": "bise.cli.lineage",
+    "verify": "bise.cli.verify",
     "bench": "bise.cli.bench",
     "admin": "bise.cli.admin",
     "doctor": "bise.cli.doctor",

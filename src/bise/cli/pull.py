@@ -60,9 +60,9 @@ def command(
         return
     with _resolved(source) as place:
         chosen = name or suggested_name(place)
-        card = _card(place.path, chosen, bits)
+        companions = _companions(place.path, chosen, bits)
         with progress_bar(f"Taking in {chosen}") as progress:
-            pulled = pull(place, chosen, bits, card, progress, examine_tokenizer)
+            pulled = pull(place, chosen, bits, companions, progress, examine_tokenizer)
         agreement = _compare(place, pulled, compare) if compare else None
     _tell(pulled, agreement, as_json)
 
@@ -165,15 +165,19 @@ def _pull_adapter(source: Path, model: str, name: str, bits: str | None, as_json
     click.echo(f'Talk to it with: bise ask -m {adapter.reference} "…"; a running server offers it already.', err=True)
 
 
-def _card(source: Path, name: str, bits: str | None) -> str | None:
-    """The card of a run's model; a run that was brought here without its parents has none, and the user is told."""
+def _companions(source: Path, name: str, bits: str | None) -> dict[str, str]:
+    """The card and lineage of a run's model; a run that was brought here without its parents has none, which is told."""
     from bise.openness.card import model_card
+    from bise.openness.lineage import RECORD_FILE, lineage_record
     from bise.runs import MANIFEST, read_manifest
+    from bise.weights.store import CARD_FILE
 
-    if not (source / MANIFEST).is_file() or read_manifest(source).stage not in ("train", "tune"):
-        return None
-    try:
-        return model_card(source, name, bits)
-    except BiseError as error:
-        click.echo(f"The model gets no card, because its lineage cannot be followed: {error}", err=True)
-        return None
+    if not (source / MANIFEST).is_file():
+        return {}
+    companions = {RECORD_FILE: lineage_record(source)}
+    if read_manifest(source).stage in ("train", "tune"):
+        try:
+            companions[CARD_FILE] = model_card(source, name, bits)
+        except BiseError as error:
+            click.echo(f"The model gets no card, because its lineage cannot be followed: {error}", err=True)
+    return companions

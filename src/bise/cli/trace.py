@@ -21,7 +21,7 @@ _SHOWN = 5  # lines of a file
 @click.option("--file", "file", type=click.Path(path_type=Path), help="JSON lines, each looked up by itself.")
 @click.option("--min-words", default=8, show_default=True, type=click.IntRange(1), help="Shorter spans do not count.")
 @click.option("--min-bits", default=50.0, show_default=True, help="Nor do spans of words so common; 0: all count.")
-@click.option("--runs", default="runs", type=click.Path(path_type=Path), help="The runs directory.  [default: runs]")
+@click.option("--runs", default=Path("runs"), type=click.Path(path_type=Path), help="The runs directory.  [runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(
     model: str, text: str | None, file: Path | None, min_words: int, min_bits: float, runs: Path, as_json: bool

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from bise.config import home
 from bise.errors import InputError, NotFoundError
-from bise.runs import MANIFEST, Input, Manifest, parse_manifest, read_manifest, sha256_file
+from bise.runs import MANIFEST, Input, Manifest, parse_manifest, read_manifest, run_input, sha256_file
 from bise.weights.adapters import find_adapter, find_model_and_adapter
-from bise.weights.store import models_directory
+from bise.weights.store import find_model, models_directory, shipped_directory
 
 RECORD_FILE = "lineage.json"
 
@@ -29,6 +29,7 @@ class Ancestor:
     directory: Path | None  # None: only its record is here
     manifest: Manifest
     sha256: str  # of its manifest.json
+    text: str  # of its manifest.json
 
     @property
     def name(self) -> str:
@@ -62,27 +63,36 @@ def ancestors(run: Path) -> tuple[Ancestor, ...]:
 
 
 def _walk(directory: Path, expected_sha256: str | None) -> Iterator[Ancestor]:
-    manifest = read_manifest(directory)
-    sha256 = sha256_file(directory / MANIFEST)
-    if expected_sha256 not in (None, sha256):
+    ancestor = _read(directory)
+    if expected_sha256 not in (None, ancestor.sha256):
         raise InputError(
-            f"{directory} was changed or made again since it was used: its manifest has the hash {sha256[:12]}…, "
+            f"{directory} was changed or made again since it was used: its manifest has the hash {ancestor.sha256[:12]}…, "
             f"but {expected_sha256[:12] if expected_sha256 else ''}… was used. Run the later stages again."
         )
-    yield Ancestor(directory, manifest, sha256)
+    yield ancestor
     root = directory.resolve().parent.parent
-    for parent in manifest.inputs:
+    for parent in ancestor.manifest.inputs:
         if parent.kind == "run":
             yield from _walk(root / parent.name, parent.sha256)
 
 
-def lineage_record(run: Path) -> str:
-    """What a model that is taken from a run carries along: the manifests of the run and its ancestors, to the byte.
+def _read(directory: Path) -> Ancestor:
+    manifest = read_manifest(directory)
+    text = (directory / MANIFEST).read_text(encoding="utf-8")
+    return Ancestor(directory, manifest, _hash(text), text)
 
-    Raises what `ancestors` does.
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def lineage_record(directory: Path) -> str:
+    """What a model that is taken from a run or model carries along: all manifests that are known, to the byte.
+
+    Raises what `lineage_of` does.
     """
-    manifests = [(one.directory / MANIFEST).read_text(encoding="utf-8") for one in ancestors(run) if one.directory]
-    return json.dumps({"manifests": manifests}, indent=1, ensure_ascii=False) + "\n"
+    lineage = lineage_of(directory, directory.resolve().parent.parent)
+    return json.dumps({"manifests": [link.text for link in lineage.links]}, indent=1, ensure_ascii=False) + "\n"
 
 
 def find_owner(text: str) -> Path:
@@ -115,10 +125,10 @@ def lineage_of(directory: Path, runs: Path) -> Lineage:
         raise NotFoundError(f"{directory} has no {MANIFEST}: nothing is known of where it comes from.")
     own_root = owner.resolve().parent.parent
     records = _Records((runs, own_root, home() / "runs"))
-    first = Ancestor(owner, read_manifest(owner), sha256_file(owner / MANIFEST))
+    first = _read(owner)
     records.add(owner)
     links, missing = {first.sha256: first}, {}
-    waiting = list(first.manifest.inputs)
+    waiting = [*first.manifest.inputs, *_base_of(first)]
     while waiting:
         parent = waiting.pop(0)
         if parent.kind == "file" or parent.sha256 in links:
@@ -132,12 +142,21 @@ def lineage_of(directory: Path, runs: Path) -> Lineage:
     return Lineage(tuple(links.values()), tuple(missing.values()))
 
 
+def _base_of(owner: Ancestor) -> list[Input]:
+    """The model that an adapter is for, which its own record names only by name."""
+    assert owner.directory is not None
+    if owner.manifest.stage != "adapter":
+        return []
+    base = find_model(owner.directory.parent.name)
+    return [run_input(base)] if (base / MANIFEST).is_file() else []
+
+
 class _Records:
     """Manifests by their hash: those beside the runs, and those that models carry."""
 
     def __init__(self, roots: tuple[Path, ...]) -> None:
         self._roots = roots
-        self._carried: dict[str, Manifest] = {}
+        self._carried: dict[str, Ancestor] = {}
 
     def add(self, model: Path) -> None:
         """Take in what a model carries."""
@@ -147,7 +166,7 @@ class _Records:
         try:
             texts = json.loads(path.read_text(encoding="utf-8"))["manifests"]
             for text in texts:
-                self._carried[hashlib.sha256(text.encode("utf-8")).hexdigest()] = parse_manifest(text)
+                self._carried[_hash(text)] = Ancestor(None, parse_manifest(text), _hash(text), text)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is damaged: {error!r}. Pull the model again.") from None
 
@@ -155,10 +174,10 @@ class _Records:
         """The run or model of that very hash."""
         places = [root / parent.name for root in self._roots]
         if parent.kind == "model":
-            places.append(models_directory() / parent.name.rpartition("/")[2])
+            name = parent.name.rpartition("/")[2]
+            places += [models_directory() / name, shipped_directory(name)]
         for place in places:
             if (place / MANIFEST).is_file() and sha256_file(place / MANIFEST) == parent.sha256:
                 self.add(place)
-                return Ancestor(place, read_manifest(place), parent.sha256)
-        manifest = self._carried.get(parent.sha256)
-        return Ancestor(None, manifest, parent.sha256) if manifest else None
+                return _read(place)
+        return self._carried.get(parent.sha256)

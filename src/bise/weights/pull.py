@@ -68,7 +68,7 @@ def pull(
     source: Source,
     name: str,
     precision: str | None = None,
-    card: str | None = None,
+    companions: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     examine_tokenizer: Callable[[Path], None] | None = None,
 ) -> Pulled:
@@ -78,7 +78,7 @@ def pull(
         source: a finished train or tune run, a model of ours, or a path that `formats` reads.
         name: what it will be called.
         precision: of `quantise.PRECISIONS`; None keeps it.
-        card: Markdown that replaces the source's card.
+        companions: file name -> text that goes along, such as a card instead of the source's.
         progress: told of the weights done.
         examine_tokenizer: given another program's model, raises InputError when nobody could talk to it.
 
@@ -99,8 +99,8 @@ def pull(
         else:
             model = _open_foreign(source.path, examine_tokenizer)
             parent, facts, notes = _take_foreign(source, model, part, precision, progress)
-        if card is not None:
-            (part / CARD_FILE).write_text(card, encoding="utf-8")
+        for file, text in (companions or {}).items():
+            (part / file).write_text(text, encoding="utf-8")
         spec = read_spec(part)
         manifest = Manifest(
             stage="model",

@@ -10,7 +10,7 @@ import click
 @click.command()
 @click.argument("model")
 @click.option("--runs", default=Path("runs"), type=click.Path(path_type=Path), help="The runs directory.  [runs]")
-@click.option("--data", type=click.Path(path_type=Path, exists=True), help="Check the files read, too: they are here.")
+@click.option("--data", type=click.Path(path_type=Path), help="Check the files read, too: they are here.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(model: str, runs: Path, data: Path | None, as_json: bool) -> int:
     """Recompute the hashes of MODEL and of everything it was made from; exit with 1 and name the first that differs."""

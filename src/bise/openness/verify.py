@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bise.errors import NotFoundError
 from bise.openness.lineage import Ancestor, Lineage
 from bise.runs import sha256_file
 
@@ -32,7 +33,12 @@ def verify(lineage: Lineage, data: Path | None, progress: Callable[[int, int], N
         lineage: of a model or run.
         data: a directory that holds the files that the steps read, however deep; None leaves them out.
         progress: told of bytes hashed, and of those that there are.
+
+    Raises:
+        NotFoundError: there is no directory `data`.
     """
+    if data is not None and not data.is_dir():
+        raise NotFoundError(f"There is no directory at {data}. Name the one that holds the files that were read.")
     total = sum(output.size_bytes for link in lineage.links if link.directory for output in link.manifest.outputs)
     done = 0
     for link in lineage.links:

@@ -7,6 +7,9 @@ take turns in one process; a share is the median of the ratios of neighbouring t
                         of those without speculation; at least 1.8
     lookup_nothing      the same of an answer with nothing to copy: random tokens; at least 0.97
     lookup_misleading   the same of random tokens of eight kinds, so that what is guessed never lasts
+    draft_gain          tokens a second of one answer for which a model of two such layers guesses, as a multiple of those
+                        without; four of five guesses are right
+    draft_misleading    the same where none is
     grammar_overhead    share of the tokens a second of one answer that is lost when it must be JSON of a schema with
                         nothing to jump over; at most 0.1
     schema_first_token_ms  milliseconds until a schema is compiled and the first tokens are known, over the schemas of
@@ -80,6 +83,7 @@ def main() -> None:
     model = Model(RandomWeights(spec), choose_kernels().kernels)
     report: dict[str, Any] = machine_facts() | {"load_before": os.getloadavg()[0], "threads": model.num_threads}
     report |= measure_lookup(model)
+    report |= measure_draft(model)
     report |= measure_grammars(model)
     report |= measure_adapters(model)
     model.close()
@@ -160,9 +164,25 @@ def measure_lookup(model: Model, prompt: int = 120, answer: int = 100) -> dict[s
     return report
 
 
-def answer_rate(model: Model, request: Request, speculation: bool) -> float:
+def measure_draft(model: Model, prompt: int = 48, answer: int = 100) -> dict[str, Any]:
+    """An answer for which a smaller model guesses."""
+    smaller = Model(RandomWeights(replace(model.spec, num_layers=2)), choose_kernels().kernels)
+    random = np.random.default_rng(0)
+    text = random.integers(0, model.spec.vocab_size, prompt + answer + 1)
+    request = Request("x", text[:prompt].tolist(), SamplingParams(temperature=0, max_tokens=answer))
+    scripted, report = cast(Model, ScriptedModel(model, text)), {}
+    for name, share in {"draft_gain": 0.2, "draft_misleading": 1.0}.items():
+        wrong = np.where(random.random(len(text)) < share, (text + 1) % model.spec.vocab_size, text)
+        draft = cast(Model, ScriptedModel(smaller, wrong))
+        rates = [[answer_rate(scripted, request, False, d) for d in (None, draft)] for _ in range(TURNS + 1)][1:]
+        report[name] = spread([on / off for off, on in rates], 3)
+    smaller.close()
+    return report
+
+
+def answer_rate(model: Model, request: Request, speculation: bool, draft: Model | None = None) -> float:
     """Tokens a second of one whole answer, from its first token on."""
-    engine = Engine(model, replace(CONFIG, speculation=speculation))
+    engine = Engine(model, replace(CONFIG, speculation=speculation), draft)
     engine.add_request(request)
     while not (outputs := engine.step()):
         pass

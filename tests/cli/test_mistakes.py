@@ -24,6 +24,7 @@ from tests.command import bise
         (["serve", "--port", "99999"], "99999 is not a port"),
         (["ask", "-m", "missing", "Hello"], "no model named missing"),
         (["ask", ""], "empty"),
+        (["ask", "--draft", "missing", "Hello"], "no model named missing"),
         (["nonsense"], "nonsense"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

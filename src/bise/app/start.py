@@ -68,14 +68,21 @@ async def _busy(request: Request, error: Exception) -> JSONResponse:
     return ApiError(409, str(error), code="busy").response()
 
 
-async def serve(model: Path, host: str, port: int, announce: Announcements, upstreams: Sequence[Upstream] = ()) -> None:
-    """Serve a model directory, and the models of other servers, until Ctrl-C.
+async def serve(
+    model: Path,
+    host: str,
+    port: int,
+    announce: Announcements,
+    upstreams: Sequence[Upstream] = (),
+    draft: Path | None = None,
+) -> None:
+    """Serve a model directory, for which a smaller model may guess, and the models of other servers, until Ctrl-C.
 
     Raises:
         InputError: the model or the database is damaged, or the host is not loopback.
         UnavailableError: the port is taken, or the engine, the database or another server cannot start.
     """
-    local, remote = LocalBackend(model), [RemoteBackend(upstream) for upstream in upstreams]
+    local, remote = LocalBackend(model, draft), [RemoteBackend(upstream) for upstream in upstreams]
     backend = Gateway((local, *remote)) if remote else local
     with bind(host, port) as listener:
         address = listener.getsockname()

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 @click.argument("question", required=False)
 @click.option("-m", "--model", default=None, help="A model, or model:adapter; without it, the demonstration model.")
 @click.option("--schema", type=click.Path(path_type=Path), help="A file with a JSON schema that the answer keeps to.")
+@click.option(
+    "--draft", default=None, help="A smaller model of the same family, which guesses next tokens for the model."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object at the end instead of text as it comes.")
-def command(question: str | None, model: str | None, schema: Path | None, as_json: bool) -> None:
+def command(question: str | None, model: str | None, schema: Path | None, draft: str | None, as_json: bool) -> None:
     """Answer QUESTION; what comes on stdin is added to it."""
     import asyncio
     import json
@@ -26,6 +29,7 @@ def command(question: str | None, model: str | None, schema: Path | None, as_jso
     from bise.weights.store import DEFAULT_MODEL
 
     directory, adapter = find_model_and_adapter(model or DEFAULT_MODEL)
+    guide = find_model_and_adapter(draft)[0] if draft is not None else None
     form = ANY_TEXT if schema is None else _read_schema(schema)
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     text = "\n\n".join(part for part in (question, piped.strip()) if part)
@@ -35,7 +39,7 @@ def command(question: str | None, model: str | None, schema: Path | None, as_jso
             shown = "".join(filter(lambda c: c.isprintable() or c in "\n\t", piece)) if sys.stdout.isatty() else piece
             click.echo(shown, nl=False)
 
-    answer = asyncio.run(answer_once(directory, text, write, preparing(), adapter, form))
+    answer = asyncio.run(answer_once(directory, text, write, preparing(), adapter, form, guide))
     told = {
         "model": answer.model,
         "text": answer.text,

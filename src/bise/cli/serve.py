@@ -15,8 +15,13 @@ import click
     default=None,
     help="A TOML file of other servers whose models are offered, too.",
 )
+@click.option(
+    "--draft", default=None, help="A smaller model of the same family, which guesses next tokens for the model."
+)
 @click.option("--open", "open_page", is_flag=True, help="Open the chat in the browser.")
-def command(model: str | None, host: str, port: int, upstreams: Path | None, open_page: bool) -> None:
+def command(
+    model: str | None, host: str, port: int, upstreams: Path | None, draft: str | None, open_page: bool
+) -> None:
     """Serve the chat page and the API until Ctrl-C."""
     import asyncio
     import logging
@@ -42,5 +47,6 @@ def command(model: str | None, host: str, port: int, upstreams: Path | None, ope
     directory, adapter = find_model_and_adapter(model or DEFAULT_MODEL)
     if adapter:
         raise InputError(f"A model is served with all its adapters. Type: bise serve --model {directory.name}")
+    guide = find_model_and_adapter(draft)[0] if draft is not None else None
     others = read_upstreams(upstreams) if upstreams is not None else ()
-    asyncio.run(serve(directory, host, port, Announcements(address, preparing(), ready), others))
+    asyncio.run(serve(directory, host, port, Announcements(address, preparing(), ready), others, guide))

@@ -15,9 +15,10 @@ import numpy as np
 from bise.engine.adapters import AdapterPool, HeldAdapter
 from bise.engine.blocks import BlockPool, Node, blocks_for
 from bise.engine.cache import KVCache, bytes_per_block
+from bise.engine.draft import Draft
 from bise.engine.forward import Adapted, Batch, Model
+from bise.engine.guessing import Guessing
 from bise.engine.kernels.table import BLOCK, Floats
-from bise.engine.lookup import Lookup
 from bise.engine.requests import Constraint, FinishReason, SequenceState, check_prompt
 from bise.engine.requests import Request as Request
 from bise.engine.requests import StepOutput as StepOutput
@@ -29,14 +30,18 @@ from bise.engine.waiting import Service, WaitingLanes
 from bise.hardware import memory_bytes
 from bise.weights.spec import ModelSpec
 
-MOST_GUESSING = 16  # tokens of a step with proposals: up to about so many cost little more than one
 DRAWN_WEIGHT = 2  # what a drawn token counts beside a prompt's in what a tenant was served (arXiv 2401.00588)
 
 
 class Engine:
     """Continuous batching over one model; not thread-safe, one thread calls `step` in a loop."""
 
-    def __init__(self, model: Model, config: EngineConfig | None = None) -> None:
+    def __init__(self, model: Model, config: EngineConfig | None = None, draft: Model | None = None) -> None:
+        """Make an engine of a model, and of a smaller one that guesses for it.
+
+        Raises:
+            InputError: the smaller one has another vocabulary.
+        """
         self.model = model
         self.config = config or EngineConfig()
         self.blocks = BlockPool(num_cache_blocks(model.spec, self.config))
@@ -54,7 +59,9 @@ class Engine:
         self._table = np.zeros((self.config.max_sequences, blocks_for(self.max_length)), np.int32)
         self._free_rows = list(range(self.config.max_sequences))[::-1]
         self._num_prompt_tokens = self._num_cached_tokens = self._num_drawn_tokens = self._num_preemptions = 0
-        self._num_proposed_tokens = self._num_held_tokens = 0
+        sizes = (self.config.max_sequences, self.max_length, self.config.kv_precision)
+        guide = Draft(draft, model.spec, *sizes) if draft is not None else None
+        self._guessing = Guessing(self.config, guide)
 
     @property
     def is_idle(self) -> bool:
@@ -72,8 +79,8 @@ class Engine:
             num_prompt_tokens=self._num_prompt_tokens,
             num_cached_tokens=self._num_cached_tokens,
             num_drawn_tokens=self._num_drawn_tokens,
-            num_proposed_tokens=self._num_proposed_tokens,
-            num_held_tokens=self._num_held_tokens,
+            num_proposed_tokens=self._guessing.num_proposed,
+            num_held_tokens=self._guessing.num_held,
             num_preemptions=self._num_preemptions,
             num_evictions=self.blocks.num_evictions,
             num_adapters=len(self.adapters),
@@ -113,9 +120,12 @@ class Engine:
         batch, num_rows = self._lay_out(slices, proposals)
         started = time.perf_counter()
         logits = self.model.forward(batch, self.cache)
+        seconds = time.perf_counter() - started
         if any(running[index].num_left > 1 for index, _ in slices):
             pairs = sum(num_pairs(running[index].num_computed, count) for index, count in slices)
-            self._cost = self._cost.after(len(batch.token_ids_T), pairs, time.perf_counter() - started)
+            self._cost = self._cost.after(len(batch.token_ids_T), pairs, seconds)
+        else:
+            self._guessing.note_step(len(batch.token_ids_T) / len(slices), seconds)
         return self._take_logits(
             [(self._running[index], count, proposals.get(index, [])) for index, count in slices], num_rows, logits
         )
@@ -141,8 +151,8 @@ class Engine:
             embedding=self.model.mean_state() if request.embeds else None,
             has_to_follow=index > 0,
             constraint=constraint.copy() if constraint else None,
-            lookup=Lookup() if self.config.speculation and not request.embeds else None,
         )
+        self._guessing.begin(sequence)
         sequence.unsent = self._jump(sequence)
         return sequence
 
@@ -290,19 +300,11 @@ class Engine:
 
     def _propose(self, slices: Sequence[Slice]) -> dict[int, list[int]]:
         """Tokens that may follow, by place among the running; they have room in the blocks that the sequence holds."""
-        most = min(MOST_GUESSING, self.config.step_tokens) // len(slices) - 1
-        if most < 1 or any(count > 1 for _, count in slices):
+        if any(count > 1 for _, count in slices):
             return {}
-        proposals: dict[int, list[int]] = {}
-        for index, _ in slices:
-            sequence = self._running[index]
-            if sequence.lookup is None or sequence.wants_prompt_rows or sequence.num_left > 1:
-                continue
-            size = min(len(sequence.blocks) * BLOCK, sequence.max_length - 1)
-            room = min(most, size - len(sequence.token_ids))
-            if room > 0 and (proposed := sequence.lookup.propose(sequence.token_ids, room)):
-                proposals[index] = proposed
-        return proposals
+        running = {index: self._running[index] for index, _ in slices}
+        drawn = {index: one for index, one in running.items() if one.num_left == 1 and not one.wants_prompt_rows}
+        return self._guessing.propose(drawn, len(slices))
 
     def _lay_out(self, slices: Sequence[Slice], proposals: dict[int, list[int]]) -> tuple[Batch, list[int]]:
         """A batch for the model, and how many rows of logits each slice gets."""
@@ -404,10 +406,7 @@ class Engine:
             sequence.num_computed += 1
             outputs.append(self._draw(sequence, logits_V))
         num_held = len(outputs) - 1
-        self._num_proposed_tokens += len(proposed)
-        self._num_held_tokens += num_held
-        assert sequence.lookup is not None
-        sequence.lookup.observe(len(proposed), num_held)
+        self._guessing.observe(sequence, len(proposed), num_held)
         return replace(
             outputs[-1],
             token_ids=tuple(token for output in outputs for token in output.token_ids),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bise.engine.adapters import HeldAdapter
 from bise.engine.blocks import Namespace, Node
+from bise.engine.draft import Drafting
 from bise.engine.embedding import MeanState
 from bise.engine.lookup import Lookup
 from bise.engine.sampling import Sampler, SamplingParams, TokenLogprob
@@ -122,7 +123,8 @@ class SequenceState:
     node: Node  # of the last block that the tree knows
     adapter: HeldAdapter | None = None
     constraint: Constraint | None = None
-    lookup: Lookup | None = None  # what proposes its next tokens
+    lookup: Lookup | None = None  # what proposes its next tokens from its own text
+    drafting: Drafting | None = None  # how many of them a smaller model proposes, where that finds none
     unsent: tuple[int, ...] = ()  # tokens that the grammar forced at the beginning, until the first one is drawn
     blocks: list[int] = field(default_factory=list)
     num_shared: int = 0  # leading blocks that the tree knows

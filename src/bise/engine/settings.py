@@ -20,6 +20,8 @@ class EngineConfig:
     num_threads: int | None = None  # None: the processor's usable cores
     instruction_set: str = "auto"  # "avx512", "avxvnni", "avx2" or "numpy"; the best by default
     speculation: bool = True  # whether answers' next tokens are proposed from their own text; it changes only the time
+    draft: str | None = None  # directory of a smaller model of the same vocabulary, which guesses next tokens
+    draft_tokens: int | None = None  # how many it guesses in a step; None: as many as pay, by what is measured
     prefix_sharing: bool = True  # whether requests of one tenant share what was computed of the same beginning
 
     def __post_init__(self) -> None:

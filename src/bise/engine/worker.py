@@ -42,7 +42,7 @@ from bise.engine.protocol import (
 from bise.engine.requests import Constraint, Grammar, Request
 from bise.errors import BiseError
 from bise.weights.adapters import open_adapter
-from bise.weights.files import open_weights
+from bise.weights.files import Weights, open_weights
 
 if TYPE_CHECKING:
     from bise.engine.grammar import Grammars
@@ -121,12 +121,17 @@ def die_with(parent_id: int) -> None:
 def _load(start: Start, channel: Channel) -> Engine:
     weights = open_weights(Path(start.directory))  # before the kernels, so that a wrong file is told at once
     config = start.config
+    draft = open_weights(Path(config.draft)) if config.draft is not None else None
     choice = choose_kernels(
         lambda kernel, done, total: channel.send(Progress(kernel, done, total)),
         config.instruction_set,
-        operations=config.activations != "int8" or not can_fuse(weights.spec),
+        operations=config.activations != "int8" or not all(can_fuse(w.spec) for w in (weights, draft) if w is not None),
     )
-    engine = Engine(Model(weights, choice.kernels, config.num_threads, config.activations), config)
+
+    def ready(source: Weights) -> Model:
+        return Model(source, choice.kernels, config.num_threads, config.activations)
+
+    engine = Engine(ready(weights), config, ready(draft) if draft is not None else None)
     channel.send(Ready(engine.max_length, choice.kernels.name, choice.reason))
     return engine
 

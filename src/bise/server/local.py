@@ -10,6 +10,7 @@ from bise.engine.grammar import calls_grammar, object_grammar, schema_grammar
 from bise.engine.process import EngineProcess, Progress
 from bise.engine.requests import AdapterRef, Grammar, PromptLogprobs, StepOutput
 from bise.engine.sampling import SamplingParams
+from bise.engine.settings import EngineConfig
 from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
 from bise.messages import Conversation
 from bise.server.answer import AnswerWriter, named, scored
@@ -41,14 +42,16 @@ FORBIDDEN = float("-inf")
 class LocalBackend:
     """One model directory, answered by an engine in a process of its own; requests wait until `start` is through.
 
-    Its adapters in the store are offered as `model:adapter`, those that are there at the moment of asking.
+    Its adapters in the store are offered as `model:adapter`, those that are there at the moment of asking. A smaller model
+    of the same vocabulary, the `draft`, may guess next tokens for it, which changes nothing but the time.
 
     Raises:
         InputError: the directory holds no model.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, draft: Path | None = None) -> None:
         self._directory = directory
+        self._config = EngineConfig(draft=str(draft) if draft is not None else None)
         self._model = ModelInfo(
             id=directory.name,
             context_length=read_spec(directory).context_length,
@@ -70,7 +73,7 @@ class LocalBackend:
             InputError: the model's files are damaged.
             UnavailableError: the engine did not come up.
         """
-        engine = asyncio.create_task(EngineProcess.start(self._directory, progress=progress))
+        engine = asyncio.create_task(EngineProcess.start(self._directory, self._config, progress))
         tokenizer = asyncio.create_task(asyncio.to_thread(ChatTokenizer.load, self._directory))
         try:
             await asyncio.wait({engine, tokenizer})

@@ -30,6 +30,7 @@ async def answer_once(
     progress: Progress,
     adapter: str | None = None,
     response_format: ResponseFormat = ANY_TEXT,
+    draft: Path | None = None,
 ) -> Answer:
     """Load a model, answer one question, and let go of the model; `write` gets the text as it comes.
 
@@ -40,7 +41,7 @@ async def answer_once(
     """
     if not question.strip():
         raise InputError('The question is empty. Type for example: bise ask "Who are you?"')
-    backend = LocalBackend(model)
+    backend = LocalBackend(model, draft)
     pieces: list[str] = []
     try:
         await backend.start(progress)

@@ -78,7 +78,13 @@ def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_sentence(model: Pa
     ("arguments", "words"),
     [
         (["serve", "--model", "none-such"], "There is no model named none-such"),
-        (["serve", "--model", "{model}", "--host", "0.0.0.0"], "only this machine may connect"),
+        (["serve", "--model", "{model}", "--port", "0", "--host", "0.0.0.0"], "bise admin users add NAME --role admin"),
+        (
+            ["serve", "--model", "{model}", "--port", "0", "--url", "https://chat.example"],
+            "bise admin users add NAME --role admin",
+        ),
+        (["serve", "--model", "{model}", "--url", "chat.example"], "https://chat.example.org"),
+        (["serve", "--model", "{model}", "--settings", "none.toml"], "none.toml"),
         (["serve", "--model", "{model}", "--port", "99999"], "not a port"),
         (["ask", "--model", "{model}"], "The question is empty"),
         (["ask", "--model", "{model}", " \n"], "The question is empty"),
@@ -147,3 +153,54 @@ def test_a_backup_is_written_and_put_back(tmp_path: Path, monkeypatch: pytest.Mo
     again = bise("admin", "backup", copy)
     assert (again.returncode, again.stdout) == (2, "")
     assert "never replaces anything" in again.stderr
+
+
+def test_a_server_for_others_knows_accounts_drains_and_tells_what_it_did(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BISE_HOME", str(tmp_path))
+    settings, port = tmp_path / "settings.toml", free_port()
+    settings.write_text("drain_s = 30\nnotice_s = 1.5\nlog_requests = true\n", encoding="utf-8")
+    succeed("admin", "users", "add", "ada", "--role", "admin")
+    key = succeed("admin", "keys", "--user", "ada").split()[-1]
+    url = "https://chat.example"
+    link = succeed("admin", "users", "link", "ada", "--url", url).strip()
+    command = [sys.executable, "-m", "bise", "serve", "--model", str(model), "--port", str(port), "--url", url]
+    with subprocess.Popen(
+        [*command, "--settings", str(settings)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline().split()[-1] == url
+        headers = {"host": "chat.example"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as browser:
+            path = link.removeprefix(url)
+            for _ in range(2):  # a program that shows a preview spends nothing
+                assert "<button>" in browser.get(path).text
+            entered = browser.post("/enter", data={"token": path.partition("=")[2]}, headers={"origin": url})
+            cookie = entered.headers["set-cookie"]
+            assert (entered.status_code, cookie.partition("=")[0]) == (303, "__Host-bise_session")
+            assert {"HttpOnly", "Secure", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
+            assert browser.post("/enter", data={"token": path.partition("=")[2]}).status_code == 403
+            assert browser.get("/api/state", headers={"host": "other.example"}).status_code == 421
+            signed_in = {"cookie": cookie.partition(";")[0]}
+            assert browser.get("/api/state", headers=signed_in).json()["user"]["name"] == "ada"
+            while browser.get("/ready").status_code != 200:
+                pass
+            asked = {"model": "tiny", "messages": [{"role": "user", "content": "top secret"}], "stream": True}
+            with browser.stream("POST", "/v1/chat/completions", json=asked, headers={"x-api-key": key}) as stream:
+                lines = stream.iter_lines()
+                next(lines)
+                process.send_signal(signal.SIGTERM)
+                while (told := browser.get("/ready")).status_code == 200:
+                    pass
+                assert told.headers["retry-after"]
+                assert browser.get("/health").status_code == 200
+                assert list(lines)[-2] == "data: [DONE]"
+        _, words = process.communicate(timeout=60)
+    assert process.returncode == 0
+    requests = [json.loads(line) for line in words.splitlines() if line.startswith("{")]
+    chat = next(each for each in requests if each["path"] == "/v1/chat/completions")
+    assert (chat["status"], chat["key"]) == (200, "_".join(key.split("_", 2)[:2]))
+    assert not any(secret in words for secret in ("top secret", path.partition("=")[2], key, signed_in["cookie"]))
+    used = json.loads(succeed("admin", "usage", "--by", "user,model", "--json"))
+    assert [(each["user"], each["model"], each["num_requests"]) for each in used] == [("ada", "tiny", 1)]
+    assert used[0]["num_completion_tokens"] > 0

@@ -3,7 +3,11 @@
 import httpx
 import pytest
 
+from bise.server.guard import Names, refuse
 from tests.server.conftest import Served
+
+PROXIED = Names(is_open=True, host="127.0.0.1", url="https://Chat.example:8443")
+LISTENING = Names(is_open=True, host="box.lan")
 
 
 @pytest.mark.parametrize(
@@ -46,3 +50,35 @@ async def test_every_answer_tells_the_browser_to_be_strict(served: Served, path:
 async def test_a_length_that_is_no_number_is_refused(direct: Served) -> None:
     response = await direct.client.post("/v1/chat/completions", headers={"content-length": "-1"})
     assert response.status_code == 400
+
+
+def asked(names: Names, host: str, origin: str | None = None) -> int:
+    """The status of a refusal, or 200."""
+    headers = [(b"host", host.encode())] + ([(b"origin", origin.encode())] if origin is not None else [])
+    refusal = refuse({"type": "http", "scheme": "http", "headers": headers}, names)
+    return 200 if refusal is None else refusal.status
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "origin", "status"),
+    [
+        (PROXIED, "chat.example:8443", "https://chat.example:8443", 200),
+        (PROXIED, "chat.example", None, 200),
+        (PROXIED, "127.0.0.1:8421", "https://chat.example:8443", 200),
+        (PROXIED, "chat.example:8443", "https://chat.example", 403),
+        (PROXIED, "chat.example:8443", "https://evil.example", 403),
+        (PROXIED, "evil.example", None, 421),
+        (PROXIED, "chat.example.evil.example", None, 421),
+        (LISTENING, "box.lan:8421", "http://box.lan:8421", 200),
+        (LISTENING, "192.168.0.7:8421", "http://192.168.0.7:8421", 200),
+        (LISTENING, "[2001:db8::1]:8421", None, 200),
+        (LISTENING, "192.168.0.7:8421", "http://192.168.0.8:8421", 403),
+        (LISTENING, "evil.example", None, 421),
+        (LISTENING, "", None, 421),
+        (Names(), "192.168.0.7", None, 421),
+    ],
+)
+def test_a_server_for_others_answers_to_its_names_and_to_bare_addresses(
+    names: Names, host: str, origin: str | None, status: int
+) -> None:
+    assert asked(names, host, origin) == status

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from bise.app.learning import Learning
 from bise.app.models import default_model
 from bise.app.requests import database_of, json_response
-from bise.app.session import SignedIn
+from bise.app.session import Admin, SignedIn
 from bise.server.answering import backend_of
 from bise.store.accounts import choose_default_model
 from bise.store.conversations import forget_model
@@ -33,7 +33,7 @@ async def show_learning(request: Request, user: SignedIn) -> Response:
 
 
 @router.post("/api/learning")
-async def start_learning(request: Request, user: SignedIn) -> Response:
+async def start_learning(request: Request, user: Admin) -> Response:
     """Begin to learn from all feedback that was not excluded."""
     await asyncio.to_thread(_learning(request).start, user, _base_model(request))
     return Response(status_code=204)

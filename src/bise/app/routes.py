@@ -9,7 +9,7 @@ from bise import __version__
 from bise.app.generation import show_message
 from bise.app.models import default_model, model_for, settings_for, show_model
 from bise.app.requests import Id, Text, database_of, generations_of, json_response, read_body
-from bise.app.session import SignedIn, enter
+from bise.app.session import SignedIn, enter, enter_by_link
 from bise.server.answering import backend_of, find_model
 from bise.server.backend import ModelInfo
 from bise.server.errors import ApiError
@@ -71,8 +71,14 @@ class Settings(BaseModel):
 
 @router.get("/enter")
 async def enter_page(request: Request, token: str = "") -> Response:
-    """Let the owner's browser in."""
+    """Let the owner's browser in, or ask whether somebody's link is to be used."""
     return await enter(request, token)
+
+
+@router.post("/enter")
+async def use_link(request: Request) -> Response:
+    """Let somebody's browser in by their link."""
+    return await enter_by_link(request)
 
 
 @router.get("/api/state")

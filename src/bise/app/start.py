@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -17,17 +19,20 @@ from bise.app.page import page_router
 from bise.app.routes import router
 from bise.app.session import Entrance
 from bise.engine.process import Progress
+from bise.errors import InputError
 from bise.server.admission import Admission
 from bise.server.api import create_api
 from bise.server.errors import ApiError
 from bise.server.gateway import Gateway
-from bise.server.guard import Guard
+from bise.server.guard import ONLY_LOOPBACK, Guard, Names, is_loopback
 from bise.server.listen import Server, bind
 from bise.server.local import LocalBackend
 from bise.server.metrics import Metrics
 from bise.server.remote import RemoteBackend
+from bise.server.request_log import RequestLog
+from bise.server.settings import STANDARD, ServerSettings
 from bise.server.upstream import Upstream
-from bise.store.accounts import local_owner
+from bise.store.accounts import LOCAL_OWNER, list_users, local_owner
 from bise.store.branches import BusyError
 from bise.store.database import Database, open_database
 from bise.store.turns import mark_interrupted
@@ -37,7 +42,7 @@ from bise.store.turns import mark_interrupted
 class Announcements:
     """Whom to tell what happens."""
 
-    address: Callable[[str], None]  # the address that lets the owner's browser in
+    address: Callable[[str, str], None]  # where it listens, and the token that lets the owner's browser in, if any
     progress: Progress  # (kernel, done, total) while the engine prepares itself for this processor
     ready: Callable[[str], None]  # the model that answers now
 
@@ -49,6 +54,7 @@ def create_app(
     entrance: Entrance,
     learning: Learning,
     static: Path | None = None,
+    names: Names = ONLY_LOOPBACK,
 ) -> ASGIApp:
     """Build the whole application: `/v1`, `/health`, `/api` and the page, behind the guard."""
     app = create_api(admission, database)
@@ -60,7 +66,8 @@ def create_app(
     app.include_router(feedback_router)
     app.include_router(learning_router)
     app.include_router(page_router(static))
-    return Guard(app)
+    settings = admission.settings
+    return Guard(RequestLog(app, with_prompts=settings.log_prompts) if settings.log_requests else app, names)
 
 
 async def _busy(request: Request, error: Exception) -> JSONResponse:
@@ -68,40 +75,88 @@ async def _busy(request: Request, error: Exception) -> JSONResponse:
     return ApiError(409, str(error), code="busy").response()
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where to listen, and how others call it."""
+
+    host: str
+    port: int
+    url: str = ""  # as others type it, for example of a TLS proxy; empty: as we listen
+
+    def __post_init__(self) -> None:
+        """Check what would make a server that nobody can reach."""
+        address = urlsplit(self.url)
+        if self.url and (address.scheme not in ("http", "https") or not address.hostname or address.path.strip("/")):
+            raise InputError(f"--url is {self.url!r}, but must be an address without a path: https://chat.example.org")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others than this machine may come, directly or through a proxy."""
+        return bool(self.url) or not is_loopback(self.host)
+
+
 async def serve(
     model: Path,
-    host: str,
-    port: int,
+    place: Place,
     announce: Announcements,
     upstreams: Sequence[Upstream] = (),
+    settings: ServerSettings = STANDARD,
     draft: Path | None = None,
 ) -> None:
     """Serve a model directory, for which a smaller model may guess, and the models of other servers, until Ctrl-C.
 
     Raises:
-        InputError: the model or the database is damaged, or the host is not loopback.
+        InputError: the model or the database is damaged, the host is not ours, or others may come and there is no admin.
         UnavailableError: the port is taken, or the engine, the database or another server cannot start.
     """
     local, remote = LocalBackend(model, draft), [RemoteBackend(upstream) for upstream in upstreams]
     backend = Gateway((local, *remote)) if remote else local
-    with bind(host, port) as listener:
-        address = listener.getsockname()
+    with bind(place.host, place.port) as listener:
+        port = listener.getsockname()[1]
         database = await open_database()
+        admission = Admission(backend, database, settings, Metrics(lambda: (local.load,)))
         try:
             await mark_interrupted(database)
+            entrance = await _entrance(database, place, port)
             for each in remote:
                 await each.start()
-            entrance = Entrance(await local_owner(database), address[1])
-            admission = Admission(backend, database, metrics=Metrics(lambda: (local.load,)))
             generations = Generations(database, admission)
-            server = Server(create_app(admission, database, generations, entrance, Learning()), generations.close)
+            names = Names(place.is_open, place.host, place.url)
+            app = create_app(admission, database, generations, entrance, Learning(), names=names)
+
+            def notice() -> None:
+                admission.is_closing = True
+
+            async def stop() -> None:
+                admission.is_closed = True
+                await generations.close()
+
+            server = Server(app, stop, notice, settings)
             serving = asyncio.create_task(server.serve([listener]))
-            name = f"[{address[0]}]" if ":" in address[0] else address[0]
-            announce.address(f"http://{name}:{address[1]}/enter?token={entrance.token}")
+            announce.address(_address(place, listener.getsockname()), entrance.token)
             await _load_and_serve(server, serving, local, announce)
         finally:
             await backend.close()
+            await admission.meter.close()
             await database.close()
+
+
+async def _entrance(database: Database, place: Place, port: int) -> Entrance:
+    """The local owner's, or that of accounts, of which an admin must exist: somebody has to answer for the server."""
+    if not place.is_open:
+        return Entrance(await local_owner(database), port)
+    people = [user for user in await list_users(database) if user.name != LOCAL_OWNER and user.disabled_at is None]
+    if not any(user.role == "admin" for user in people):
+        raise InputError(
+            f"Others can come to {place.url or place.host}, so there must be an account of somebody who answers for "
+            "this server. Type: bise admin users add NAME --role admin"
+        )
+    return Entrance(None, port, is_secure=place.url.startswith("https://"))
+
+
+def _address(place: Place, bound: Sequence[Any]) -> str:
+    name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+    return place.url.rstrip("/") or f"http://{name}:{bound[1]}"
 
 
 async def _load_and_serve(

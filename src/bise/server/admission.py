@@ -29,7 +29,7 @@ from bise.server.backend import (
 from bise.server.errors import as_api_error
 from bise.server.metering import Meter, Reservation
 from bise.server.metrics import Metrics
-from bise.server.settings import ServerSettings
+from bise.server.settings import STANDARD, ServerSettings
 from bise.store.database import Database
 from bise.store.keys import Caller
 from bise.store.usage import Counts
@@ -37,7 +37,6 @@ from bise.store.usage import Counts
 Event = TypeVar("Event", ChatEvent, CompletionEvent)
 _CHARS_A_TOKEN = 4  # for guesses before a prompt is encoded
 _UNNAMED_ANSWER = 256  # tokens that are held for an answer whose longest length the request does not say
-STANDARD = ServerSettings()
 
 
 class Admission:

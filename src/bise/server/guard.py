@@ -5,8 +5,10 @@ rebinding). So the server answers only to its own names, and to no page but its 
 """
 
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,11 +42,41 @@ _HEADERS = [
 ]
 
 
+@dataclass(frozen=True)
+class Names:
+    """What this server is called by those who may ask it; without anything, by the names of loopback alone.
+
+    A page can only make a browser send a name that the page's own site has: so bare addresses are safe to answer to.
+    """
+
+    is_open: bool = False  # whether other machines may connect
+    host: str = ""  # as given to listen on
+    url: str = ""  # as others type it, for example that of a TLS proxy before us
+
+    def has(self, name: str) -> bool:
+        """Whether a request for this name is for us."""
+        if is_loopback(name):
+            return True
+        public = urlsplit(self.url).hostname or ""
+        return self.is_open and (_is_address(name) or name in {self.host.lower(), public} - {""})
+
+    def is_own_page(self, origin: str, scheme: str, host: str) -> bool:
+        """Whether a page that asks is one of ours."""
+        if origin == f"{scheme}://{host}":
+            return True
+        public = urlsplit(self.url)
+        return bool(self.url) and origin == f"{public.scheme}://{public.netloc}".lower()
+
+
+ONLY_LOOPBACK = Names()
+
+
 class Guard:
     """ASGI middleware: refuses foreign hosts, foreign pages and oversized bodies; adds the security headers."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, names: Names = ONLY_LOOPBACK) -> None:
         self._app = app
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or answer it here."""
@@ -57,7 +89,7 @@ class Guard:
                 _add_headers(message)
             await send(message)
 
-        refusal = refuse(scope)
+        refusal = refuse(scope, self._names)
         if refusal is not None:
             await _discard(receive)
             await refusal.response()(scope, receive, send_guarded)
@@ -65,19 +97,24 @@ class Guard:
         await self._app(scope, _limited(receive), send_guarded)
 
 
-def refuse(scope: Scope) -> ApiError | None:
+def refuse(scope: Scope, names: Names = ONLY_LOOPBACK) -> ApiError | None:
     """Say why a request may not come in, from its head alone, or None."""
     headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
     host, origin = headers.get(b"host", ""), headers.get(b"origin")
-    if not is_loopback(_name(host)):
-        message = f"This server answers as 127.0.0.1 or localhost, not as {host[:100]!r}. Use the address bise printed."
-        return ApiError(421, message, code="host")
-    if origin is not None and origin != f"{scope['scheme']}://{host}":
+    if not names.has(_name(host)):
+        return ApiError(421, _wrong_name(host, names), code="host")
+    if origin is not None and not names.is_own_page(origin, scope["scheme"], host):
         return ApiError(403, f"Pages of {origin[:100]!r} may not ask this server.", code="origin")
     length = headers.get(b"content-length", "0")
     if not length.isdecimal():
         return ApiError(400, "The content-length header is not a number.", code="http")
     return _too_large() if int(length) > MAX_BODY_BYTES else None
+
+
+def _wrong_name(host: str, names: Names) -> str:
+    if names.is_open:
+        return f"This server is not called {host[:100]!r}. Its operator names it with: bise serve --url"
+    return f"This server answers as 127.0.0.1 or localhost, not as {host[:100]!r}. Use the address bise printed."
 
 
 def _name(host: str) -> str:
@@ -93,6 +130,14 @@ def is_loopback(name: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _limited(receive: Receive) -> Receive:

@@ -12,10 +12,19 @@ class ServerSettings:
     notice_s: float = 0.0  # before that: /ready already says no, and new requests are still taken
     log_requests: bool = False  # one line of JSON for each request to the API, on stderr
     log_prompts: bool = False  # in these lines, also what was asked
+    workers: int = 1  # one process: see below
 
     def __post_init__(self) -> None:
         """Check what would make a server that answers nothing."""
+        if self.workers != 1:
+            raise ValueError(
+                f"workers is {self.workers}, but one process owns the engine, counts the limits and knows which answers are "
+                "being written. It uses all cores by itself. For more machines, name their servers with --upstreams"
+            )
         if self.max_requests < 1 or self.drain_s < 0 or self.notice_s < 0:
             raise ValueError("max_requests must be at least 1, drain_s and notice_s at least 0")
         if self.log_prompts and not self.log_requests:
             raise ValueError("log_prompts needs log_requests = true")
+
+
+STANDARD = ServerSettings()

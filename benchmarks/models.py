@@ -5,11 +5,12 @@ medians (10 % to 90 %) of rounds in turns:
 
     encode_ratio_tiktoken   tiktoken's time over ours, on the same ranks and text, both without looking for control tokens
     encode_equal            whether our ids are those of mistral-common, also on hostile text
-    load_s                  our tokenizer with its templates, from the cache that the first load writes
-    load_first_s            the first load
-    load_mistral_common_s   mistral-common's own
+    vocabulary_load_s       our tokenizer with its templates, from the cache that the first load writes
+    vocabulary_first_s      the first load
+    mistral_common_load_s   mistral-common's own
 
 and the figures of `model_files.py`: conversion and the engine's start. They write 4 GB to the cache and delete it again.
+All of it takes two minutes on a quiet machine. `--small` tries the benchmark itself.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs by its path, too
 
+from benchmarks.alternating import load_average, load_before, machine_facts
 from benchmarks.model_files import measure_files
 from bise.config import cache_home
 from bise.tokenizer.chat import ChatTokenizer
@@ -50,7 +52,9 @@ _HOSTILE = [
 
 def measure_tokenizers(rounds: int) -> dict[str, object]:
     """All figures of the tokenizers."""
-    loads = _in_turns(rounds, {"load_s": _load, "load_first_s": _load_first, "load_mistral_common_s": _load_theirs})
+    loads = _in_turns(
+        rounds, {"vocabulary_load_s": _load, "vocabulary_first_s": _load_first, "mistral_common_load_s": _load_theirs}
+    )
     ours, theirs = _load(), _load_theirs().instruct_tokenizer.tokenizer
     text, ranks = _text(), _tiktoken()
     times = _in_turns(
@@ -129,11 +133,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--small", action="store_true")
     arguments = parser.parse_args()
-    before = os.getloadavg()[0]
-    results = measure_tokenizers(arguments.rounds)
-    results |= measure_files(cache_home() / "benchmarks" / "model_files", arguments.rounds // 2 + 1)
-    results["load_average"] = {"before": round(before, 2), "after": round(os.getloadavg()[0], 2)}
+    results = {"load_before": load_before(), **measure_tokenizers(arguments.rounds)}
+    results |= measure_files(cache_home() / "benchmarks" / "model_files", arguments.rounds // 2 + 1, arguments.small)
+    results |= {"load_after": load_average(), "machine": machine_facts()}
     if arguments.json:
         print(json.dumps(results, indent=2))
         return

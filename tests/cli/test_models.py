@@ -2,16 +2,19 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bise.cli.main import run
+from bise.runs import read_manifest
 from bise.weights.files import open_weights
 from bise.weights.formats.export import Companions, export_model
 from bise.weights.spec import ModelSpec
 from tests.random_adapters import write_adapter
 from tests.random_models import TINY, write_model
+from tests.tokenizer.conftest import TEXTS
 from tests.tokenizer.test_hugging_face import make_directory
 
 
@@ -72,6 +75,26 @@ def test_a_stranger_s_tokenizer_is_tried_before_it_is_taken_in(
     assert [path.name for path in (tmp_path / "home/models").iterdir()] == ["good"]
 
 
+def test_scales_are_plain_searched_or_calibrated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = replace(TINY, vocab_size=640)
+    export_model(open_weights(write_model(tmp_path / "ours", spec)), tmp_path / "theirs", "hf", Companions("m"))
+    make_directory("chatml", tmp_path / "theirs")
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(TEXTS), encoding="utf-8")
+    weights, found = {}, {}
+    for name, options in (("plain", ["--plain"]), ("searched", []), ("calibrated", ["--calibrate", str(text)])):
+        arguments = ["--name", name, "--bits", "4", "--compare", str(text), "--json"]
+        assert bise("pull", str(tmp_path / "theirs"), *arguments, *options) == 0
+        found[name] = json.loads(capsys.readouterr().out)
+        path = Path(found[name]["path"])
+        weights[name] = (path / "model.safetensors").read_bytes()
+        assert read_manifest(path).config["scales"] == name
+    assert len(set(weights.values())) == 3
+    errors = {name: row["rounding_error"]["layers.0.attention.wq.weight"] for name, row in found.items()}
+    assert errors["searched"] < errors["plain"]
+    assert 0 < found["calibrated"]["agreement"]["kl_nats"] < found["plain"]["agreement"]["kl_nats"]
+
+
 def test_an_adapter_is_pulled_listed_shown_and_removed(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +137,9 @@ def test_an_adapter_is_pulled_listed_shown_and_removed(
         (["pull", "nowhere", "--name", "bise-demo:x"], "no directory at nowhere"),
         (["pull", "nowhere", "--name", "bise-demo:x", "--bits", "8"], "--bits"),
         (["pull", "nowhere", "--name", "nothing:x"], "no model named nothing"),
+        (["pull", "nowhere", "--plain"], "Add --bits 4"),
+        (["pull", "nowhere", "--bits", "8", "--calibrate", __file__], "Add --bits 4"),
+        (["pull", "nowhere", "--bits", "4", "--plain", "--calibrate", __file__], "Give one of them"),
         (["models", "show", "bise-demo:x"], "has none here"),
         (["models", "remove", "bise-demo:x"], "has none here"),
         (["ask", "-m", "bise-demo:x", "Hello"], "has none here"),

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from benchmarks.quantisation_quality import WINDOW, divergence, log_probabilities, read_windows
+from bise.engine.agreement import measure_agreement
 from bise.engine.batch import Batch
 from bise.engine.cache import KVCache
 from bise.engine.forward import Model
 from bise.engine.kernels.table import BLOCK, choose_kernels
+from bise.engine.moments import measure_moments
 from bise.tokenizer.chat import ChatTokenizer
 from bise.weights.files import open_weights
-from bise.weights.quantise import quantise
+from bise.weights.quantise import SEARCHED, Scales, convert, quantise
 from bise.weights.store import shipped_directory
 from bise.weights.tensors import dequantise
 from tests.random_models import TINY, random_tensors, write_model
@@ -63,3 +65,19 @@ def test_four_bits_are_no_worse_than_q4_0_on_the_shipped_model(tmp_path: Path) -
     }
     assert windows.shape[1] == WINDOW
     assert 0 < lost["ours"] <= lost["theirs"]
+
+
+@pytest.mark.slow
+def test_calibrating_on_such_text_costs_the_shipped_model_less(tmp_path: Path) -> None:
+    """Calibrated on some documents, compared on others."""
+    shipped, kernels = open_weights(shipped_directory()), choose_kernels().kernels
+    spec = replace(shipped.spec, quantisation=None)
+    write_model(tmp_path / "exact", spec, {name: shipped.tensor(name) for name in spec.tensor_shapes()})
+    exact = open_weights(tmp_path / "exact")
+    windows = read_windows(TEXTS, ChatTokenizer.load(shipped_directory() / "tekken.json"), 30)
+    known, held_out = windows[0::3].reshape(-1).tolist(), windows[1::3].reshape(-1).tolist()
+    lost = {}
+    for kind, scales in (("searched", SEARCHED), ("known", Scales(moments=measure_moments(exact, known, kernels)))):
+        convert(exact, tmp_path / kind, "4", scales=scales)
+        lost[kind] = measure_agreement(exact, open_weights(tmp_path / kind), held_out, kernels)
+    assert 0 < lost["known"].kl_nats < 0.9 * lost["searched"].kl_nats

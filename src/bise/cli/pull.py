@@ -15,6 +15,7 @@ from bise.errors import BiseError, InputError
 if TYPE_CHECKING:
     from bise.engine.agreement import Agreement
     from bise.weights.pull import Pulled, Source
+    from bise.weights.quantise import Scales
 
 
 @click.command("pull")
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     help="Precision of the weights, kept as it is when not given; mixed is 4 with the output head at 8.",
 )
 @click.option(
+    "--plain", is_flag=True, help="With 4 or mixed bits: take llama.cpp's scales, without a search for better ones."
+)
+@click.option(
+    "--calibrate",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With 4 or mixed bits: a text file; what matters most for such text is rounded with most care.",
+)
+@click.option(
     "--compare",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A text file: tell how far the rounded model's answers are from the original's on it.",
@@ -35,7 +44,14 @@ if TYPE_CHECKING:
 @click.option("--found", is_flag=True, help="List the models that Ollama and LM Studio have on this disk.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    source: str | None, name: str | None, bits: str | None, compare: Path | None, found: bool, as_json: bool
+    source: str | None,
+    name: str | None,
+    bits: str | None,
+    plain: bool,
+    calibrate: Path | None,
+    compare: Path | None,
+    found: bool,
+    as_json: bool,
 ) -> None:
     """Take a model into the store.
 
@@ -48,6 +64,7 @@ def command(
     from bise.tokenizer.examine import examine as examine_tokenizer
     from bise.weights.adapters import split_reference
     from bise.weights.pull import pull, suggested_name
+    from bise.weights.quantise import Scales
 
     if found:
         _list_found(as_json)
@@ -58,11 +75,13 @@ def command(
     if adapter is not None:
         _pull_adapter(Path(source).expanduser(), owner, adapter, bits, as_json)
         return
+    _check_scales(bits, plain, calibrate)
     with _resolved(source) as place:
         chosen = name or suggested_name(place)
         companions = _companions(place.path, chosen, bits)
+        scales = _calibrate(place, calibrate, bits) if calibrate else Scales(are_searched=not plain)
         with progress_bar(f"Taking in {chosen}") as progress:
-            pulled = pull(place, chosen, bits, companions, progress, examine_tokenizer)
+            pulled = pull(place, chosen, bits, companions, progress, examine_tokenizer, scales)
         agreement = _compare(place, pulled, compare) if compare else None
     _tell(pulled, agreement, as_json)
 
@@ -134,6 +153,35 @@ def _tell(pulled: "Pulled", agreement: "Agreement | None", as_json: bool) -> Non
             err=True,
         )
     click.echo(f'Talk to it with: bise ask -m {model.name} "…"', err=True)
+
+
+def _check_scales(bits: str | None, plain: bool, calibrate: Path | None) -> None:
+    if (plain or calibrate) and bits not in ("4", "mixed"):
+        raise InputError("--plain and --calibrate choose the scales of 4-bit weights. Add --bits 4 or --bits mixed.")
+    if plain and calibrate:
+        raise InputError("--plain leaves the search for scales out that --calibrate guides. Give one of them.")
+
+
+def _calibrate(place: "Source", text: Path, bits: str | None) -> "Scales":
+    """Run the original on a text, once it is known to be sound, and see what meets its weights."""
+    from bise.cli.progress import progress_bar
+    from bise.engine.kernels.table import choose_kernels
+    from bise.engine.moments import measure_moments
+    from bise.tokenizer.chat import ChatTokenizer
+    from bise.tokenizer.examine import examine as examine_tokenizer
+    from bise.weights.examine import examine
+    from bise.weights.pull import is_ours, open_original, resolve_run
+    from bise.weights.quantise import Scales, chosen_quantisation
+
+    if not is_ours(place.path):
+        examine(place.path)
+        examine_tokenizer(place.path)
+    weights = open_original(place)
+    chosen_quantisation(weights, bits)
+    directory = resolve_run(place.path)[0] if is_ours(place.path) else place.path
+    ids = ChatTokenizer.load(directory).encode(text.read_text(encoding="utf-8", errors="replace"))
+    with progress_bar("Calibrating") as progress:
+        return Scales(moments=measure_moments(weights, ids, choose_kernels().kernels, progress))
 
 
 def _compare(place: "Source", pulled: "Pulled", text: Path) -> "Agreement":

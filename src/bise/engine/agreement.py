@@ -44,12 +44,7 @@ def measure_agreement(
     """
     if len(ids) < 2:
         raise InputError(f"The text to compare on has {len(ids)} tokens. Give a longer one.")
-    needed = 4 * exact.spec.num_parameters()
-    if needed > memory_bytes():
-        raise InputError(
-            f"To be compared, the original needs {needed / 1e9:.1f} GB of memory in float32, and this machine has "
-            f"{memory_bytes() / 1e9:.1f} GB. Pull without the comparison."
-        )
+    check_memory(exact, "To be compared")
     models = Model(exact, kernels, activations="float32"), Model(rounded, kernels)
     divergences: list[NDArray[np.float64]] = []
     same: list[NDArray[np.bool_]] = []
@@ -67,16 +62,27 @@ def measure_agreement(
     return Agreement(float(np.concatenate(divergences).mean()), float(np.concatenate(same).mean()), len(ids))
 
 
+def check_memory(exact: Weights, purpose: str) -> None:
+    """Refuse a model that does not fit into this machine's memory in float32."""
+    needed = 4 * exact.spec.num_parameters()
+    if needed > memory_bytes():
+        raise InputError(
+            f"{purpose}, the original needs {needed / 1e9:.1f} GB of memory in float32, and this machine has "
+            f"{memory_bytes() / 1e9:.1f} GB. Pull without that."
+        )
+
+
 def _log_probabilities(model: Model, ids: Sequence[int]) -> Iterator[NDArray[np.float64]]:
     """Log of the next token's distribution after each token, some rows at a time."""
-    logits = _logits(model, ids)
+    logits = whole_logits(model, ids)
     for start in range(0, len(logits), _ROWS):
         rows = logits[start : start + _ROWS].astype(np.float64)
         rows -= rows.max(axis=1, keepdims=True)
         yield rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
 
 
-def _logits(model: Model, ids: Sequence[int]) -> Floats:
+def whole_logits(model: Model, ids: Sequence[int]) -> Floats:
+    """The logits after each of some tokens that are all there is, [len(ids), vocab_size]."""
     positions = np.arange(len(ids), dtype=np.int32)
     num_blocks = -(-len(ids) // BLOCK)
     blocks = np.arange(num_blocks, dtype=np.int32)[None]

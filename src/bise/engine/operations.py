@@ -50,8 +50,8 @@ class Layer:
     down: tuple[Matrix, ...]
 
 
-# The matrices of each product, one below the other.
-_PRODUCTS = {
+# The matrices of each product, one below the other, in the order in which a layer multiplies.
+PRODUCTS = {
     "query_key_value": ("attention.wq", "attention.wk", "attention.wv"),
     "attention_output": ("attention.wo",),
     "gate_up": ("feed_forward.w1", "feed_forward.w3"),
@@ -105,7 +105,7 @@ class OperationModel:
         layers = []
         for index in range(self.spec.num_layers):
             layer: dict[str, list[AdaptedRows]] = {}
-            for product, matrices in _PRODUCTS.items():
+            for product, matrices in PRODUCTS.items():
                 end = 0
                 for name in (f"layers.{index}.{matrix}" for matrix in matrices):
                     if f"{name}.weight" not in shapes:  # experts have none

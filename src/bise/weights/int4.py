@@ -4,7 +4,13 @@ A group's largest weight seldom makes the best scale: clipping it a little can s
 Q4_0 maps the largest weight to -8 and stops there. Here that scale is the first candidate of a few, the best of them is
 then moved to the least-squares scale of its rounded values, and what has the smallest squared error stays. So no group
 is worse than in Q4_0, whose size it shares.
+
+What rounding does to a product depends on what the weights meet. Where the second moments of a group's 32 inputs are known,
+its values are moved one at a time to where the expected squared error of the product is least, so that errors of inputs
+that go together cancel; GPTQ (arXiv 2210.17323) does so along a whole row, which needs moments of all pairs of columns.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +26,12 @@ Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]
 
 
-def round_to_int4(groups: Floats) -> tuple[NDArray[np.int8], Halves]:
-    """Round groups [N, size] to values -8..7 and one scale each, [N, size] and [N]; `values * scale` is the weight.
+def round_to_int4(groups: Floats, moments: Floats | None = None) -> tuple[NDArray[np.int8], Halves]:
+    """Round groups to values -8..7 and one scale each, [N, size] and [N]; `values * scale` is the weight.
+
+    Args:
+        groups: [N, size], row by row of a matrix.
+        moments: of what meets the groups of a row, [groups of a row, size, size], with positive diagonals.
 
     Raises:
         InputError: a weight is too large for a float16 scale.
@@ -29,13 +39,30 @@ def round_to_int4(groups: Floats) -> tuple[NDArray[np.int8], Halves]:
     from bise.weights.rounding import round_groups  # numba takes half a second to load, and most readers do not round
 
     groups = np.ascontiguousarray(groups, np.float32)
-    values = np.empty(groups.shape, np.int8)
-    scales = np.empty(len(groups), np.float16)
-    for start in range(0, len(groups), _GROUPS_AT_ONCE):
-        part = slice(start, start + _GROUPS_AT_ONCE)
-        scales[part] = _search(groups[part])
-        round_groups(groups[part], scales[part].astype(np.float32), values[part])
+    values, scales = np.empty(groups.shape, np.int8), np.empty(len(groups), np.float16)
+    for part, searched in _chosen_scales(groups, are_searched=True):
+        round_groups(groups[part], searched.astype(np.float32), values[part])
+        scales[part] = searched
+        if moments is not None:
+            scales[part] = _descend(groups[part], moments, part.start % len(moments), searched, values[part])
     return values, scales
+
+
+def pack_int4(groups: Floats, are_searched: bool, packed: NDArray[np.uint8], scales: Halves) -> NDArray[np.float64]:
+    """Round in one pass to the stored form: fills `packed`, [N, size / 2] as `pack_nibbles` does, and `scales`.
+
+    Without a search, the scales are those of Q4_0.
+
+    Returns:
+        Sums of squares: of what rounding changed, and of the weights.
+    """
+    from bise.weights.rounding import pack_groups
+
+    sums, values = np.zeros(2), np.empty(groups.shape[1], np.uint8)
+    for part, chosen in _chosen_scales(groups, are_searched):
+        scales[part] = chosen
+        pack_groups(groups[part], chosen.astype(np.float32), values, packed[part], sums)
+    return sums
 
 
 def pack_nibbles(values: NDArray[np.int8]) -> NDArray[np.uint8]:
@@ -54,25 +81,48 @@ def unpack_nibbles(packed: NDArray[np.uint8]) -> NDArray[np.int8]:
     return values
 
 
-def _search(groups: Floats) -> Halves:
-    """The best scale found for each group."""
+def _chosen_scales(groups: Floats, are_searched: bool) -> Iterator[tuple[slice, Halves]]:
+    """The scales of some groups at a time."""
     from bise.weights.rounding import extremes
 
-    largest = np.empty(len(groups), np.float32)
-    extremes(groups, largest)
-    with np.errstate(over="ignore", invalid="ignore"):  # a candidate may be infinite; it then loses
-        exact = largest / _LOWEST
-        best = exact.astype(np.float16)
-        if not np.isfinite(best).all():
-            raise InputError(
-                f"A weight of {np.abs(groups).max():g} is too large for 4 bits. Keep the model in 16 bits."
-            )
-        smallest = _errors(groups, best)
-        for factor in _CANDIDATES[1:]:
-            _keep_better(groups, (exact * np.float32(factor)).astype(np.float16), best, smallest)
-        for _ in range(_REFINEMENTS):
-            _keep_better(groups, _least_squares(groups, best), best, smallest)
-    return best
+    for start in range(0, len(groups), _GROUPS_AT_ONCE):
+        part = slice(start, start + _GROUPS_AT_ONCE)
+        largest = np.empty(len(groups[part]), np.float32)
+        extremes(groups[part], largest)
+        with np.errstate(over="ignore", invalid="ignore"):  # a candidate may be infinite; it then loses
+            exact: Floats = largest / np.float32(_LOWEST)
+            scales: Halves = exact.astype(np.float16)
+            if not np.isfinite(scales).all():
+                raise InputError(
+                    f"A weight of {np.abs(largest).max():g} is too large for 4 bits. Keep the model in 16 bits."
+                )
+            if are_searched:
+                _search(groups[part], exact, scales)
+        yield part, scales
+
+
+def _search(groups: Floats, exact: Floats, best: Halves) -> None:
+    """Replace each group's scale by the best found; `exact` is Q4_0's before it became float16."""
+    smallest = _errors(groups, best)
+    for factor in _CANDIDATES[1:]:
+        _keep_better(groups, (exact * np.float32(factor)).astype(np.float16), best, smallest)
+    for _ in range(_REFINEMENTS):
+        _keep_better(groups, _least_squares(groups, best), best, smallest)
+
+
+def _descend(groups: Floats, moments: Floats, first: int, scales: Halves, values: NDArray[np.int8]) -> Halves:
+    """Better values at these scales, then the scales that serve those best, then better values at them."""
+    from bise.weights.rounding import descend, moment_fits
+
+    slopes = np.empty(groups.shape[1], np.float32)
+    descend(groups, moments, first, scales.astype(np.float32), values, slopes)
+    products, squares = np.empty(len(groups), np.float32), np.empty(len(groups), np.float32)
+    moment_fits(groups, moments, first, values, products, squares)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        fitted = (products / squares).astype(np.float16)
+    fitted = np.where(np.isfinite(fitted), fitted, scales)
+    descend(groups, moments, first, fitted.astype(np.float32), values, slopes)
+    return fitted
 
 
 def _keep_better(groups: Floats, scales: Halves, best: Halves, smallest: Floats) -> None:

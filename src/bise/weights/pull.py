@@ -33,7 +33,7 @@ from bise.weights.examine import examine
 from bise.weights.files import WEIGHTS_FILE, Weights, open_weights, write_in_place
 from bise.weights.formats.detect import open_foreign
 from bise.weights.formats.foreign import ForeignModel, tokenizer_files
-from bise.weights.quantise import Progress, convert, rounding_error
+from bise.weights.quantise import SEARCHED, Progress, Scales, convert, rounding_error
 from bise.weights.spec import SPEC_FILE, read_spec, write_spec
 from bise.weights.store import CARD_FILE, check_name, models_directory, part_directory, shipped_directory
 
@@ -71,6 +71,7 @@ def pull(
     companions: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     examine_tokenizer: Callable[[Path], None] | None = None,
+    scales: Scales = SEARCHED,
 ) -> Pulled:
     """Take a model into the store as `name`.
 
@@ -81,6 +82,7 @@ def pull(
         companions: file name -> text that goes along, such as a card instead of the source's.
         progress: told of the weights done.
         examine_tokenizer: given another program's model, raises InputError when nobody could talk to it.
+        scales: of four-bit groups.
 
     Raises:
         NotFoundError: there is nothing at the source, or its run did not finish.
@@ -93,19 +95,20 @@ def pull(
     if target.exists():
         raise InputError(f"There already is a model named {name}. Choose another name, or: bise models remove {name}")
     started = time.monotonic()
-    with _part(name, _identity(source, precision)) as part:
-        if _is_ours(source.path):
-            parent, facts, notes = _take_ours(source.path, part, precision, progress)
+    rounding = _Rounding(precision, scales, progress)
+    with _part(name, _identity(source, rounding)) as part:
+        if is_ours(source.path):
+            parent, facts, notes = _take_ours(source.path, part, rounding)
         else:
             model = _open_foreign(source.path, examine_tokenizer)
-            parent, facts, notes = _take_foreign(source, model, part, precision, progress)
+            parent, facts, notes = _take_foreign(source, model, part, rounding)
         for file, text in (companions or {}).items():
             (part / file).write_text(text, encoding="utf-8")
         spec = read_spec(part)
         manifest = Manifest(
             stage="model",
             name=name,
-            config={"source": source.origin or source.path.name, "bits": precision},
+            config={"source": source.origin or source.path.name, "bits": precision, "scales": scales.kind},
             inputs=(parent,),
             outputs=hash_outputs(part),
             facts={**facts, "parameters": spec.num_parameters(), "context_length": spec.context_length},
@@ -119,7 +122,7 @@ def pull(
 
 def open_original(source: Source) -> Weights:
     """The weights that a pull took in, as they were."""
-    return open_weights(resolve_run(source.path)[0]) if _is_ours(source.path) else open_foreign(source.path).weights
+    return open_weights(resolve_run(source.path)[0]) if is_ours(source.path) else open_foreign(source.path).weights
 
 
 def suggested_name(source: Source) -> str:
@@ -138,21 +141,28 @@ def read_errors(directory: Path) -> dict[str, float]:
     return {str(name): float(error) for name, error in table.items()}
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """A model of ours or a run, be it an unfinished one."""
     is_run = path.parent.name in ("curate", "tokenizer", "train", "tune")
     return path.is_dir() and (is_run or any((path / name).is_file() for name in (SPEC_FILE, MANIFEST)))
 
 
-def _take_ours(
-    source: Path, part: Path, precision: str | None, progress: Progress | None
-) -> tuple[Input, dict[str, object], tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Rounding:
+    """What is to be done to the weights."""
+
+    precision: str | None
+    scales: Scales
+    progress: Progress | None
+
+
+def _take_ours(source: Path, part: Path, rounding: _Rounding) -> tuple[Input, dict[str, object], tuple[str, ...]]:
     directory, parent, facts = resolve_run(source)
     weights = open_weights(directory)
     tokenizers = tokenizer_files(directory)
     if not tokenizers:
         raise InputError(f"{directory} has no {TOKENIZER_FILE}, so nobody could talk to it. Add the tokenizer's file.")
-    _round(weights, part, precision, progress)
+    _round(weights, part, rounding)
     for path in (*tokenizers, directory / CARD_FILE):
         if path.is_file():
             shutil.copyfile(path, part / path.name)
@@ -170,17 +180,17 @@ def _open_foreign(path: Path, examine_tokenizer: Callable[[Path], None] | None) 
 
 
 def _take_foreign(
-    source: Source, model: ForeignModel, part: Path, precision: str | None, progress: Progress | None
+    source: Source, model: ForeignModel, part: Path, rounding: _Rounding
 ) -> tuple[Input, dict[str, object], tuple[str, ...]]:
     notes = model.notes
-    if source.in_place and precision is None:
+    if source.in_place and rounding.precision is None:
         for name in model.weights.spec.tensor_shapes():
             model.weights.check_tensor(name)
         write_spec(part, model.weights.spec)
         write_in_place(part, source.path)
         notes += (f"The weights stay at {source.path}: the model works as long as that file is there.",)
     else:
-        _round(model.weights, part, precision, progress)
+        _round(model.weights, part, rounding)
     for path in model.tokenizer_files:
         shutil.copyfile(path, part / path.name)
     _write_vocabulary(part, model.vocabulary)
@@ -210,9 +220,9 @@ def _card(source: Source, model: ForeignModel, licence: str, notes: tuple[str, .
     return "\n\n".join(lines) + "\n"
 
 
-def _round(weights: Weights, part: Path, precision: str | None, progress: Progress | None) -> None:
+def _round(weights: Weights, part: Path, rounding: _Rounding) -> None:
     """Write the weights, and what rounding did to each matrix, also to those that an interrupted call rounded."""
-    errors = convert(weights, part, precision, progress)
+    errors = convert(weights, part, rounding.precision, rounding.progress, rounding.scales)
     written = open_weights(part)
     rounded = [name for name in weights.stored if written.is_quantised(name) and not weights.is_quantised(name)]
     for name in rounded:
@@ -223,12 +233,13 @@ def _round(weights: Weights, part: Path, precision: str | None, progress: Progre
         write_atomically(part / ERRORS_FILE, json.dumps(table, indent=1) + "\n")
 
 
-def _identity(source: Source, precision: str | None) -> dict[str, object]:
+def _identity(source: Source, rounding: _Rounding) -> dict[str, object]:
     """What must be the same for an interrupted pull to go on: the files by size and time, and what is asked for."""
     path = source.path
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     states = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.exists()]
-    return {"files": states, "precision": precision, "in_place": source.in_place}
+    how = {"precision": rounding.precision, "scales": rounding.scales.identity()}
+    return {"files": states, "in_place": source.in_place, **how}
 
 
 @contextmanager

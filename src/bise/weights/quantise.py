@@ -4,13 +4,14 @@ Vectors (the norms) stay float: they are few, and errors in them touch every out
 memory stays far below the model's size, parts are rounded on every core, and what was interrupted goes on where it was.
 """
 
+import hashlib
 import math
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,16 +22,41 @@ from numpy.typing import NDArray
 
 from bise.errors import InputError
 from bise.weights.files import WEIGHTS_FILE, Weights, check_quantisation, open_weights
-from bise.weights.int4 import pack_nibbles, round_to_int4
+from bise.weights.int4 import pack_int4, pack_nibbles, round_to_int4
 from bise.weights.int8 import round_to_int8
 from bise.weights.spec import ModelSpec, Quantisation, write_spec
 from bise.weights.tensor_file import Layout, finished_tensors, write_parts
-from bise.weights.tensors import BITS, GROUP_SIZE, QuantisedTensor, narrow, row_parts, scales_name
+from bise.weights.tensors import BITS, GROUP_SIZE, Floats, QuantisedTensor, narrow, row_parts, scales_name
 
 Progress = Callable[[int, int], None]  # (weights done, weights in all)
 
 PRECISIONS = ("4", "mixed", "8", "16")  # "mixed": 4 bits, and the output head keeps 8 as embeddings do
 _COMPANIONS = ("tekken.json", "card.md")
+_STEP_WEIGHTS = 1 << 18  # a megabyte of float32
+
+
+@dataclass(frozen=True)
+class Scales:
+    """How the scales of four-bit groups are chosen."""
+
+    are_searched: bool = True  # else the largest weight becomes -8, as in llama.cpp's Q4_0: quicker, and less exact
+    # By matrix, the second moments of what meets each group of its columns, [columns / 32, 32, 32]: see `int4`.
+    moments: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """In a word."""
+        return "plain" if not self.are_searched else "calibrated" if self.moments else "searched"
+
+    def identity(self) -> str:
+        """The same for the same scales."""
+        digest = hashlib.sha256(str(self.are_searched).encode())
+        for name, moments in sorted(self.moments.items()):
+            digest.update(name.encode() + moments.tobytes())
+        return digest.hexdigest()
+
+
+SEARCHED = Scales()
 
 
 @dataclass
@@ -67,7 +93,11 @@ def quantise_directory(source: Path, target: Path, bits: int = 8, progress: Prog
 
 
 def convert(
-    weights: Weights, target: Path, precision: str | None = None, progress: Progress | None = None
+    weights: Weights,
+    target: Path,
+    precision: str | None = None,
+    progress: Progress | None = None,
+    scales: Scales = SEARCHED,
 ) -> dict[str, RoundingError]:
     """Write a model's spec and weights to the directory `target`; goes on with what an interrupted call left there.
 
@@ -76,6 +106,7 @@ def convert(
         target: made when it is not there.
         precision: one of PRECISIONS; None keeps the source's.
         progress: told of the weights done.
+        scales: of four-bit groups; the same where an interrupted call is to go on.
 
     Returns:
         The error of each matrix that this call rounded to integers.
@@ -92,7 +123,7 @@ def convert(
     if first < len(names) and names[first].endswith(".scales"):  # scales are made together with their integers
         first -= 1
     errors: dict[str, RoundingError] = {}
-    write_parts(target / WEIGHTS_FILE, layout, _convert(weights, layout, first, errors, progress), first)
+    write_parts(target / WEIGHTS_FILE, layout, _convert(weights, layout, scales, first, errors, progress), first)
     return errors
 
 
@@ -131,15 +162,17 @@ def chosen_quantisation(weights: Weights, precision: str | None) -> Quantisation
     return quantisation
 
 
-def quantise(weight: NDArray[np.float32], bits: int = 8) -> QuantisedTensor:
+def quantise(weight: NDArray[np.float32], bits: int = 8, moments: Floats | None = None) -> QuantisedTensor:
     """Round a matrix [rows, columns] to integers with one float16 scale for each group of 32 along the columns.
+
+    With 4 bits, `moments` are the second moments of what meets each group, [columns / 32, 32, 32].
 
     Raises:
         InputError: a weight is too large for a float16 scale.
     """
     rows, columns = weight.shape
     groups = weight.reshape(-1, GROUP_SIZE)
-    values, scales = round_to_int4(groups) if bits == 4 else round_to_int8(groups)
+    values, scales = round_to_int4(groups, moments) if bits == 4 else round_to_int8(groups)
     return QuantisedTensor(values.reshape(rows, columns), scales.reshape(rows, columns // GROUP_SIZE), bits)
 
 
@@ -158,7 +191,12 @@ def _layout(weights: Weights, spec: ModelSpec, precision: str | None) -> Layout:
 
 
 def _convert(
-    weights: Weights, layout: Layout, first: int, errors: dict[str, RoundingError], progress: Progress | None
+    weights: Weights,
+    layout: Layout,
+    scales: Scales,
+    first: int,
+    errors: dict[str, RoundingError],
+    progress: Progress | None,
 ) -> Iterator[NDArray[Any]]:
     """The bytes of the new file in its order from tensor `first` on: a matrix's integers, then its scales."""
     total, skipped = weights.spec.num_parameters(), set(islice(layout, first))
@@ -168,18 +206,18 @@ def _convert(
             if name in skipped:
                 done += math.prod(shape)
                 continue
-            work = partial(_convert_part, weights, name, layout[name][0])
-            scales = []
+            work = partial(_convert_part, weights, name, layout[name][0], scales)
+            last = []
             for part, converted in zip(row_parts(shape), _in_order(threads, work, row_parts(shape)), strict=True):
                 yield converted.values
-                scales.append(converted.scales)
+                last.append(converted.scales)
                 if converted.error is not None:
                     errors.setdefault(name, RoundingError()).add(*converted.error)
                 done += len(range(*part.indices(shape[0]))) * math.prod(shape[1:])
                 if progress is not None:
                     progress(done, total)
                 weights.stored[name].release()  # what other threads still read comes back from the system's cache
-            yield from scales
+            yield from last
 
 
 def _in_order(
@@ -204,15 +242,33 @@ class _Part:
     error: tuple[float, float] | None = None  # sums of squares: of differences, of weights
 
 
-def _convert_part(weights: Weights, name: str, dtype: str, rows: slice) -> _Part:
+def _convert_part(weights: Weights, name: str, dtype: str, scales: Scales, rows: slice) -> _Part:
     if weights.is_quantised(name):
         return _pack(weights.checked_integers(name, rows))
+    moments = scales.moments.get(name)
+    if dtype == "U8" and moments is None:
+        return _to_int4(weights, name, scales, rows)
     exact = weights.rows(name, rows)
     weights.require_numbers(name, exact)
     if dtype not in BITS:
         return _Part(narrow(exact, dtype), np.empty(0, np.float16))
-    rounded = quantise(exact, BITS[dtype])
+    rounded = quantise(exact, BITS[dtype], moments)
     return _pack(rounded, _sums_of_squares(exact, rounded))
+
+
+def _to_int4(weights: Weights, name: str, scales: Scales, rows: slice) -> _Part:
+    """Round some rows in steps that stay in a core's own cache from the file to the stored form."""
+    num_rows, columns = rows.stop - rows.start, weights.stored[name].shape[1]
+    packed = np.empty((num_rows, columns // GROUP_SIZE, GROUP_SIZE // 2), np.uint8)
+    chosen = np.empty((num_rows, columns // GROUP_SIZE), np.float16)
+    sums, step = np.zeros(2), max(1, _STEP_WEIGHTS // columns)
+    for start in range(0, num_rows, step):
+        end = min(start + step, num_rows)
+        exact = np.ascontiguousarray(weights.rows(name, slice(rows.start + start, rows.start + end)))
+        weights.require_numbers(name, exact)
+        out = packed[start:end].reshape(-1, GROUP_SIZE // 2), chosen[start:end].reshape(-1)
+        sums += pack_int4(exact.reshape(-1, GROUP_SIZE), scales.are_searched, *out)
+    return _Part(packed.reshape(num_rows, -1), chosen, (float(sums[0]), float(sums[1])))
 
 
 def _sums_of_squares(exact: NDArray[np.float32], rounded: QuantisedTensor) -> tuple[float, float]:

@@ -173,7 +173,9 @@ class Reordered:
 def widen(raw: NDArray[Any]) -> Floats:
     """A stored float tensor as float32; the only unsigned one is bfloat16."""
     if raw.dtype == np.uint16:
-        return (raw.astype(np.uint32) << 16).view(np.float32)
+        wide = raw.astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
     return raw.astype(np.float32, copy=False)
 
 

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/peers
 TUNING_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/tuning-peers
+OPENNESS_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/openness-peers
 LLAMA_CPP ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/llama.cpp
 BIN := $(VENV)/bin
 INSTALL := -m pip install --disable-pip-version-check --constraint constraints.txt
@@ -31,8 +32,9 @@ test: check chromium web ## everything a change must pass
 test-fast: $(DEV) ## the quick tests: no browser, nothing slow
 	$(BIN)/pytest -m "not ($(NOT_HERE) or slow or browser)"
 
-test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed $(LLAMA_CPP)/.unpacked ## against other people's programs, in environments of their own
-	LLAMA_CPP_SOURCE=$(LLAMA_CPP) BISE_PEERS_PYTHON=$(PEERS)/bin/python BISE_TUNING_PEERS_PYTHON=$(TUNING_PEERS)/bin/python $(BIN)/pytest -m peers
+test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed $(OPENNESS_PEERS)/.installed $(LLAMA_CPP)/.unpacked ## against other people's programs, in environments of their own
+	LLAMA_CPP_SOURCE=$(LLAMA_CPP) BISE_PEERS_PYTHON=$(PEERS)/bin/python BISE_TUNING_PEERS_PYTHON=$(TUNING_PEERS)/bin/python \
+		BISE_OPENNESS_PEERS_PYTHON=$(OPENNESS_PEERS)/bin/python $(BIN)/pytest -m peers
 
 reference: $(DEV) ## write docs/commands.md from the commands' own help
 	$(BIN)/python -m bise.cli.reference > docs/commands.md
@@ -47,7 +49,7 @@ check: $(DEV) ## style, types, imports, spelling, dependencies, dead code
 	$(BIN)/vulture src --min-confidence 80
 
 clean: ## remove the environments and everything built
-	rm -rf $(VENV) $(PEERS) $(TUNING_PEERS) build dist src/bise/app/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(TUNING_PEERS) $(OPENNESS_PEERS) build dist src/bise/app/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 2>/dev/null)
 	@$(BOOTSTRAP) $(VENV)
@@ -69,6 +71,11 @@ $(PEERS)/.installed: tests/peers/requirements.txt
 $(TUNING_PEERS)/.installed: tests/peers/requirements-tuning.txt
 	@$(BOOTSTRAP) $(TUNING_PEERS)
 	$(TUNING_PEERS)/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(OPENNESS_PEERS)/.installed: tests/peers/requirements-openness.txt
+	@$(BOOTSTRAP) $(OPENNESS_PEERS)
+	$(OPENNESS_PEERS)/bin/python -m pip install --disable-pip-version-check --requirement $<
 	@touch $@
 
 # The vocabularies and chat templates that the source of llama.cpp carries, out of the package that carries that source.

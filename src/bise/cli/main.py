@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "trace": "bise.cli.trace",
     "lineage": "bise.cli.lineage",
     "verify": "bise.cli.verify",
+    "release": "bise.cli.release",
     "bench": "bise.cli.bench",
     "admin": "bise.cli.admin",
     "doctor": "bise.cli.doctor",

@@ -99,6 +99,16 @@ def test_the_recipe_can_be_read_again(page: str) -> None:
     assert read == {key: value for key, value in json.loads(json.dumps(CONFIG)).items() if value is not None}
 
 
+def test_of_an_adapter_its_own_learning_rate_is_shown(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, "tune", "adapter")
+    for step, factor in ((1, 1.0), (2, 0.5)):
+        run.log_metrics({"step": step, "loss": 1.0, "tokens_per_s": 1.0, "mfu": 0.1, "learning_rate_factor": factor})
+    rates = {"matrix_learning_rate": 0.02, "embedding_learning_rate": 0.004}
+    write_report(run, {"optimizer": rates, "adapter": {"rank": 8}}, [], FACTS)
+    text = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "<title>Learning rate of the adapter: 0.002 at step 2</title>" in text
+
+
 def test_a_single_step_has_no_curve() -> None:
     assert plot([Curve("loss", [(1, 2.0)], "kept")], "loss") == ""
     assert plot([], "nothing") == ""

@@ -64,9 +64,17 @@ def test_disturbed_equals_undisturbed(
     assert outputs(disturbed) == outputs(plain)
 
 
+COMMANDS = {
+    "all weights": ("talk", ""),
+    "adapter": ("talk", "[adapter]\nrank = 4"),
+    "preferences by an adapter": ("pairs", "[dpo]\nbeta = 0.3\n[adapter]\nrank = 4"),
+}
+
+
 @pytest.mark.slow
-def test_kill_9_in_the_middle_of_the_command(preferring: TuneRecipe, tmp_path: Path) -> None:
-    recipe = tmp_path / "tune.toml"
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_kill_9_in_the_middle_of_the_command(preferring: TuneRecipe, tmp_path: Path, kind: str) -> None:
+    recipe, (source, sections) = tmp_path / "tune.toml", COMMANDS[kind]
     recipe.write_text(
         f"""
         name = "plain"
@@ -77,11 +85,8 @@ def test_kill_9_in_the_middle_of_the_command(preferring: TuneRecipe, tmp_path: P
         conversations = []
         [sources]
         root = "{tmp_path}"
-        list = [{{ name = "pairs", licence = "Apache-2.0", files = [{{ path = "pairs.jsonl" }}] }}]
-        [dpo]
-        beta = 0.3
-        [adapter]
-        rank = 4
+        list = [{{ name = "{source}", licence = "Apache-2.0", files = [{{ path = "{source}.jsonl" }}] }}]
+        {sections}
         [loop]
         batch_rows = 2
         microbatch_rows = 1

@@ -9,8 +9,8 @@ from html import escape
 
 from bise.corpus.svg import ticks
 
-_WIDTH, _HEIGHT = 640, 200
-_LEFT, _BOTTOM = 44, 18  # room for the figures of the axes
+_WIDE, _SMALL = (640, 200), (320, 120)  # of a plot alone in its line, and of several side by side: figures stay legible
+_LEFT, _BOTTOM, _TOP = 58, 24, 8  # room for the figures of the axes
 _MOST_POINTS = 600
 
 
@@ -24,7 +24,7 @@ class Curve:
     is_faint: bool = False  # drawn behind the others
 
 
-def plot(curves: Sequence[Curve], words: str, *, from_zero: bool = False) -> str:
+def plot(curves: Sequence[Curve], words: str, *, from_zero: bool = False, is_small: bool = False) -> str:
     """Curves over the same steps; `words` says them to those who cannot see them. Nothing without two steps."""
     places = [point for curve in curves for point in curve.points]
     steps, values = [x for x, _ in places], [y for _, y in places]
@@ -32,10 +32,11 @@ def plot(curves: Sequence[Curve], words: str, *, from_zero: bool = False) -> str
         return ""
     low, high = (0.0 if from_zero else min(values)), max(values)
     pad = 0.05 * (high - low) or 0.5 * abs(high) or 1.0
-    frame = _Frame(min(steps), max(steps), low if from_zero else low - pad, high + pad)
+    width, height = _SMALL if is_small else _WIDE
+    frame = _Frame(min(steps), max(steps), low if from_zero else low - pad, high + pad, width, height)
     drawn = "".join(_line(curve, frame) for curve in sorted(curves, key=lambda curve: not curve.is_faint))
     return (
-        f'<svg class="curves" viewBox="0 0 {_WIDTH} {_HEIGHT + _BOTTOM}" role="img" '
+        f'<svg class="curves" viewBox="0 {-_TOP} {width} {height + _TOP + _BOTTOM}" role="img" '
         f'aria-label="{escape(words, quote=True)}">{_axes(frame)}{drawn}</svg>'
     )
 
@@ -57,12 +58,14 @@ class _Frame:
     last: float
     low: float
     high: float
+    width: int
+    height: int
 
     def x(self, step: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - 4) * (step - self.first) / (self.last - self.first)
+        return _LEFT + (self.width - _LEFT - 4) * (step - self.first) / (self.last - self.first)
 
     def y(self, value: float) -> float:
-        return _HEIGHT * (1 - (value - self.low) / (self.high - self.low))
+        return self.height * (1 - (value - self.low) / (self.high - self.low))
 
 
 def _line(curve: Curve, frame: _Frame) -> str:
@@ -81,12 +84,12 @@ def _axes(frame: _Frame) -> str:
     drawn = []
     for value in ticks(frame.low, frame.high):
         y = frame.y(value)
-        drawn.append(f'<path class="axis" d="M{_LEFT} {y:.1f}H{_WIDTH}"/>')
-        drawn.append(f'<text x="{_LEFT - 6}" y="{max(9.0, y + 3.5):.1f}" text-anchor="end">{_short(value)}</text>')
+        drawn.append(f'<path class="axis" d="M{_LEFT} {y:.1f}H{frame.width}"/>')
+        drawn.append(f'<text x="{_LEFT - 6}" y="{max(12.0, y + 4):.1f}" text-anchor="end">{_short(value)}</text>')
     for step in ticks(frame.first, frame.last):
         x = frame.x(step)
-        anchor = "start" if x < _LEFT + 12 else "end" if x > _WIDTH - 20 else "middle"
-        drawn.append(f'<text x="{x:.1f}" y="{_HEIGHT + 14}" text-anchor="{anchor}">{_short(step)}</text>')
+        anchor = "start" if x < _LEFT + 12 else "end" if x > frame.width - 20 else "middle"
+        drawn.append(f'<text x="{x:.1f}" y="{frame.height + 20}" text-anchor="{anchor}">{_short(step)}</text>')
     return "".join(drawn)
 
 

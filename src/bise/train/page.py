@@ -78,7 +78,7 @@ def _held_out(metrics: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) ->
             Curve(name, [(step, found[name][key]) for step, found in measured if key in found.get(name, {})], colour)
             for name, colour in colours.items()
         ]
-        drawn = plot([curve for curve in curves if curve.points], f"Held-out {key} by step")
+        drawn = plot([curve for curve in curves if curve.points], f"Held-out {key} by step", is_small=True)
         if drawn:
             plots.append(f'<div class="card"><h3>{escape(key)}</h3>{drawn}</div>')
     return (
@@ -113,19 +113,26 @@ def _held_out_table(
             for key in keys
         )
         rows.append(f"<tr><td>{escape(name)}</td>{''.join(cells)}</tr>")
-    return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    body = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="frame" tabindex="0" role="region" aria-label="Before and after"><table>{body}</table></div>'
 
 
 def _speed(metrics: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> str:
     steps = [entry for entry in metrics if "tokens_per_s" in entry]
-    rate = config["optimizer"]["matrix_learning_rate"]
+    learner, key = ("adapter", "embedding") if config.get("adapter") else ("matrices", "matrix")
+    rate = config["optimizer"][f"{key}_learning_rate"]
     shown = (
-        ("Learning rate of the matrices", [(e["step"], rate * e["learning_rate_factor"]) for e in steps], "repetition"),
+        (
+            f"Learning rate of the {learner}",
+            [(e["step"], rate * e["learning_rate_factor"]) for e in steps],
+            "repetition",
+        ),
         ("Tokens a second", smoothed([(e["step"], e["tokens_per_s"]) for e in steps]), "kept"),
         ("Share of the peak rate, per cent", smoothed([(e["step"], 100 * e["mfu"]) for e in steps]), "language"),
     )
     cards = (
-        f'<div class="card"><h3>{name}</h3>{plot([Curve(name, points, colour)], f"{name} by step", from_zero=True)}</div>'
+        f'<div class="card"><h3>{name}</h3>'
+        f"{plot([Curve(name, points, colour)], f'{name} by step', from_zero=True, is_small=True)}</div>"
         for name, points, colour in shown
     )
     return f'<h2>Rates</h2><div class="plots">{"".join(cards)}</div>'

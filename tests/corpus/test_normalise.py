@@ -11,7 +11,7 @@ from bise.corpus.kernels.marks import DECOMPOSED, MOJIBAKE
 from bise.corpus.kernels.marks import ODD as ODD_MARK
 from bise.corpus.marks import MISREAD, ODD, marks_of
 from bise.corpus.normalise import Form, normalise, normalise_batch
-from bise.corpus.texts import unpack
+from bise.corpus.texts import pack, unpack
 
 SOUND = (
     "Das Mädchen fragte: »Wo ist der Hund?«\n\tPerché? «Perché è così.»\n\n¿Qué pasó? – « C’est l’été… » "
@@ -71,9 +71,10 @@ def test_marks_are_those_that_slower_searches_find(text: str) -> None:
 
 
 @settings(deadline=None)  # the first call compiles
-@given(st.text(alphabet="a1 \t\n-*.)\r\x07\u00ad\ufeffé", max_size=40))
+@given(st.text(alphabet="a1 \t\n-*.)\r\x07\u00ad\ufeffé«ï", max_size=80))
 def test_even_spacing_is_what_it_says(text: str) -> None:
     even = even_spacing(text)
+    assert not set(even) & set("\r\x07\u00ad\ufeff")
     assert even_spacing(even) == even
     assert "\n\n\n" not in even
     assert even.strip("\n") == even
@@ -89,7 +90,7 @@ def test_even_spacing_is_what_it_says(text: str) -> None:
     st.booleans(),
 )
 def test_a_batch_is_normalised_as_its_texts_are(texts: list[str], form: Form, repair: bool) -> None:
-    changed, data, offsets = normalise_batch(texts, form, repair=repair)
+    changed, data, offsets = normalise_batch(texts, *pack(texts), form, repair=repair)
     expected = [normalise(text, form, repair=repair) for text in texts]
     assert unpack(data, offsets) == expected
     assert changed == {k: new for k, (old, new) in enumerate(zip(texts, expected, strict=True)) if new != old}

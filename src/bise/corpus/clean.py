@@ -44,7 +44,9 @@ def cut_front_matter(text: str) -> str:
 
 def cut_templates(text: str) -> str:
     """Cut the commands of site generators: {{ }}, {% %} and {: }."""
-    return _TEMPLATES.sub("", text) if "{{" in text or "{%" in text or "{:" in text else text
+    if "{" in text and ("{{" in text or "{%" in text or "{:" in text):
+        return _TEMPLATES.sub("", text)
+    return text
 
 
 def cut_html(text: str) -> str:
@@ -56,8 +58,10 @@ def cut_html(text: str) -> str:
 
 def cut_links(text: str) -> str:
     """Keep the words of Markdown links; cut their targets, and images."""
+    if "]" not in text:
+        return text
     if "](" in text or "][" in text:
-        text = _LINKS.sub(r"\1", _IMAGES.sub("", text))
+        text = _LINKS.sub(r"\1", _IMAGES.sub("", text) if "![" in text else text)
     return _LINK_TARGETS.sub("", text) if "]:" in text else text
 
 
@@ -88,7 +92,9 @@ def even_spacing(text: str) -> str:
 
     data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     evened = np.empty_like(data)
-    if (size := even_lines(read_only(data), evened)) < 0:
+    if (size := even_lines(read_only(data), evened)) == len(data):  # nothing but cuts are made
+        return text
+    if size < 0:
         return even_spacing(_CONTROLS.sub(lambda match: _MISREAD.get(match[0], ""), text.replace("\r\n", "\n")))
     return evened[:size].tobytes().decode("utf-8", "surrogatepass")
 

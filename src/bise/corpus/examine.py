@@ -25,7 +25,7 @@ from bise.corpus.repeats import Hashes, Passage, fingerprint
 from bise.corpus.rules import REASONS, judge
 from bise.corpus.statistics import NAMES, measure
 from bise.corpus.tables import ALONE, TEXTS, metadata_column, to_arrow
-from bise.corpus.texts import Data, Offsets, num_bytes, pack, read_only, replaced
+from bise.corpus.texts import Data, Offsets, lay_out, num_bytes, read_only, replaced
 from bise.corpus.units import find_named
 from bise.corpus.words import Words, split_words
 
@@ -37,16 +37,18 @@ class Batch:
     """Some documents of one source, and where each came from."""
 
     documents: list[Document] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list)  # the texts in UTF-8
     files: list[str] = field(default_factory=list)  # below sources.root
     lines: list[int] = field(default_factory=list)  # from 1
-    size_bytes: int = 0  # UTF-8, of the texts
+    size_bytes: int = 0  # of all texts
 
     def add(self, document: Document, file: str, line: int) -> None:
         """Take in one document."""
         self.documents.append(document)
+        self.encoded.append(document.text.encode("utf-8"))
         self.files.append(file)
         self.lines.append(line)
-        self.size_bytes += num_bytes(document.text)
+        self.size_bytes += len(self.encoded[-1])
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def _open_contamination(recipe: CurateRecipe, wanted: EvaluationData) -> Contami
 
 def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
     """Measure and judge every document of a batch."""
-    sound, data, offsets = _normalised(batch.documents, steps.recipe.normalise)
+    sound, data, offsets = _normalised(batch, steps.recipe.normalise)
     clock.lap("normalising")
     verdicts = Verdicts(len(batch.documents))
     langs, confidences = _languages(sound, data, offsets, steps.recipe.language, verdicts)
@@ -200,12 +202,13 @@ def examine(batch: Batch, steps: Steps, clock: Clock) -> Examined:
     return examined
 
 
-def _normalised(documents: list[Document], wanted: Normalise) -> tuple[list[Document], Data, Offsets]:
+def _normalised(batch: Batch, wanted: Normalise) -> tuple[list[Document], Data, Offsets]:
     """The documents with sound characters, and their texts as a batch."""
-    texts = [document.text for document in documents]
+    documents, data, offsets = batch.documents, *lay_out(batch.encoded)
     if not wanted.on:
-        return documents, *pack(texts)
-    changed, data, offsets = normalise_batch(texts, wanted.form, repair=wanted.repair)
+        return documents, data, offsets
+    texts = [document.text for document in documents]
+    changed, data, offsets = normalise_batch(texts, data, offsets, wanted.form, repair=wanted.repair)
     sound = list(documents)
     for index, text in changed.items():
         sound[index] = replace(documents[index], text=text)

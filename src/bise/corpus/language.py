@@ -19,6 +19,7 @@ from bise.errors import InputError, UnavailableError
 
 MAX_BYTES = 1000
 _WALKED_AT_ONCE = 1 << 22  # bytes of texts side by side
+_VECTORS = 32  # labels that the compiled loop adds at once; a rest would be added one by one
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class LanguageModel:
     moves: NDArray[np.uint32]  # [rows * 256]: next row << 16 | place of the next state among those of its row
     first_states: NDArray[np.int64]  # of each row
     features: NDArray[np.int32]  # of each state, -1 for none
-    weights: NDArray[np.uint16]  # bits of 16-bit numbers [features, labels]
+    weights: NDArray[np.uint16]  # bits of 16-bit numbers [features, labels, and zeros up to whole vectors]
     priors: NDArray[np.float32]  # [labels]
 
 
@@ -96,7 +97,8 @@ def _score(
     """Score of each label [n, labels], different features found [n] and bytes read [n]."""
     from bise.corpus.kernels.language import LANES, score_batch
 
-    scores = np.tile(model.priors, (len(starts), 1))
+    scores = np.zeros((len(starts), model.weights.shape[1]), np.float32)
+    scores[:, : len(model.priors)] = model.priors
     found = np.empty(len(starts), np.int64)
     tables = model.first_row, model.moves, model.first_states, model.features, model.weights
     sizes = stops - starts
@@ -108,7 +110,7 @@ def _score(
     scratch = np.empty((num_lanes, longest), np.uint32), counts, order, np.empty(num_lanes, np.int64)
     factors = np.log1p(np.arange(longest + 1, dtype=np.float32))
     score_batch(read_only(data), read_only(starts), read_only(stops), *tables, factors, scratch, scores, found)
-    return scores, found, sizes
+    return scores[:, : len(model.priors)], found, sizes
 
 
 def _decide(
@@ -144,7 +146,7 @@ def load_model(languages: tuple[str, ...] = ()) -> LanguageModel:
             whole.moves,
             whole.first_states,
             whole.features,
-            np.ascontiguousarray(whole.weights[:, columns]),
+            _in_vectors(whole.weights[:, columns]),
             whole.priors[columns],
         )
     try:
@@ -168,4 +170,9 @@ def _arrange(rows: NDArray[np.int64], next_states: NDArray[np.unsignedinteger], 
     features = np.asarray(model.tk_output, np.int32)[order]  # type: ignore[attr-defined]
     weights = np.asarray(model.nb_ptc, np.float16).view(np.uint16)  # type: ignore[attr-defined]
     labels, priors = tuple(model.nb_classes), np.asarray(model.nb_pc, np.float32)  # type: ignore[attr-defined]
-    return LanguageModel(labels, int(rows[0]), moves, first_states, features, weights, priors)
+    return LanguageModel(labels, int(rows[0]), moves, first_states, features, _in_vectors(weights), priors)
+
+
+def _in_vectors(weights: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    num_labels = weights.shape[1]
+    return np.pad(weights, ((0, 0), (0, -num_labels % _VECTORS)))

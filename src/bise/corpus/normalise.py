@@ -14,7 +14,7 @@ import numpy as np
 
 from bise.corpus.kernels.marks import DECOMPOSED, MOJIBAKE, ODD
 from bise.corpus.marks import MISREAD, find_marks, marks_of
-from bise.corpus.texts import Data, Offsets, pack, replaced
+from bise.corpus.texts import Data, Offsets, replaced
 
 Form = Literal["NFC", "NFKC", "none"]
 
@@ -45,8 +45,7 @@ def normalise(text: str, form: Form = "NFC", *, repair: bool = True) -> str:
             text = "\n".join([_repair(line) if MISREAD.search(line) else line for line in text.split("\n")])
             marks |= ODD | DECOMPOSED
         if marks & ODD:
-            text = _LINE_ENDS.sub("\n", text)
-            text = _INVISIBLE.sub(_replacement, _SPACES.sub(" ", text))
+            text = _without_odd(text)
         if form == "NFKC" or (form == "NFC" and marks & DECOMPOSED):
             text = unicodedata.normalize(form, text)
         if text == before:  # what is cut can bring the halves of mojibake together
@@ -54,11 +53,26 @@ def normalise(text: str, form: Form = "NFC", *, repair: bool = True) -> str:
     return text
 
 
+def _without_odd(text: str) -> str:
+    text = text.replace("\xa0", " ")  # most often all that there is, and quickly done
+    if not marks_of(text) & ODD:
+        return text
+    text = _LINE_ENDS.sub("\n", text)
+    return _INVISIBLE.sub(_replacement, _SPACES.sub(" ", text))
+
+
 def normalise_batch(
-    texts: Sequence[str], form: Form = "NFC", *, repair: bool = True
+    texts: Sequence[str], data: Data, offsets: Offsets, form: Form = "NFC", *, repair: bool = True
 ) -> tuple[dict[int, str], Data, Offsets]:
-    """The texts that change, by their numbers, and the batch with them; most texts are only looked at."""
-    data, offsets = pack(texts)
+    """The texts that change, by their numbers, and the batch with them; most texts are only looked at.
+
+    Args:
+        texts: any texts.
+        data: their UTF-8 bytes, one text after another.
+        offsets: where each begins, and the end of the last [n + 1].
+        form: as of `normalise`.
+        repair: likewise.
+    """
     touched = MOJIBAKE * repair | ODD | DECOMPOSED * (form != "none")
     numbers = range(len(texts)) if form == "NFKC" else np.flatnonzero(find_marks(data, offsets) & touched).tolist()
     sound = ((number, normalise(texts[number], form, repair=repair)) for number in numbers)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bise.corpus.fingerprints import DOCUMENTS_FOLDER
-from bise.corpus.passed import read_passed
+from bise.corpus.passed import open_writer, read_kept, read_passed
 from bise.corpus.pool import Tell
 from bise.corpus.repeats import Spans, cut
 from bise.corpus.stages import SEEN_FILE
@@ -23,7 +23,7 @@ from bise.corpus.texts import from_arrow
 from bise.corpus.units import Unit, hash_of
 from bise.corpus.work import WorkDirectory, write_array
 
-SHARD_FILE = "shard.parquet"
+SHARD_FILE, STATISTICS_FILE = "shard.parquet", "statistics.parquet"
 STATISTICS_FOLDER = "statistics"
 _NOTHING = {"twin": "", "copies": 0, "cut_bytes": 0}  # what those have that no later step saw
 
@@ -38,7 +38,7 @@ class UnitWriter:
     def __call__(self, unit: Unit, tell: Tell) -> None:
         """Write a unit's kept documents, each as often as was decided, and its rows of the statistics."""
         source, key = self.work.result(unit.key), self.key(unit)
-        among = _read(self.work.result(self.decisions) / _decision_file(unit.index))
+        among = read_kept(self.work.result(self.decisions) / _decision_file(unit.index))
         spans = np.load(self.work.result(self.decisions) / _cuts_file(unit.index))
         with self.work.writing(key) as (directory, facts):
             with pq.ParquetWriter(directory / SHARD_FILE, DOCUMENTS, **PACKING) as shard:
@@ -47,7 +47,7 @@ class UnitWriter:
                     shard.write_table(_documents(_cut(texts, spans, start), copies))
                     if start:
                         tell(unit.size_bytes * start // among.num_rows, 0, f"document {start:,} of those that passed")
-            pq.write_table(merge(_read(source / SEEN_FILE), among), directory / SEEN_FILE, **PACKING)
+            pq.write_table(merge(read_kept(source / SEEN_FILE), among), directory / STATISTICS_FILE, **PACKING)
             facts["documents"] = int(np.sum(among.column("copies").to_numpy()))
 
     def key(self, unit: Unit) -> str:
@@ -58,7 +58,8 @@ class UnitWriter:
 def write_decisions(tables: Iterable[pa.Table], spans: Sequence[Spans], directory: Path) -> None:
     """Keep what was decided among documents, and what to cut of each, one file a unit."""
     for index, (table, cuts) in enumerate(zip(tables, spans, strict=True)):
-        pq.write_table(table, directory / _decision_file(index))
+        with open_writer(directory / _decision_file(index), AMONG) as file:
+            file.write_table(table)
         write_array(directory / _cuts_file(index), cuts)
 
 
@@ -73,7 +74,7 @@ def place_outputs(units: Sequence[Unit], writer: UnitWriter, directory: Path) ->
         name = f"{unit.index:05d}-{unit.source.name}.parquet"
         if facts["documents"]:
             (result / SHARD_FILE).rename(directory / DOCUMENTS_FOLDER / name)
-        (result / SEEN_FILE).rename(directory / STATISTICS_FOLDER / name)
+        (result / STATISTICS_FILE).rename(directory / STATISTICS_FOLDER / name)
 
 
 def merge(seen: pa.Table, among: pa.Table) -> pa.Table:
@@ -91,11 +92,6 @@ def merge(seen: pa.Table, among: pa.Table) -> pa.Table:
         columns[field.name] = column.fill_null(_NOTHING[field.name]) if field.name in _NOTHING else column
     columns["bytes"] = pc.subtract(columns["bytes"], columns["cut_bytes"])
     return pa.table(columns, schema=SEEN)
-
-
-def _read(path: Path) -> pa.Table:
-    with pq.ParquetFile(path) as file:
-        return file.read()
 
 
 def _cut(texts: pa.Table, spans: Spans, start: int) -> pa.Table:
@@ -123,4 +119,4 @@ def _cuts_file(index: int) -> str:
 
 
 def _decision_file(index: int) -> str:
-    return f"{index:05d}.parquet"
+    return f"{index:05d}.arrow"

@@ -1,4 +1,7 @@
-"""The texts that passed alone, as a unit keeps them until its run ends: not packed, so that any of them is at hand."""
+"""What a unit keeps until its run ends: tables that are not packed, so that any part of them is at hand.
+
+The most of it are the texts that passed alone.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,14 +11,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bise.corpus.tables import TEXTS
-
 TEXTS_FILE = "texts.arrow"
 
 
-def open_writer(directory: Path) -> Any:
-    """A context that takes tables of the schema TEXTS with `write_table`, one a batch."""
-    return pa.ipc.new_file(directory / TEXTS_FILE, TEXTS)
+def open_writer(path: Path, schema: pa.Schema) -> Any:
+    """A context that takes tables with `write_table`, one a batch."""
+    return pa.ipc.new_file(path, schema)
+
+
+def read_kept(path: Path) -> pa.Table:
+    """A table as it was written; of the file only what is looked at is read."""
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
 
 
 def read_passed(directory: Path) -> Iterator[tuple[int, pa.Table]]:

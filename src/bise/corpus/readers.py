@@ -226,7 +226,9 @@ def _text(fields: Mapping[str, Any], source: Source) -> str | bytes:
 def _check_encodable(document: Document) -> None:
     """JSON can spell half of a surrogate pair, which no UTF-8 file can hold."""
     try:
-        "".join((document.id, document.text, document.lang, *document.metadata, *document.metadata.values())).encode()
+        "".join((document.id, document.lang, *document.metadata, *document.metadata.values())).encode()
+        if not document.text.isascii():
+            document.text.encode()
     except UnicodeEncodeError:
         raise ValueError("half of a surrogate pair, which is no character") from None
 

@@ -5,21 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from bise.corpus.duplicates import BANDS
 from bise.corpus.examine import Batch, Clock, Steps, examine
 from bise.corpus.passages import PassageWriter
-from bise.corpus.passed import open_writer
+from bise.corpus.passed import TEXTS_FILE, open_writer
 from bise.corpus.pool import Tell
 from bise.corpus.readers import Reading, read_part
-from bise.corpus.tables import ALONE, PACKING
+from bise.corpus.tables import ALONE, TEXTS
 from bise.corpus.units import Unit
 from bise.corpus.work import WorkDirectory, write_array
 
 _BATCH_BYTES = 8 << 20  # of UTF-8 text examined at once
 _BAD_SHOWN = 20  # of a unit, in the manifest; the count is of all
-SEEN_FILE = "seen.parquet"
+SEEN_FILE = "seen.arrow"
 DIGESTS_FILE, BANDS_FILE = "digests.npy", "bands.npy"
 
 
@@ -36,8 +35,8 @@ class UnitExaminer:
         digests, bands = [np.empty((0, 2), np.uint64)], [np.empty((0, BANDS), np.uint64)]
         with (
             self.work.writing(unit.key) as (directory, facts),
-            pq.ParquetWriter(directory / SEEN_FILE, ALONE, **PACKING) as seen,
-            open_writer(directory) as texts,
+            open_writer(directory / SEEN_FILE, ALONE) as seen,
+            open_writer(directory / TEXTS_FILE, TEXTS) as texts,
             PassageWriter(directory, self.steps.recipe.duplicates.cut_kinds) as passages,
         ):
             for batch in self._batches(unit, reading, tell):

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bise.corpus.passed import read_passed
+from bise.corpus.passed import read_kept, read_passed
 from bise.corpus.stages import BANDS_FILE, DIGESTS_FILE, SEEN_FILE
 from bise.corpus.tables import AMONG
 from bise.corpus.units import Unit
@@ -114,8 +113,7 @@ def read_survivors(units: Sequence[Unit], work: WorkDirectory) -> Survivors:
 
 
 def _passed(path: Path) -> pa.Table:
-    with pq.ParquetFile(path) as file:
-        table = file.read(columns=["id", "source", "lang", "bytes", "reason"])
+    table = read_kept(path).select(["id", "source", "lang", "bytes", "reason"])
     return table.filter(pc.equal(table.column("reason"), ""))
 
 

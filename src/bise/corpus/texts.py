@@ -17,7 +17,11 @@ Array = TypeVar("Array", bound=NDArray[Any])
 
 def pack(texts: Sequence[str]) -> tuple[Data, Offsets]:
     """Lay texts one after another."""
-    parts = [text.encode("utf-8") for text in texts]
+    return lay_out([text.encode("utf-8") for text in texts])
+
+
+def lay_out(parts: Sequence[bytes | memoryview]) -> tuple[Data, Offsets]:
+    """Lay texts in UTF-8 one after another."""
     offsets = np.zeros(len(parts) + 1, np.int64)
     np.cumsum([len(part) for part in parts], out=offsets[1:])
     return np.frombuffer(b"".join(parts), np.uint8), offsets
@@ -38,9 +42,7 @@ def replaced(data: Data, offsets: Offsets, wanted: Sequence[int], others: Mappin
         others[number].encode("utf-8") if number in others else buffer[bounds[number] : bounds[number + 1]]
         for number in wanted
     ]
-    starts = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum([len(part) for part in parts], out=starts[1:])
-    return np.frombuffer(b"".join(parts), np.uint8), starts
+    return lay_out(parts)
 
 
 def num_bytes(text: str) -> int:

@@ -56,11 +56,11 @@ def score_batch(
     scores: NDArray[np.float32],
     found: NDArray[np.int64],
 ) -> None:
-    """Add to the score of each label [n, labels] what is found, and fill how many different features were found [n].
+    """Add to the score of each label [n, labels and padding] what is found, and fill how many different features were found [n].
 
     A move holds the row of the next state above and the state's place among those that share the row below, so that
     one load leads from byte to byte, and as many texts as there are lanes are walked side by side, so that the waits
-    for the main memory overlap. `weights` are the bits of 16-bit numbers [features, labels]; `factors[k]` is what they count for when a
+    for the main memory overlap. `weights` are the bits of 16-bit numbers [features, labels and padding]; `factors[k]` is what they count for when a
     feature was found k times. `scratch` is the moves made [lanes, bytes], the number of times each feature was found
     [features + 1] and the order [bytes + 1], and a row [lanes]. All counts are zero but the last one, which stands for
     states without a feature and is 1, so that these are never counted as found.

@@ -1,9 +1,12 @@
 """Lines with even spacing, in one pass over the bytes of a text."""
 
+import numpy as np
+
 from bise.corpus.kernels.compile import inlined, kernel
-from bise.corpus.kernels.text import Bytes, is_plain
+from bise.corpus.kernels.text import Bytes, load_word
 
 _TAB, _NEWLINE, _SPACE, _DELETE = 9, 10, 32, 127
+_ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)  # of each byte of a word
 
 
 @inlined
@@ -30,6 +33,23 @@ def _is_control(data: Bytes, i: int) -> bool:
     return byte == _DELETE
 
 
+@inlined
+def _has_byte(word: np.uint64, byte: int) -> np.uint64:
+    """Not zero if one of eight bytes is `byte`."""
+    differences = word ^ (_ONES * np.uint64(byte))
+    return (differences - _ONES) & ~differences & _HIGHS
+
+
+@inlined
+def _is_within_line(data: Bytes, i: int) -> bool:
+    """Whether among eight bytes from `i` on no line ends, and nothing begins that `_is_control` might find."""
+    if data.size - i < 8:
+        return False
+    word = load_word(data, np.int64(i))
+    is_below_space = (word - _ONES * np.uint64(_SPACE)) & ~word & _HIGHS
+    return is_below_space | _has_byte(word, _DELETE) | _has_byte(word, 0xC2) | _has_byte(word, 0xEF) == 0
+
+
 @kernel
 def even_lines(data: Bytes, out: Bytes) -> int:
     """Write lines without indents (but list items'), ends without spaces, at most one blank line in a row, none outside.
@@ -44,7 +64,7 @@ def even_lines(data: Bytes, out: Bytes) -> int:
             i += 1
         words = i
         while i < data.size and data[i] != _NEWLINE:
-            if is_plain(data, i):
+            if _is_within_line(data, i):
                 i += 8
                 continue
             if _is_control(data, i):

@@ -19,6 +19,7 @@ import click
 def command(model: str, directory: Path, to: str, dtype: str | None, as_json: bool) -> None:
     """Write MODEL, a name or a path, to the new DIRECTORY: for transformers, mistral-inference or llama.cpp."""
     from bise.cli.progress import progress_bar
+    from bise.tokenizer.convert import hugging_face_files
     from bise.tokenizer.exchange import GGUF_FILE, gguf_vocabulary
     from bise.weights.files import open_weights
     from bise.weights.formats.export import Companions, export_model
@@ -27,16 +28,18 @@ def command(model: str, directory: Path, to: str, dtype: str | None, as_json: bo
 
     found = find_model(model)
     weights = open_weights(found)
+    made = hugging_face_files(found)
     if to == "gguf":
-        companions = Companions(found.name, vocabulary=gguf_vocabulary(found, weights.spec.vocab_size))
+        companions = Companions(found.name, vocabulary=gguf_vocabulary(found, weights.spec.vocab_size, made))
     else:
-        companions = Companions(found.name, tuple(path for path in tokenizer_files(found) if path.name != GGUF_FILE))
+        files = tuple(path for path in tokenizer_files(found) if path.name != GGUF_FILE)
+        companions = Companions(found.name, files, made if to == "hf" or not files else {})
     with progress_bar(f"Writing {found.name}") as progress:
-        files = export_model(weights, directory, to, companions, dtype, progress)
-    size = sum(path.stat().st_size for path in files)
+        written = export_model(weights, directory, to, companions, dtype, progress)
+    size = sum(path.stat().st_size for path in written)
     if as_json:
-        click.echo(json.dumps({"files": [str(path) for path in files], "size_bytes": size}))
+        click.echo(json.dumps({"files": [str(path) for path in written], "size_bytes": size}))
         return
-    for path in files:
+    for path in written:
         click.echo(str(path))
     click.echo(f"{size / 1e6:,.1f} MB written.", err=True)

@@ -8,6 +8,7 @@ beyond ASCII, and at the sign that marks the middle in code).
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ import numpy as np
 
 from bise.errors import InputError
 from bise.gguf import Value, open_gguf
-from bise.tokenizer.letters import byte_of_letter
+from bise.tokenizer.letters import spell
 from bise.tokenizer.tekken import FILE_NAME, PATTERN
 
 HUGGING_FACE_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+TEMPLATE_FILE = "chat_template.jinja"
 GGUF_FILE = "tokenizer.gguf"
 TEKKEN_KEY = "bise.tekken"  # the tekken file itself, for whoever reads the GGUF file back
+HUGGING_FACE_KEY = "tokenizer.huggingface.json"  # as llama.cpp calls a tokenizer.json that a file carries
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # llama.cpp's kinds of token
 _TEKKEN_PATTERN = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
 # The beginning of a pre-tokenizer's regular expression -> llama.cpp's name.
@@ -30,18 +34,42 @@ _PRE_TOKENIZERS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}": "llama-bpe",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|": "qwen2",
 }
-# What mistral-common's v13 makes of a conversation without tools, in Jinja.
-V13_TEMPLATE = (
+# What mistral-common's v7 to v15 make of a conversation without tools, in Jinja.
+_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message.role == 'system' %}"
     "{{ '[SYSTEM_PROMPT]' + message.content + '[/SYSTEM_PROMPT]' }}{% elif message.role == 'user' %}"
     "{{ '[INST]' + message.content + '[/INST]' }}{% elif message.role == 'assistant' %}"
     "{{ message.content + eos_token }}{% else %}{{ raise_exception('Only system, user and assistant messages') }}"
     "{% endif %}{% endfor %}"
 )
+# The same of v3, which puts a system prompt before the last question.
+_TEMPLATE_V3 = (
+    "{{ bos_token }}{% if messages[0].role == 'system' %}{% set system = messages[0].content + '\n\n' %}"
+    "{% set turns = messages[1:] %}{% else %}{% set system = '' %}{% set turns = messages %}{% endif %}"
+    "{% for message in turns %}{% if message.role == 'user' %}"
+    "{{ '[INST]' + (system if loop.last else '') + message.content + '[/INST]' }}{% elif message.role == 'assistant' %}"
+    "{{ message.content + eos_token }}{% else %}{{ raise_exception('Only system, user and assistant messages') }}"
+    "{% endif %}{% endfor %}"
+)
 
 
-def gguf_vocabulary(directory: Path, vocab_size: int) -> dict[str, Value]:
+@dataclass(frozen=True)
+class TekkenTable:
+    """What other programs need of a tekken file."""
+
+    text: str  # the file
+    pattern: str
+    special: list[str]  # names of the first ids
+    tokens: list[bytes]
+
+
+def gguf_vocabulary(directory: Path, vocab_size: int, made: Mapping[str, str]) -> dict[str, Value]:
     """The tokenizer.* metadata of a GGUF file for the tokenizer in a model directory.
+
+    Args:
+        directory: of a model in the store.
+        vocab_size: of the model; what it has beyond the tokenizer is filled up.
+        made: what `convert.hugging_face_files` makes of the tokenizer.
 
     Raises:
         InputError: there is none, it is damaged, or llama.cpp has no name for its pre-tokenizer.
@@ -50,12 +78,15 @@ def gguf_vocabulary(directory: Path, vocab_size: int) -> dict[str, Value]:
         return open_gguf(directory / GGUF_FILE)[0].metadata
     if (directory / FILE_NAME).is_file():
         return _from_tekken(directory / FILE_NAME, vocab_size)
-    if (directory / HUGGING_FACE_FILE).is_file():
-        return _from_hugging_face(directory, vocab_size)
-    raise InputError(
-        f"{directory} has no {GGUF_FILE}, {FILE_NAME} or {HUGGING_FACE_FILE}, of which llama.cpp's vocabulary is made. "
-        "Export it to hf or mistral."
-    )
+    path = directory / HUGGING_FACE_FILE
+    if path.is_file():
+        template, config = directory / TEMPLATE_FILE, _table(directory / CONFIG_FILE)
+        own = template.read_text(encoding="utf-8") if template.is_file() else config.get("chat_template")
+        return _from_hugging_face(path, path.read_text(encoding="utf-8"), config, own, vocab_size)
+    if HUGGING_FACE_FILE in made:
+        config = json.loads(made[CONFIG_FILE])
+        return _from_hugging_face(path, made[HUGGING_FACE_FILE], config, config.get("chat_template"), vocab_size)
+    raise InputError(f"{directory} has no tokenizer of which llama.cpp's could be made. Export it to hf or mistral.")
 
 
 def merges_of(tokens: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
@@ -76,29 +107,57 @@ def merges_of(tokens: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
-def _from_tekken(path: Path, vocab_size: int) -> dict[str, Value]:
+def spelled_merges(tokens: Sequence[bytes]) -> list[list[str]]:
+    """`merges_of` in letters."""
+    return [[spell(part) for part in pair] for pair in merges_of(tokens)]
+
+
+def mistral_template(special: Sequence[str]) -> str:
+    """Mistral's chat template in Jinja, for a vocabulary with these control tokens; conversations without tools."""
+    return _TEMPLATE if "[SYSTEM_PROMPT]" in special else _TEMPLATE_V3
+
+
+def read_tekken_table(path: Path) -> TekkenTable:
+    """Read a tekken file.
+
+    Raises:
+        InputError: it is damaged, or has no <s>, </s> and <unk>.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         table = json.loads(text)
         config = table["config"]
         num_special, size = int(config["default_num_special_tokens"]), int(config["default_vocab_size"])
         tokens = [base64.b64decode(entry["token_bytes"]) for entry in table["vocab"][: size - num_special]]
-        special = [str(entry["token_str"]) for entry in table.get("special_tokens") or ()]
-        pre = _pre_tokenizer(str(config["pattern"]), path)
+        special = [str(entry["token_str"]) for entry in table.get("special_tokens") or _older_special_tokens()]
+        pattern = str(config["pattern"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"The tokenizer {path} is damaged: {error!r}. Copy or train it again.") from None
+    if not {"<s>", "</s>", "<unk>"} <= set(special):
+        raise InputError(f"The tokenizer {path} has no <s>, </s> and <unk>. Copy or train it again.")
     special += [f"<SPECIAL_{rank}>" for rank in range(len(special), num_special)]
-    letters = {byte: letter for letter, byte in byte_of_letter().items()}
-    spelled = ["".join(letters[byte] for byte in token) for token in tokens]
-    merges = [" ".join("".join(letters[byte] for byte in part) for part in pair) for pair in merges_of(tokens)]
-    kinds = [_CONTROL] * num_special + [_NORMAL] * len(tokens)
-    ids = {name: special.index(token) for name, token in (("bos", "<s>"), ("eos", "</s>"), ("unknown", "<unk>"))}
-    return _gpt2(pre, special + spelled, kinds, merges, vocab_size) | {
+    return TekkenTable(text, pattern, special, tokens)
+
+
+def _older_special_tokens() -> list[Any]:
+    """Those of files that do not list theirs."""
+    from mistral_common.tokens.tokenizers.tekken import Tekkenizer  # takes most of a second
+
+    return list(Tekkenizer.DEPRECATED_SPECIAL_TOKENS)
+
+
+def _from_tekken(path: Path, vocab_size: int) -> dict[str, Value]:
+    tekken = read_tekken_table(path)
+    merges = [" ".join(pair) for pair in spelled_merges(tekken.tokens)]
+    kinds = [_CONTROL] * len(tekken.special) + [_NORMAL] * len(tekken.tokens)
+    pre = _pre_tokenizer(tekken.pattern, path)
+    ids = {name: tekken.special.index(token) for name, token in (("bos", "<s>"), ("eos", "</s>"), ("unknown", "<unk>"))}
+    return _gpt2(pre, tekken.special + [spell(token) for token in tekken.tokens], kinds, merges, vocab_size) | {
         **{f"tokenizer.ggml.{name}_token_id": token_id for name, token_id in ids.items()},
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.add_eos_token": False,
-        "tokenizer.chat_template": V13_TEMPLATE,
-        TEKKEN_KEY: text,
+        "tokenizer.chat_template": mistral_template(tekken.special),
+        TEKKEN_KEY: tekken.text,
     }
 
 
@@ -127,11 +186,10 @@ def _pre_tokenizer(pattern: str, path: Path) -> str:
     )
 
 
-def _from_hugging_face(directory: Path, vocab_size: int) -> dict[str, Value]:
-    path = directory / HUGGING_FACE_FILE
-    config = _table(directory / "tokenizer_config.json")
+def _from_hugging_face(
+    path: Path, text: str, config: Mapping[str, Any], template: object, vocab_size: int
+) -> dict[str, Value]:
     try:
-        text = path.read_text(encoding="utf-8")
         table = json.loads(text)
         model = table["model"]
         tokens, kinds = _numbered(model["vocab"], table.get("added_tokens") or [], vocab_size)
@@ -140,10 +198,10 @@ def _from_hugging_face(directory: Path, vocab_size: int) -> dict[str, Value]:
         if model.get("type", "BPE") != "BPE":
             raise InputError(f"The tokenizer {path} is of the kind {model['type']}, and llama.cpp's here are BPE only.")
         if is_spelled_in_bytes:
-            vocabulary = _gpt2(_pre_tokenizer(_pattern(table), path), tokens, kinds, merges, vocab_size)
+            vocabulary = _gpt2(_cutter_name(table, path), tokens, kinds, merges, vocab_size)
         else:
             vocabulary = _sentencepiece(tokens, kinds, merges)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The tokenizer {path} is damaged: {error!r}. Fetch it again.") from None
     for name in ("bos", "eos", "unk", "pad"):
         token = config.get(f"{name}_token")
@@ -152,10 +210,9 @@ def _from_hugging_face(directory: Path, vocab_size: int) -> dict[str, Value]:
             key = "unknown" if name == "unk" else "padding" if name == "pad" else name
             vocabulary[f"tokenizer.ggml.{key}_token_id"] = tokens.index(token)
     vocabulary["tokenizer.ggml.add_bos_token"] = _adds_bos(table, config)
-    template = _chat_template(directory, config)
-    return (
-        vocabulary | ({"tokenizer.chat_template": template} if template else {}) | {"tokenizer.huggingface.json": text}
-    )
+    if isinstance(template, str) and template:
+        vocabulary["tokenizer.chat_template"] = template
+    return vocabulary | {HUGGING_FACE_KEY: text}
 
 
 def _numbered(
@@ -170,7 +227,7 @@ def _numbered(
         raise InputError(
             f"The tokenizer has {size} tokens, but the model only {vocab_size}: they do not belong together."
         )
-    rows = [by_id.get(token_id, (f"[PAD{token_id}]", _UNUSED)) for token_id in range(size)]
+    rows = [by_id.get(token_id, (f"[PAD{token_id}]", _UNUSED)) for token_id in range(vocab_size)]
     return [token for token, _ in rows], [kind for _, kind in rows]
 
 
@@ -193,27 +250,21 @@ def _sentencepiece(tokens: list[str], kinds: list[int], merges: Sequence[str]) -
     }
 
 
-def _pattern(table: Mapping[str, Any]) -> str:
-    """The regular expression of a byte-level tokenizer.json."""
-    steps = table.get("pre_tokenizer") or {}
-    for step in steps.get("pretokenizers", [steps]):
-        if step.get("type") == "Split":
-            return str(step["pattern"].get("Regex", ""))
-    return ""
+def _cutter_name(table: Mapping[str, Any], path: Path) -> str:
+    """llama.cpp's name of what cuts the text in a byte-level tokenizer.json."""
+    first = table.get("pre_tokenizer") or {}
+    steps = {step.get("type"): step for step in first.get("pretokenizers", [first])}
+    if "Split" in steps:
+        return _pre_tokenizer(str(steps["Split"]["pattern"].get("Regex", "")), path)
+    if steps.get("ByteLevel", {}).get("use_regex", True):  # the expression of GPT-2 is the library's own
+        return "smollm" if steps.get("Digits", {}).get("individual_digits") else "gpt-2"
+    return _pre_tokenizer("", path)
 
 
 def _adds_bos(table: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     if isinstance(config.get("add_bos_token"), bool):
         return bool(config["add_bos_token"])
     return "SpecialToken" in json.dumps(table.get("post_processor") or {})
-
-
-def _chat_template(directory: Path, config: Mapping[str, Any]) -> str:
-    file = directory / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    template = config.get("chat_template")
-    return template if isinstance(template, str) else ""
 
 
 def _table(path: Path) -> dict[str, Any]:

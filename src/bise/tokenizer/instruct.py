@@ -67,13 +67,15 @@ class TekkenCodec:
         file = _read(path)
         header, first_id = file.header, file.header.num_special_tokens
         pairs = _make_pairs(file, path)
-        vocabulary = _Vocabulary(file, pairs)
+        try:
+            vocabulary = _Vocabulary(file, pairs)
+            self.bos_id, self.stop_ids = vocabulary.bos_id, (vocabulary.eos_id,)
+        except _DAMAGE as error:
+            raise _damaged(path, error) from None
         self.files = (path,)
         self.encode = pairs.encode
         self.token_bytes = [b""] * first_id + file.tokens
         self.control_tokens = {token: vocabulary.id_to_piece(token) for token in range(first_id)}
-        self.bos_id = vocabulary.bos_id
-        self.stop_ids = (vocabulary.eos_id,)
         self.version = header.version
         self.segments = InstructTemplate(vocabulary, path).segments
 
@@ -183,9 +185,7 @@ def _read(path: Path) -> TekkenFile:
     except OSError as error:
         raise InputError(f"The tokenizer {path} could not be read: {error.strerror}.") from None
     except (*_DAMAGE, RecursionError) as error:
-        raise InputError(
-            f"The tokenizer {path} is not a valid tekken file: {_reason(error)}. Copy or train it again."
-        ) from None
+        raise _damaged(path, error) from None
     if file.header.version not in _ENCODERS:
         raise InputError(
             f"The tokenizer {path} has templates of version {file.header.version}; Bise renders {', '.join(_ENCODERS)}."
@@ -197,9 +197,11 @@ def _make_pairs(file: TekkenFile, path: Path) -> BytePairs:
     try:
         return BytePairs(file.tokens, file.header.num_special_tokens, file.header.pattern)
     except ValueError as error:
-        raise InputError(
-            f"The tokenizer {path} is not a valid tekken file: {_reason(error)}. Copy or train it again."
-        ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"The tokenizer {path} is not a valid tekken file: {_reason(error)}. Copy or train it again.")
 
 
 def _special_token(name: str, rank: int) -> dict[str, object]:

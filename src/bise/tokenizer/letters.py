@@ -16,3 +16,14 @@ def as_bytes(letters: str) -> bytes:
     """The bytes that letters stand for; a KeyError for one that stands for none."""
     byte_of = byte_of_letter()
     return bytes(byte_of[letter] for letter in letters)
+
+
+@cache
+def _letters() -> dict[int, str]:
+    return {byte: letter for letter, byte in byte_of_letter().items()}
+
+
+def spell(content: bytes) -> str:
+    """Undo `as_bytes`."""
+    letters = _letters()
+    return "".join(letters[byte] for byte in content)

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Companions:
 
     name: str
     files: tuple[Path, ...] = ()  # copied beside them; not for GGUF
+    texts: Mapping[str, str] = field(default_factory=dict)  # written beside them: name -> text; not for GGUF
     vocabulary: Mapping[str, Value] | None = None  # for GGUF: its tokenizer.* metadata
 
 
@@ -77,6 +78,8 @@ def export_model(
         if to != "gguf":
             for file in companions.files:
                 shutil.copyfile(file, temporary / file.name)
+            for name, text in companions.texts.items():
+                (temporary / name).write_text(text, encoding="utf-8")
     return sorted(directory.iterdir())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class ServerSettings:
     """Bounds of the whole server, and what it writes down."""
 
-    max_requests: int = 512  # answered or waiting at the same time; more are refused with a 503
+    max_requests: int = 2048  # answered or waiting at the same time; more are refused with a 503
     drain_s: float = 5.0  # how long answers may go on after SIGTERM or Ctrl-C
     notice_s: float = 0.0  # before that: /ready already says no, and new requests are still taken
     log_requests: bool = False  # one line of JSON for each request to the API, on stderr

@@ -5,6 +5,7 @@ import pytest
 
 from bise.app.feedback import router as feedback_router
 from bise.app.learning_routes import router as learning_router
+from bise.app.provenance_routes import router as provenance_router
 from bise.app.routes import router
 from tests.app.conftest import PORT, App
 
@@ -32,6 +33,8 @@ API = [
     ("GET", "/api/feedback"),
     ("PATCH", "/api/feedback/{i}"),
     ("GET", "/api/feedback.jsonl"),
+    ("GET", "/api/messages/{m}/trace"),
+    ("GET", "/api/lineage"),
     ("GET", "/api/learning"),
     ("POST", "/api/learning"),
     ("POST", "/api/learning/cancel"),
@@ -70,7 +73,10 @@ async def test_every_route_of_the_page_is_in_the_list(app: App) -> None:
     names = {"c": "{conversation_id}", "m": "{message_id}", "i": "{item_id}"}
     known = {(method, path.format(**names)) for method, path in API}
     routes = [
-        route for each in (router, feedback_router, learning_router) for route in each.routes if route.path != "/enter"
+        route
+        for each in (router, feedback_router, learning_router, provenance_router)
+        for route in each.routes
+        if route.path != "/enter"
     ]
     assert {(method, route.path) for route in routes for method in route.methods} == known
 

@@ -56,14 +56,21 @@ def check_against_search(index: CorpusIndex, texts: Sequence[str], asked: Asked)
     words = [asked.text(k, k + 1) for k in range(len(asked.bounds))]
     longest = index.longest(asked)
     assert longest.tolist() == [longest_by_search(documents, words, first) for first in range(len(words))]
+    for least in (2, 3, 8):
+        assert np.array_equal(_at_least(longest, least), _at_least(index.longest(asked, least), least))
     for first, size in enumerate(longest.tolist()):
         for stop in range(first + 1, first + size + 1):
             assert index.count(asked, first, stop) == occurrences(documents, words[first:stop])
         if size:
             holding = {f"d{n}" for n, document in enumerate(documents) if occurrences([document], words[first:][:size])}
-            places = index.places(asked, first, first + size, 100, 30)
+            count, places = index.find(asked, first, first + size, 100, 30)
+            assert count == index.count(asked, first, first + size)
             assert {place.document for place in places} == holding
             assert all(words_of(place.words) == words[first : first + size] for place in places)
+
+
+def _at_least(longest: np.ndarray, least: int) -> np.ndarray:
+    return np.where(longest < least, 0, longest)
 
 
 @given(CORPORA)
@@ -135,10 +142,11 @@ def test_a_document_says_source_licence_and_what_stands_around(tmp_path: Path) -
     text = "Before that, nobody knew. The ferryman sold his boat — at dawn. Afterwards it rained."
     index = open_index(indexed(tmp_path, ["Nothing here.", text]))
     asked = ask("the ferryman: sold his  boat\n— at dawn")
-    (place,) = index.places(asked, 3, 9, 5, 12)
+    count, (place,) = index.find(asked, 3, 9, 5, 12)
+    assert count == 1
     assert (place.document, place.source, place.licence) == ("d1", "s1", "licence 1")
     assert place.metadata == {"title": "Before"}
-    assert (place.before, place.words, place.after) == ("he ferryman ", "sold his boat — at dawn", ". Afterwards")
+    assert (place.before, place.words, place.after) == ("…he ferryman ", "sold his boat — at dawn", ". Afterwards…")
 
 
 @pytest.mark.parametrize("damage", ["cut", "header", "index", "ends"])

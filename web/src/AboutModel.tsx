@@ -1,8 +1,9 @@
-// The model's card: where it comes from, and for the demonstration model the way to a larger one.
+// What is known of a model: its card, everything that it was made from, and for the demonstration model the way to a larger one.
 import type { Model } from "./api";
 import { Demonstration } from "./Demonstration";
 import { Dialog } from "./Dialog";
 import { useLanguage, useWords } from "./i18n";
+import { LineageView } from "./LineageView";
 import { Markdown } from "./Markdown";
 
 export function AboutModel({ model, version, onClose }: { model: Model; version: string; onClose: () => void }) {
@@ -14,6 +15,7 @@ export function AboutModel({ model, version, onClose }: { model: Model; version:
         {model.demonstration && <Demonstration modelId={model.id} />}
         {model.card_markdown ? <Markdown text={model.card_markdown} /> : <p>{words("noCard")}</p>}
         <p className="fine">{words("contextLength", { count: context })}</p>
+        {model.host === null && <LineageView model={model.id} />}
       </div>
       <div className="dialog-actions">
         <span className="fine">Bise {version}</span>

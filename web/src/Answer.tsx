@@ -9,6 +9,7 @@ import { ContinueIcon, RetryIcon } from "./icons";
 import { Markdown } from "./Markdown";
 import type { MessageViewProps } from "./MessageView";
 import { RatingReason } from "./RatingReason";
+import { TrainingData } from "./TrainingData";
 import { useAttempt } from "./useAttempt";
 import { WhichIsBetter } from "./WhichIsBetter";
 
@@ -21,6 +22,7 @@ interface Doing {
 export function Answer({ message, chatId, store, busy, last }: MessageViewProps) {
   const words = useWords();
   const [doing, setDoing] = useState<Doing | null>(null);
+  const [finding, setFinding] = useState<string | null>(null);
   const [trouble, attempt] = useAttempt();
   const article = useRef<HTMLElement>(null);
   const what = doing?.id === message.id ? doing.what : null;
@@ -95,7 +97,10 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
             }}
             onWhy={() => begin(what === "say why" ? null : "say why")}
             asking={what === "say why"}
+            found={{ id: `found-${message.id}`, open: finding === message.id }}
+            onFind={() => setFinding(finding === message.id ? null : message.id)}
           />
+          {finding === message.id && <TrainingData message={message} id={`found-${message.id}`} />}
           {message.rating && what === "say why" && (
             <RatingReason
               key={message.rating.thumb}

@@ -3,7 +3,7 @@ import type { Message, Thumb } from "./api";
 import { BranchSwitch } from "./BranchSwitch";
 import { CopyButton } from "./CopyButton";
 import { useLanguage, useWords } from "./i18n";
-import { PenIcon, RetryIcon, ThumbDownIcon, ThumbUpIcon } from "./icons";
+import { BookIcon, PenIcon, RetryIcon, ThumbDownIcon, ThumbUpIcon } from "./icons";
 import { reasonKey } from "./RatingReason";
 import type { ChatStore } from "./store";
 
@@ -21,6 +21,9 @@ interface AnswerToolsProps {
   onWhy: () => void;
   /** The question for the reason is open. */
   asking: boolean;
+  /** The id of what was found in the training data, and whether it is open. */
+  found: { id: string; open: boolean };
+  onFind: () => void;
 }
 
 const THUMBS = [
@@ -59,6 +62,17 @@ export function AnswerTools(props: AnswerToolsProps) {
             onClick={() => props.onImprove?.()}
           >
             <PenIcon />
+          </button>
+          <button
+            type="button"
+            className="quiet find"
+            aria-label={words("training")}
+            title={words("training")}
+            aria-expanded={props.found.open}
+            aria-controls={props.found.open ? props.found.id : undefined}
+            onClick={props.onFind}
+          >
+            <BookIcon />
           </button>
         </>
       )}

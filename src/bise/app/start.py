@@ -16,6 +16,8 @@ from bise.app.generation import Generations
 from bise.app.learning import Learning
 from bise.app.learning_routes import router as learning_router
 from bise.app.page import page_router
+from bise.app.provenance import Provenance
+from bise.app.provenance_routes import router as provenance_router
 from bise.app.routes import router
 from bise.app.session import Entrance
 from bise.engine.process import Progress
@@ -55,16 +57,19 @@ def create_app(
     learning: Learning,
     static: Path | None = None,
     names: Names = ONLY_LOOPBACK,
+    provenance: Provenance | None = None,
 ) -> ASGIApp:
     """Build the whole application: `/v1`, `/health`, `/api` and the page, behind the guard."""
     app = create_api(admission, database)
     app.state.generations = generations
     app.state.entrance = entrance
     app.state.learning = learning
+    app.state.provenance = provenance or Provenance()
     app.add_exception_handler(BusyError, _busy)
     app.include_router(router)
     app.include_router(feedback_router)
     app.include_router(learning_router)
+    app.include_router(provenance_router)
     app.include_router(page_router(static))
     settings = admission.settings
     return Guard(RequestLog(app, with_prompts=settings.log_prompts) if settings.log_requests else app, names)
@@ -122,7 +127,8 @@ async def serve(
                 await each.start()
             generations = Generations(database, admission)
             names = Names(place.is_open, place.host, place.url)
-            app = create_app(admission, database, generations, entrance, Learning(), names=names)
+            parts = (admission, database, generations, entrance, Learning())
+            app = create_app(*parts, names=names, provenance=Provenance(model))
 
             def notice() -> None:
                 admission.is_closing = True

@@ -33,6 +33,7 @@ VERSION = 1
 _TYPES = {"U8": np.uint8, "U32": np.uint32, "I64": np.int64}
 ARRAYS = {"text": "U8", "starts": "U32", "document_ends": "I64", "records": "U8", "record_ends": "I64"}
 _MAX_HEADER_BYTES = 1 << 16
+_MOST_LOOKED_AT = 1000  # places of words in one shard
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Place:
     licence: str
     lang: str
     metadata: Mapping[str, str]
-    before: str  # the text around the words
+    before: str  # the text around the words, with an ellipsis where it was cut
     words: str
     after: str
 
@@ -86,32 +87,35 @@ class CorpusIndex:
     num_words: int
     shards: tuple[Shard, ...]
 
-    def longest(self, asked: Asked) -> NDArray[np.int64]:
-        """How many words from each word of the text on stand together in one document [n]."""
+    def longest(self, asked: Asked, least: int = 1) -> NDArray[np.int64]:
+        """How many words from each word of the text on stand together in one document [n]; fewer than `least` may be 0."""
         longest = np.zeros(len(asked.bounds), np.int64)
         for shard in self.shards:
-            longest_matches(asked.data, asked.bounds, shard.text, shard.starts, longest)
+            longest_matches(asked.data, asked.bounds, least, shard.text, shard.starts, longest)
         return longest
 
     def count(self, asked: Asked, first: int, stop: int) -> int:
         """How often words `first` to `stop` stand in the corpus."""
         return sum(end - begin for _, begin, end in self._ranges(asked, first, stop))
 
-    def places(self, asked: Asked, first: int, stop: int, limit: int, around: int) -> list[Place]:
-        """Where they stand: at most `limit` documents, the earliest of the corpus first, with `around` bytes of text.
+    def find(self, asked: Asked, first: int, stop: int, limit: int, around: int) -> tuple[int, list[Place]]:
+        """How often words `first` to `stop` stand in the corpus, and where: at most `limit` documents, the earliest first.
 
-        Of words that are very common, the first found are given.
+        Args:
+            asked: the text.
+            first: number of a word.
+            stop: of the word after the last.
+            limit: of documents; of words that are very common, the first found are given.
+            around: bytes of text before and after.
         """
-        found: dict[tuple[int, int], Place] = {}
+        count, found = 0, dict[tuple[int, int], Place]()
         for number, begin, end in self._ranges(asked, first, stop):
-            shard = self.shards[number]
-            for start in np.sort(shard.starts[begin : min(end, begin + 1000)]).tolist():
+            shard, count = self.shards[number], count + end - begin
+            for start in np.sort(shard.starts[begin : min(end, begin + _MOST_LOOKED_AT)]).tolist():
                 document = int(np.searchsorted(shard.document_ends, start, side="right"))
-                if (number, document) not in found:
+                if len(found) < limit and (number, document) not in found:
                     found[number, document] = self._place(shard, document, start, stop - first, around)
-                if len(found) == limit:
-                    return list(found.values())
-        return list(found.values())
+        return count, list(found.values())
 
     def _ranges(self, asked: Asked, first: int, stop: int) -> Iterator[tuple[int, int, int]]:
         found = np.empty(2, np.int64)
@@ -131,9 +135,9 @@ class CorpusIndex:
             licence=shard.licences.get(record["source"], ""),
             lang=record["lang"],
             metadata=record["metadata"],
-            before=_decoded(shard.text[max(begin, start - around) : start]),
+            before="…" * (start - around > begin) + _decoded(shard.text[max(begin, start - around) : start]),
             words=_decoded(shard.text[start:stop]),
-            after=_decoded(shard.text[stop : min(end, stop + around)]),
+            after=_decoded(shard.text[stop : min(end, stop + around)]) + "…" * (stop + around < end),
         )
 
 

@@ -32,7 +32,6 @@ class Span:
     first: int  # number of its first word
     stop: int  # of the word after its last
     text: str
-    bits: float
     occurrences: int
     places: tuple[Place, ...]
 
@@ -66,15 +65,12 @@ def trace(index: CorpusIndex, text: str, settings: TraceSettings | None = None) 
     """Find the parts of a text that stand in an indexed corpus."""
     settings = settings or TraceSettings()
     asked = ask(text)
-    bounds = maximal_spans(index.longest(asked), settings.min_words)
     surprise = _Surprise(index, asked)
     spans = []
-    for first, stop in bounds:
-        bits = sum(surprise.bits(word) for word in range(first, stop))
-        if bits >= settings.min_bits:
-            count = index.count(asked, first, stop)
-            places = index.places(asked, first, stop, settings.num_places, settings.around)
-            spans.append(Span(first, stop, asked.text(first, stop), round(bits, 1), count, tuple(places)))
+    for first, stop in maximal_spans(index.longest(asked, settings.min_words), settings.min_words):
+        if surprise.exceeds(first, stop, settings.min_bits):
+            count, places = index.find(asked, first, stop, settings.num_places, settings.around)
+            spans.append(Span(first, stop, asked.text(first, stop), count, tuple(places)))
     return Trace(len(asked.bounds), tuple(spans), tuple(_pieces(asked, spans)))
 
 
@@ -91,13 +87,23 @@ def maximal_spans(longest: NDArray[np.int64], min_words: int) -> list[tuple[int,
 
 
 class _Surprise:
-    """How many bits each word of a text weighs, by its frequency in a corpus; each different word is counted once."""
+    """How many bits the words of a text weigh, by their frequency in a corpus; each different word is counted once."""
 
     def __init__(self, index: CorpusIndex, asked: Asked) -> None:
         self._index, self._asked = index, asked
         self._known: dict[str, float] = {}
 
-    def bits(self, word: int) -> float:
+    def exceeds(self, first: int, stop: int, bits: float) -> bool:
+        """Whether words weigh so much together; long words, which are rare, are asked first, since counting takes time."""
+        sizes = self._asked.bounds[first:stop, 1] - self._asked.bounds[first:stop, 0]
+        total = 0.0
+        for word in np.argsort(-sizes, kind="stable").tolist():
+            if total >= bits:
+                break
+            total += self._bits(first + word)
+        return total >= bits
+
+    def _bits(self, word: int) -> float:
         text = self._asked.text(word, word + 1)
         if text not in self._known:
             count = self._index.count(self._asked, word, word + 1)

@@ -35,22 +35,37 @@ def _compare(asked: Bytes, bounds: Longs, first: int, stop: int, data: Bytes, at
 
 
 @kernel
-def longest_matches(asked: Bytes, bounds: Longs, data: Bytes, starts: Starts, longest: Longs) -> None:
-    """Raise each `longest[k]` to the number of words from word k on that stand together somewhere in the text."""
-    num_words = bounds.shape[0]
-    for first in range(num_words):
-        low, high, best = np.int64(0), np.int64(starts.size), np.int64(0)
-        while low < high:
-            middle = (low + high) // 2
-            order, agreeing = _compare(asked, bounds, first, num_words, data, np.int64(starts[middle]))
-            best = max(best, agreeing)
-            if order == 0:
-                break
-            if order > 0:
-                low = middle + 1
-            else:
-                high = middle
-        longest[first] = max(longest[first], best)
+def longest_matches(asked: Bytes, bounds: Longs, least: int, data: Bytes, starts: Starts, longest: Longs) -> None:
+    """Raise each `longest[k]` to the number of words from word k on that stand together somewhere in the text.
+
+    Runs of fewer than `least` words may stay unseen. Every longer one holds, at a multiple of `stride`, a run of
+    `least - stride + 1` words, so most words need not be looked up when most of these shorter runs stand nowhere.
+    """
+    num_words, stride = bounds.shape[0], (least + 1) // 2
+    gram = least - stride + 1
+    for middle in range(0, num_words, stride):
+        stop = middle + gram
+        if stop > num_words or (least > 1 and _longest(asked, bounds, middle, stop, data, starts) < gram):
+            continue
+        for first in range(max(middle - stride + 1, 0), middle + 1):
+            longest[first] = max(longest[first], _longest(asked, bounds, first, num_words, data, starts))
+
+
+@device
+def _longest(asked: Bytes, bounds: Longs, first: int, stop: int, data: Bytes, starts: Starts) -> int:
+    """How many words from `first` on, up to `stop`, stand together somewhere in the text."""
+    low, high, best = np.int64(0), np.int64(starts.size), np.int64(0)
+    while low < high:
+        middle = (low + high) // 2
+        order, agreeing = _compare(asked, bounds, first, stop, data, np.int64(starts[middle]))
+        best = max(best, agreeing)
+        if order == 0:
+            break
+        if order > 0:
+            low = middle + 1
+        else:
+            high = middle
+    return best
 
 
 @kernel

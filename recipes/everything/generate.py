@@ -25,6 +25,23 @@ seed = 1
 min_words = 30               # below Gopher's 50: a picture book's story is short
 min_alpha_words = 0.6        # below Gopher's 0.8: a cooking recipe counts cups, and dialogue has many marks
 max_repeated_line_characters = 0.1   # FineWeb's text says so, its code 0.01, which drops debates and manuals
+max_ellipsis_lines = 1.0     # Gopher's 0.3 drops novels and news stored as one line that ends in "..."
+
+[rules.per_language.pt]
+min_punctuated_lines = 0.0   # a third of the Portuguese is news, each text one line that may end in a name
+
+[rules.per_language.fi]      # long words, and so fewer of them: FineWeb-2 says 14 characters, too
+max_mean_word_length = 14.0
+min_alpha_words = 0.5
+min_stop_words = 1           # few words stand alone that other languages would use: case endings say the same
+
+[rules.per_language.nl]      # nearly all of it are manuals, whose steps repeat each other's words
+max_duplicate_5_grams = 0.25
+max_duplicate_6_grams = 0.24
+max_duplicate_7_grams = 0.23
+max_duplicate_8_grams = 0.22
+max_duplicate_9_grams = 0.21
+max_duplicate_10_grams = 0.20
 
 [language]
 identify = "check"           # drop where the record and the model differ

@@ -12,7 +12,7 @@ import pytest
 
 from bise.corpus.explain import explain, in_words
 from bise.corpus.pipeline import curate
-from bise.corpus.recipe import CurateRecipe
+from bise.corpus.recipe import CurateRecipe, Language
 from bise.corpus.report import report
 from bise.corpus.retune import retune
 from bise.corpus.rules import REASONS
@@ -86,6 +86,18 @@ def test_only_curate_runs_can_be_explained(tmp_path: Path) -> None:
 
 
 def test_the_same_rules_change_nothing(run: Run, recipe: CurateRecipe) -> None:
+    assert retune(run, recipe.rules) == []
+
+
+def test_a_text_in_another_language_is_dropped_whatever_the_rules_say(
+    write_lines: Maker, make_records: Maker, make_recipe: Maker
+) -> None:
+    german = "Der alte Hund schläft den ganzen Tag vor der Tür und träumt von seinen vielen Knochen."
+    write_lines("a.jsonl", [*make_records("a", 3), {"id": "german", "text": german, "lang": "en"}])
+    recipe = replace(make_recipe("a.jsonl", min_words=20), language=Language(identify="check"))
+    curate(recipe)
+    run = Run(recipe.root / "curate" / recipe.name)
+    assert explain(run, "german").row["reason"] == "min_contradiction"
     assert retune(run, recipe.rules) == []
 
 

@@ -92,7 +92,7 @@ def test_the_same_rules_change_nothing(run: Run, recipe: CurateRecipe) -> None:
 def test_a_text_in_another_language_is_dropped_whatever_the_rules_say(
     write_lines: Maker, make_records: Maker, make_recipe: Maker
 ) -> None:
-    german = "Der alte Hund schläft den ganzen Tag vor der Tür und träumt von seinen vielen Knochen."
+    german = "Der alte Hund schläft den ganzen Tag hinter der Tür und träumt von seinen vielen Knochen."
     write_lines("a.jsonl", [*make_records("a", 3), {"id": "german", "text": german, "lang": "en"}])
     recipe = replace(make_recipe("a.jsonl", min_words=20), language=Language(identify="check"))
     curate(recipe)

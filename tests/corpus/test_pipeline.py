@@ -151,7 +151,7 @@ def test_a_source_without_documents_fails_the_run(write_lines: Maker, make_recip
 
 def test_too_many_malformed_lines_fail_the_run(write_lines: Maker, make_records: Maker, make_recipe: Maker) -> None:
     write_lines("a.jsonl", [b"{", b"[", b"nul", *make_records("a", 2)])
-    with pytest.raises(InputError, match=r"source a has 3 malformed lines of 5 \(a.jsonl, line 1: not JSON"):
+    with pytest.raises(InputError, match=r"source a has 3 malformed records of 5 \(a.jsonl, line 1: not JSON"):
         curate(make_recipe("a.jsonl"))
 
 

@@ -62,7 +62,7 @@ def _curate(recipe: "CurateRecipe", report: bool, index: bool, as_json: bool) ->
             manifest = curate(recipe, partial(_show, advance))
     facts: dict[str, Any] = manifest.facts
     if facts["bad_lines"]:
-        click.echo(f"Malformed lines: {facts['bad_lines']:,}", err=True)
+        click.echo(f"Malformed records: {facts['bad_lines']:,}", err=True)
         click.echo("\n".join(facts["bad_line_examples"]), err=True)
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else _summary(facts))
     click.echo(f"Written to {directory}", err=True)
@@ -95,9 +95,13 @@ def _summary(facts: dict[str, Any]) -> str:
     rows += [("", lang or "unknown", entry["documents"], entry["bytes"]) for lang, entry in facts["languages"].items()]
     rows += [("dropped", reason, count, None) for reason, count in facts["dropped"].items()]
     return "\n".join(
-        f"{kind:<8} {what:<30} {count:>10,} documents" + ("" if size is None else f" {size / 1e6:>10,.1f} MB")
+        f"{kind:<8} {what:<30} {count:>10,} documents" + ("" if size is None else f" {_size(size):>13}")
         for kind, what, count, size in rows
     )
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 100_000 else f"{num_bytes / 1e3:,.1f} kB"
 
 
 def _print_changes(finished: Path, recipe: "CurateRecipe", as_json: bool) -> None:
@@ -107,6 +111,9 @@ def _print_changes(finished: Path, recipe: "CurateRecipe", as_json: bool) -> Non
     changes = retune(Run(finished), recipe.rules)
     if as_json:
         click.echo(json.dumps([vars(change) for change in changes], indent=2))
+        return
+    if not changes:
+        click.echo("These rules change nothing: every document keeps its fate.")
         return
     click.echo(f"{'language':<10} {'rule':<34} {'newly dropped':>14} {'newly kept':>11}")
     for change in changes:

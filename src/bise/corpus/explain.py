@@ -98,14 +98,19 @@ def in_words(story: Story) -> str:
     lines += ["", "  rule                                  value   threshold"]
     for check in story.checks:
         mark = " " if check.passed else "✗"
-        lines.append(f"{mark} {check.rule:<34} {check.value:>10.4g}  {check.threshold:>10.4g}")
+        lines.append(f"{mark} {check.rule:<34} {in_digits(check.value):>10}  {in_digits(check.threshold):>10}")
     return "\n".join(lines)
+
+
+def in_digits(value: float) -> str:
+    """Counts with all their digits, shares with four."""
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
 
 
 def _fate(row: dict[str, Any]) -> str:
     if not row["reason"]:
         return "kept" if row["copies"] == 1 else f"kept, written {row['copies']} times"
-    numbers = "" if row["value"] is None else f" ({row['value']:.4g}, threshold {row['threshold']:.4g})"
+    numbers = "" if row["value"] is None else f" ({in_digits(row['value'])}, threshold {in_digits(row['threshold'])})"
     return f"dropped, {row['reason']}{numbers}"
 
 

@@ -121,7 +121,7 @@ def _check_yield(units: Sequence[Unit], recipe: CurateRecipe, work: WorkDirector
         if num_bad > allowed * num_lines:
             examples = "; ".join([example for entry in facts for example in entry["bad_examples"]][:3])
             raise InputError(
-                f"The source {source.name} has {num_bad:,} malformed lines of {num_lines:,} ({examples}), more than "
+                f"The source {source.name} has {num_bad:,} malformed records of {num_lines:,} ({examples}), more than "
                 f"the share of {allowed} that sources.max_bad_lines allows. Mend the file, or raise the share."
             )
         cut_short = [name for entry in facts for name in entry["cut_short"]]

@@ -73,6 +73,11 @@ def find_files(source: Source, root: Path) -> list[tuple[Path, SourceFile]]:
     for file in source.files:
         paths = sorted(path for path in root.glob(file.path) if path.is_file()) if file.is_glob else [root / file.path]
         if not paths or not all(path.is_file() for path in paths):
+            if file.is_glob:
+                raise NotFoundError(
+                    f"No file of the source {source.name} matches {root / file.path}. Take the pattern out of the "
+                    "recipe, or give the directory that holds the files with --set sources.root=DIR."
+                )
             raise NotFoundError(_how_to_get(source, root / file.path))
         found += [(path, file) for path in paths]
     return found

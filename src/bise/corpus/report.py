@@ -7,10 +7,12 @@ import itertools
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bise.corpus.explain import in_digits
 from bise.corpus.rules import BOUNDS
 from bise.corpus.seen import Run
 from bise.corpus.statistics import STATISTICS
@@ -192,9 +194,11 @@ def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLES, len(rows))).astype(np.int64))]
 
 
-def _sample(row: Mapping[str, object]) -> str:
+def _sample(row: Mapping[str, Any]) -> str:
     value, threshold = row["value"], row["threshold"]
-    numbers = f", {value:.4g} against {threshold:.4g}" if value is not None and threshold is not None else ""
+    numbers = (
+        f", {in_digits(value)} against {in_digits(threshold)}" if value is not None and threshold is not None else ""
+    )
     twin = f", twin {escape(str(row['twin']))}" if row["twin"] else ""
     return (
         f'<div class="sample"><code>{escape(str(row["id"]))}{numbers}{twin}</code>'

@@ -75,6 +75,8 @@ def test_a_step_says_what_its_record_says(stored: Path, tmp_path: Path) -> None:
     assert (tune.licence, tune.cost, tune.energy_kwh, tune.seconds) == ("Apache-2.0", "0.04 EUR", 0.125, 3600.0)
     assert tune.source_sha256 == "c" * 64
     assert [(s.name, s.licence, s.number, s.kind) for s in tune.sources] == [("talk", "MIT", 40, "conversations")]
+    assert train.shards is not None
+    assert (train.shards.path, train.shards.num_tokens) == ("shards/0123/train/tokens.bin", 2)
     assert train.command == "bise train recipes/train-tiny.toml"
     assert curate.command == "bise curate recipes/curate-tiny.toml --set sources.root=DIR"
     assert curate.sources[0].origin == "https://example.org/tales at 0123456789ab"
@@ -102,9 +104,11 @@ def test_the_first_file_that_differs_is_named(stored: Path, tmp_path: Path) -> N
     documents.write_bytes(b"PAR1 something else")
     (tmp_path / "runs/tune/tiny/model/tekken.json").unlink()
     (tmp_path / "runs/raw/tales.jsonl").write_text("{}", encoding="utf-8")
+    (tmp_path / "runs/shards/0123/train/tokens.bin").write_bytes(b"other tokens")
     checks = {check.name: check.status for check in verify(lineage, tmp_path / "runs/raw")}
     assert [name for name, status in checks.items() if status == "differs"] == [
-        "curate/tiny/documents/00000-tales.parquet"
+        "train/tiny read shards/0123/train/tokens.bin",
+        "curate/tiny/documents/00000-tales.parquet",
     ]
     assert [name for name, status in checks.items() if status == "absent"] == [
         "tune/tiny/model/tekken.json",

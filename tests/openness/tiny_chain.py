@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bise.openness.card import model_card
 from bise.openness.lineage import RECORD_FILE, lineage_record
-from bise.runs import RunDirectory, file_input, run_input
+from bise.runs import RunDirectory, file_input, run_input, sha256_file
 from bise.weights.pull import Source, pull
 from bise.weights.store import CARD_FILE
 from tests.random_models import TINY, write_model
@@ -72,9 +72,22 @@ def make_chain(root: Path) -> Path:
     curated.finish(recipe, [file_input(raw)], facts)
     vocabulary = RunDirectory(root, "tokenizer", "tiny")
     vocabulary.finish({"name": "tiny", "vocab_size": 97}, [run_input(curated.path)], {"vocab_size": 97})
+    tokens = root / "shards/0123/train/tokens.bin"
+    tokens.parent.mkdir(parents=True)
+    tokens.write_bytes(b"\1\0\2\0")
+    shards = {
+        "path": "shards/0123/train/tokens.bin",
+        "num_tokens": 2,
+        "num_documents": 1,
+        "sha256": sha256_file(tokens),
+    }
     base = RunDirectory(root, "train", "tiny")
     write_model(base.path / "model", TINY)
-    base.finish({"name": "tiny", "base": None}, [run_input(curated.path), run_input(vocabulary.path)], trained(150_000))
+    base.finish(
+        {"name": "tiny", "base": None},
+        [run_input(curated.path), run_input(vocabulary.path)],
+        trained(150_000) | {"shards": shards},
+    )
     tuned = RunDirectory(root, "tune", "tiny")
     model = write_model(tuned.path / "model", TINY)
     (model / "tekken.json").write_text("{}", encoding="utf-8")

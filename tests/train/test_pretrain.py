@@ -5,13 +5,14 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from bise.errors import InputError, NotFoundError
 from bise.model.files import load_model
-from bise.runs import read_manifest, run_input
+from bise.runs import read_manifest, run_input, sha256_file
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.pretrain import train
 from bise.train.recipe import LoopRecipe, TrainRecipe
@@ -59,6 +60,8 @@ def test_a_run_learns_and_ends_as_a_model(recipe: TrainRecipe) -> None:
     directory = run_of(recipe)
     assert read_manifest(directory).outputs == manifest.outputs
     assert manifest.inputs == (run_input(recipe.corpus), run_input(recipe.tokenizer))
+    shards: dict[str, Any] = manifest.facts["shards"]  # type: ignore[assignment]
+    assert sha256_file(recipe.root / shards["path"]) == shards["sha256"]
     before, after = manifest.facts["held_out_before"], manifest.facts["held_out"]
     assert isinstance(before, dict)
     assert isinstance(after, dict)

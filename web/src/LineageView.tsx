@@ -45,6 +45,7 @@ function StepView({ step }: { step: Step }) {
   const language = useLanguage();
   const unit = (value: number, name: string) => new Intl.NumberFormat(language, { style: "unit", unit: name, maximumSignificantDigits: 3 }).format(value);
   const date = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(step.created));
+  const number = new Intl.NumberFormat(language);
   const energy = step.energy_kwh === null ? "" : `${new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(step.energy_kwh)} kWh`;
   const code = step.source_sha256 && ` · ${step.source_sha256.slice(0, SHOWN_HASH)}…`;
   const facts: [string, string][] = [
@@ -52,6 +53,7 @@ function StepView({ step }: { step: Step }) {
     [words("lineageCode"), `Bise ${step.bise_version}${code}`],
     [words("licence"), step.licence],
     [words("lineageTime"), step.seconds < 90 ? unit(step.seconds, "second") : unit(step.seconds / 60, "minute")],
+    [words("lineageTokens"), step.shards ? `${number.format(step.shards.num_tokens)} · ${step.shards.sha256.slice(0, SHOWN_HASH)}…` : ""],
     [words("lineageCost"), [energy, step.cost].filter(Boolean).join(" · ")],
   ];
   return (

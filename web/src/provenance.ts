@@ -52,6 +52,8 @@ export interface Step {
   command: string;
   files_read: number;
   outputs: number;
+  /** The tokens that a training run read. */
+  shards: { path: string; num_tokens: number; num_documents: number; sha256: string } | null;
   sources: { name: string; licence: string; origin: string; number: number; kind: "documents" | "conversations" }[];
 }
 

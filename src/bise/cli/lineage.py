@@ -44,6 +44,12 @@ def _in_words(step: "Step") -> str:
     cost = [f"{step.energy_kwh:g} kWh"] if step.energy_kwh is not None else []
     cost += [step.cost] if step.cost else []
     lines += ["  " + ", ".join(cost)] if cost else []
+    if step.shards:
+        shards = step.shards
+        lines.append(
+            f"  shards {shards.path}: {shards.num_tokens:,} tokens of {shards.num_documents:,} documents, "
+            f"SHA-256 {shards.sha256[:16]}"
+        )
     for source in step.sources:
         lines.append(
             f"  {source.name}: {source.number:,} {source.kind}, {source.licence}; {source.origin or 'no origin stated'}"

@@ -30,6 +30,16 @@ class Source:
 
 
 @dataclass(frozen=True)
+class TokenShards:
+    """The tokens that a training run read, made of its corpus by its tokenizer."""
+
+    path: str  # relative to the runs directory
+    num_tokens: int
+    num_documents: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One run, or a model or adapter of the store."""
 
@@ -49,6 +59,7 @@ class Step:
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     sources: tuple[Source, ...]
+    shards: TokenShards | None
 
 
 def steps_of(lineage: Lineage) -> tuple[Step, ...]:
@@ -77,7 +88,14 @@ def _step(link: Ancestor) -> Step:
         inputs=manifest.inputs,
         outputs=manifest.outputs,
         sources=sources_of(manifest),
+        shards=shards_of(manifest),
     )
+
+
+def shards_of(manifest: Manifest) -> TokenShards | None:
+    """The shards that a training run read; None when its record does not say."""
+    found = _table(manifest.facts.get("shards"))
+    return TokenShards(**found) if manifest.stage == "train" and found else None
 
 
 def sources_of(manifest: Manifest) -> tuple[Source, ...]:

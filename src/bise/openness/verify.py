@@ -8,6 +8,7 @@ from typing import Literal
 
 from bise.errors import NotFoundError
 from bise.openness.lineage import Ancestor, Lineage
+from bise.openness.steps import shards_of
 from bise.runs import sha256_file
 
 Status = Literal["same", "differs", "absent", "record"]
@@ -51,6 +52,9 @@ def verify(lineage: Lineage, data: Path | None, progress: Callable[[int, int], N
                 done += output.size_bytes
                 if progress is not None:
                     progress(done, total)
+            if shards := shards_of(link.manifest):
+                path = link.directory.resolve().parent.parent / shards.path
+                yield _check(f"{link.name} read {shards.path}", path, shards.sha256)
         if data is not None:
             yield from _check_inputs(link, data)
     for parent in lineage.missing:

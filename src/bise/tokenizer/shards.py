@@ -14,7 +14,7 @@ import numpy as np
 
 from bise.corpus.document import Document
 from bise.errors import InputError
-from bise.runs import write_atomically
+from bise.runs import sha256_file, write_atomically
 from bise.tokenizer.chat import ChatTokenizer
 
 TOKENS = "tokens.bin"
@@ -100,6 +100,17 @@ def open_shards(directory: Path) -> Shards:
             "Write them again."
         )
     return Shards(tokens, document_ends, index["num_bytes"], index["tokenizer_sha256"])
+
+
+def describe_shards(shards: Shards, root: Path) -> dict[str, object]:
+    """What the record of a run says of shards below its root, so that anybody can make them again and compare."""
+    path = Path(str(shards.tokens.filename))
+    return {
+        "path": path.resolve().relative_to(root.resolve()).as_posix(),
+        "num_tokens": len(shards.tokens),
+        "num_documents": len(shards.document_ends),
+        "sha256": sha256_file(path),
+    }
 
 
 def _read_index(directory: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bise.model.files import load_model, save_model
 from bise.model.transformer import Transformer
 from bise.runs import Input, Manifest, RunDirectory, read_manifest, run_input
 from bise.tokenizer.chat import ChatTokenizer
+from bise.tokenizer.shards import describe_shards
 from bise.train.base import find_base
 from bise.train.budget import resolve, words
 from bise.train.checkpoint import remove_checkpoint
@@ -72,6 +73,7 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
     save_model(run.path / "model", job.model)
     complete_outputs(job, tokenizer)
     facts = run_facts(job, outcome) | {"epochs": round(job.num_steps * rows / loader.num_rows, 3)}
+    facts["shards"] = describe_shards(shards, recipe.root)
     if dial:
         facts["dial"] = dial
     write_report(run, job.config, job.inputs, facts)

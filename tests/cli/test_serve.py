@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from tests.command import bise, client_key, free_port, serve, succeed
+from tests.postgres import Postgres
 from tests.speaking_model import write_speaking_model
 
 pytestmark = pytest.mark.slow
@@ -204,3 +205,18 @@ def test_a_server_for_others_knows_accounts_drains_and_tells_what_it_did(
     used = json.loads(succeed("admin", "usage", "--by", "user,model", "--json"))
     assert [(each["user"], each["model"], each["num_requests"]) for each in used] == [("ada", "tiny", 1)]
     assert used[0]["num_completion_tokens"] > 0
+
+
+def test_a_server_and_its_commands_use_postgresql_when_it_is_named(
+    model: Path, tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BISE_HOME", str(tmp_path))
+    monkeypatch.setenv("BISE_DATABASE", postgres.new_url())
+    key = client_key()
+    with serve("--model", model, log=tmp_path / "log") as running:
+        client = openai.OpenAI(base_url=running.url + "/v1", api_key=key)
+        reply = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "Hi"}], max_tokens=5)
+    (row,) = json.loads(succeed("admin", "usage", "--by", "model", "--json"))
+    assert row["num_prompt_tokens"] + row["num_completion_tokens"] == reply.usage.total_tokens
+    succeed("admin", "backup", tmp_path / "copy.backup")
+    assert not (tmp_path / "bise.db").exists()

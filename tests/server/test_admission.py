@@ -226,8 +226,10 @@ async def test_a_request_that_is_wrong_costs_nothing(platform: Platform) -> None
         BODY | {"messages": [{"role": "user", "content": "a " * 70}]},
     ):
         assert (await platform.post(key, body=body)).status_code in (400, 404, 429)
+    assert platform.admission.num_requests == 0
     assert (await platform.post(key)).status_code == 200
-    assert (await platform.used())[0]["num_prompt_tokens"] == 3
+    (row,) = await platform.used("model")
+    assert (row["model"], row["num_requests"], row["num_prompt_tokens"]) == ("scripted", 1, 3)
 
 
 async def test_a_project_s_limits_bind_all_its_keys(platform: Platform) -> None:

@@ -7,7 +7,7 @@ what a request may use before work starts, says whose it is, and counts to the t
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bise.errors import BiseError, NotFoundError, UnavailableError
@@ -110,7 +110,7 @@ class _Work:
 
     model: str
     num_prompt_guess: int
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally
 
     def counts(self) -> Counts:
         """What it used; a prompt whose length nobody told, because the answer was cut off, is as long as was guessed."""
@@ -147,22 +147,25 @@ class CallersBackend:
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """Answer a conversation within the caller's limits."""
         num_prompt = sum(_guess(message.content) for message in request.conversation.messages)
-        await self._begin(request.model, request.tally, num_prompt, request.sampling)
+        await self._hold(request.model, num_prompt, request.sampling)
         answer = await self._backend.chat(replace(request, tenant=self.caller.user_id))
+        self._works.append(_Work(request.model, num_prompt, request.tally))
         return self._watch(request.model, answer)
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[CompletionEvent, None]:
         """Go on with a text within the caller's limits."""
-        await self._begin(request.model, request.tally, _guess(request.prompt), request.sampling)
+        num_prompt = _guess(request.prompt)
+        await self._hold(request.model, num_prompt, request.sampling)
         answer = await self._backend.complete(replace(request, tenant=self.caller.user_id))
+        self._works.append(_Work(request.model, num_prompt, request.tally))
         return self._watch(request.model, answer)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
         """Turn texts into vectors within the caller's limits."""
-        tally = Tally()
-        await self._begin(request.model, tally, sum(map(_guess, request.inputs)), None)
+        num_prompt = sum(map(_guess, request.inputs))
+        await self._hold(request.model, num_prompt, None)
         made = await self._backend.embed(replace(request, tenant=self.caller.user_id))
-        tally.num_prompt_tokens = made.num_tokens
+        self._works.append(_Work(request.model, num_prompt, Tally(made.num_tokens)))
         return made
 
     async def tokenizer(self, model: str) -> TextTokenizer:
@@ -175,7 +178,7 @@ class CallersBackend:
 
     def settle(self) -> None:
         """Count what was used, and give back what was held."""
-        if not self._works:
+        if not self._reservation.is_held:
             return
         used: dict[str, Counts] = {}
         for work in self._works:
@@ -185,14 +188,14 @@ class CallersBackend:
             self._admission.metrics.of(model).ended(counts, elapsed_s)
         self._admission.meter.settle(self.caller, self._reservation, used)
 
-    async def _begin(self, model: str, tally: Tally, num_prompt: int, sampling: Sampling | None) -> None:
+    async def _hold(self, model: str, num_prompt: int, sampling: Sampling | None) -> None:
+        """Hold what a request may use; what the backend then refuses is not counted as used."""
         self._check_model(model)
         num_answer = 0
         if sampling is not None:
             longest = _UNNAMED_ANSWER if sampling.max_tokens is None else sampling.max_tokens
             num_answer = longest * sampling.n
         await self._admission.reserve(self.caller, self._reservation, num_prompt + num_answer)
-        self._works.append(_Work(model, num_prompt, tally))
 
     def _check_model(self, model: str) -> None:
         if self.caller.models is not None and model not in self.caller.models:

@@ -21,6 +21,7 @@ class Turns:
         self.done = 0
         self._left = 0
         self._took: dict[str, float] = {}
+        self._sums: dict[str, float] = {}
         self._answers = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
         self._idle_since = time.process_time()
@@ -34,12 +35,17 @@ class Turns:
         self.done += 1
         self._left -= 1
 
+    def add(self, **amounts: float) -> None:
+        """Add to what the next answer tells besides times."""
+        for name, amount in amounts.items():
+            self._sums[name] = self._sums.get(name, 0) + amount
+
     def answer(self, **facts: object) -> None:
         """Tell how long the steps took, and what else there is to tell."""
         self.stop()
-        self._answers.write(json.dumps({**self._took, **facts, "idle_cpu_s": self._idle}) + "\n")
+        self._answers.write(json.dumps({**self._took, **self._sums, **facts, "idle_cpu_s": self._idle}) + "\n")
         self._answers.flush()
-        self._took = {}
+        self._took, self._sums = {}, {}
         self._idle_since = time.process_time()
 
     def stop(self) -> None:

@@ -1,11 +1,12 @@
-"""Pretraining here against litgpt and the Trainer of transformers: tokens a second, and time to a loss.
+"""Training here against others: litgpt and the Trainer of transformers in pretraining, trl with peft in tuning.
 
     python -m benchmarks.training_vs_peers --json [--data DIR]
 
-needs an environment with tests/peers/requirements-training.txt (`--peers-python`, or `BISE_TRAINING_PEERS_PYTHON`). All
+needs an environment with tests/peers/requirements-training.txt (`--peers-python`, or `BISE_TRAINING_PEERS_PYTHON`), and for
+the part `lora` one with requirements-tuning.txt (`--tuning-python`, or `BISE_TUNING_PEERS_PYTHON`). `--only` chooses parts. All
 programs train the shipped model's shape (6 layers of 256, 8,192 tokens of vocabulary, windows of 512), 8 windows a step, on
 windows of the same token stream, on all cores. They run in processes of their own and take turns of a few steps; rates are
-tokens a second of processor time, medians over the turns, the first of which (compiling, warming up) is left out.
+tokens (no padding) a second of processor time, medians over the turns; the first steps (compiling, warming up) are left out.
 
 What each is given:
 
@@ -21,7 +22,9 @@ per cent of warm-up, learning rate 0.004, which nobody has searched yet: try oth
 of a few lengths, and the one that reaches their held-out bits per byte is found by interpolation. Time is processor time at
 the run's steady rate, so that nobody's compiling counts. Held-out documents are the same, each alone in a row.
 
-The measures of tuning are not part of this report.
+`loader_share` is the share of our steps' time that reading batches takes. `lora` and `lora_memory` are explained in
+lora_vs_trl.py. Beside other work on the machine, threads that wait for each other burn processor time: measure alone, or with
+`--threads 1`.
 """
 
 import argparse
@@ -35,6 +38,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.alternating import Side, load_average, load_before, machine_facts, spread
+from benchmarks.lora_vs_trl import lora_memory, lora_speed
 from benchmarks.training_data import ROW_LENGTH, prepare
 from bise.config import cache_home
 from bise.hardware import usable_cores
@@ -43,6 +47,7 @@ from bise.weights.spec import ModelSpec
 SPEC = ModelSpec(8192, 256, 6, 4, 2, 64, 704, ROW_LENGTH, tied_embeddings=True)
 ROWS = 8  # of a step: the shipped recipe's tokens
 LEARNING_RATE = {"litgpt": 0.004, "trainer": 0.004}
+PARTS = ("throughput", "time_to_loss", "lora", "lora_memory")
 _ENDLESS = 10**5
 _WARM_UP = 3  # steps
 
@@ -87,21 +92,18 @@ def sides(options: argparse.Namespace, data: Path) -> dict[str, Side]:
 def throughput(options: argparse.Namespace, data: Path) -> dict[str, Any]:
     """Rates of all programs in turns, and our ratios."""
     running = sides(options, data)
-    rates: dict[str, list[float]] = {name: [] for name in running}
-    wall: dict[str, list[float]] = {name: [] for name in running}
     for name, side in running.items():
         tell(f"{name}: warming up")
         side.ask(steps=_WARM_UP)
+    told: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
     for turn in range(options.turns):
         for name, side in running.items():
-            took = side.ask(steps=options.steps)
-            tokens = took["steps"] * ROWS * ROW_LENGTH
-            rates[name].append(tokens / took["cpu_s"])
-            wall[name].append(tokens / took["wall_s"])
-        tell(f"turn {turn + 1} of {options.turns}: " + ", ".join(f"{n} {r[-1]:,.0f}" for n, r in rates.items()))
+            told[name].append(side.ask(steps=options.steps))
+        last = ", ".join(f"{name} {rates(answers, 'cpu_s')[-1]:,.0f}" for name, answers in told.items())
+        tell(f"turn {turn + 1} of {options.turns}: {last}")
     for side in running.values():
         side.close()
-    found = {name: spread(values, 0) for name, values in rates.items()}
+    found = {name: spread(rates(answers, "cpu_s"), 0) for name, answers in told.items()}
 
     def ratio(kind: str) -> dict[str, float]:
         ours = found["bise"]["median"]
@@ -110,12 +112,18 @@ def throughput(options: argparse.Namespace, data: Path) -> dict[str, Any]:
     return {
         "pretrain_vs_default": min(ratio("default").values()),
         "pretrain_vs_best": min(ratio("best").values()),
+        "loader_share": round(float(np.median([took["loader_s"] / took["wall_s"] for took in told["bise"]])), 5),
         "vs_default": ratio("default"),
         "vs_best": ratio("best"),
         "tokens_per_cpu_s": found,
-        "tokens_per_s": {name: spread(values, 0) for name, values in wall.items()},
+        "tokens_per_s": {name: spread(rates(answers, "wall_s"), 0) for name, answers in told.items()},
         "idle_share": {name: round(side.idle_share, 3) for name, side in running.items()},
     }
+
+
+def rates(answers: list[dict[str, Any]], time: str) -> list[float]:
+    """Tokens a second of each answer, padding not among them."""
+    return [(took["steps"] * ROWS * ROW_LENGTH - took.get("padding", 0)) / took[time] for took in answers]
 
 
 def learn(options: argparse.Namespace, data: Path, program: str, num_steps: int) -> dict[str, Any]:
@@ -133,12 +141,9 @@ def learn(options: argparse.Namespace, data: Path, program: str, num_steps: int)
     took = side.ask(steps=num_steps - _WARM_UP)
     side.close()
     cpu_s = took["cpu_s"] * num_steps / (num_steps - _WARM_UP)
-    result = {"steps": num_steps, "cpu_s": round(cpu_s, 1), **{k: took[k] for k in took if k in _KEPT}}
+    result = {"steps": num_steps, "cpu_s": round(cpu_s, 1), "bits_per_byte": took["bits_per_byte"]}
     tell(f"{program}: {result}")
     return result
-
-
-_KEPT = ("bits_per_byte", "loader_share")
 
 
 def time_to_loss(options: argparse.Namespace, data: Path) -> dict[str, Any]:
@@ -150,7 +155,6 @@ def time_to_loss(options: argparse.Namespace, data: Path) -> dict[str, Any]:
     return {
         "time_to_loss_vs_best": min(ratios.values()),
         "time_to_loss": ratios,
-        "loader_share": round(float(np.median([run["loader_share"] for run in ours])), 4),
         "runs": {**peers, "bise": ours},
     }
 
@@ -177,9 +181,11 @@ def main() -> None:
     parser.add_argument("--peer-steps", type=int, default=80, help="length of the peers' runs to a loss")
     parser.add_argument("--lr", type=float, help="another learning rate for the peers' runs to a loss")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--only", nargs="+", choices=["throughput", "time_to_loss"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     default = cache_home() / "training-peers" / "bin" / "python"
     parser.add_argument("--peers-python", default=os.environ.get("BISE_TRAINING_PEERS_PYTHON") or str(default))
+    tuning = cache_home() / "tuning-peers" / "bin" / "python"
+    parser.add_argument("--tuning-python", default=os.environ.get("BISE_TUNING_PEERS_PYTHON") or str(tuning))
     options = parser.parse_args()
     # Of their own, since half a file that a killed compiler left in the common place stops every later process.
     compiled = cache_home() / "benchmarks" / "compiled"
@@ -196,11 +202,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All that was asked for."""
     report: dict[str, Any] = {"load_before": load_before()}
     data = prepare(options.data, cache_home() / "benchmarks")
-    wanted = options.only or ["throughput", "time_to_loss"]
-    if "throughput" in wanted:
+    if "throughput" in options.only:
         report |= throughput(options, data)
-    if "time_to_loss" in wanted:
+    if "time_to_loss" in options.only:
         report |= time_to_loss(options, data)
+    if "lora" in options.only:
+        report |= lora_speed(options.turns, options.threads, options.tuning_python)
+    if "lora_memory" in options.only:
+        report |= lora_memory(options.threads)
     return report | {"load_after": load_average(), "threads": options.threads, "machine": machine_facts()}
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bise.model.attention import attend, score_bias
+from bise.model.attention import attend, first_keys, score_bias
+from bise.model.transformer import restarting_positions
 
 
 def heads(num_tokens: int, num_heads: int, num_kv_heads: int) -> list[Tensor]:
@@ -25,7 +26,8 @@ def test_blocks_equal_the_reference(num_tokens: int, num_heads: int, num_kv_head
     q, k, v = heads(num_tokens, num_heads, num_kv_heads)
     numbers = documents(num_tokens)
     allowed = (numbers[:, :, None] == numbers[:, None, :]).tril().unsqueeze(1) if is_packed else None
-    mixed = attend(q, k, v, score_bias(allowed, torch.zeros(2, num_tokens, 1)))
+    firsts = first_keys(restarting_positions(numbers)) if is_packed else None
+    mixed = attend(q, k, v, score_bias(allowed, torch.zeros(2, num_tokens, 1)), firsts)
     expected = functional.scaled_dot_product_attention(
         q, k, v, attn_mask=allowed, is_causal=allowed is None, enable_gqa=True
     )
@@ -35,6 +37,19 @@ def test_blocks_equal_the_reference(num_tokens: int, num_heads: int, num_kv_head
     theirs = torch.autograd.grad((expected * weights).sum(), (q, k, v))
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_keys_of_documents_that_ended_are_not_read() -> None:
+    q, k, v = heads(300, 2, 1)
+    numbers = torch.zeros(2, 300, dtype=torch.long)
+    numbers[0, 140:], numbers[1, 100:] = 1, 1
+    firsts = first_keys(restarting_positions(numbers))
+    assert firsts == (0, 0, 100)
+    with torch.no_grad():
+        k[:, :, :100] = float("nan")
+    allowed = (numbers[:, :, None] == numbers[:, None, :]).tril().unsqueeze(1)
+    mixed = attend(q, k, v, score_bias(allowed, torch.zeros(2, 300, 1)), firsts)
+    assert mixed[:, :, 256:].isfinite().all()
 
 
 def test_long_windows_take_the_kernel_that_keeps_no_scores() -> None:

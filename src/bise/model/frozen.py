@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bise.model.attention import product_dtype
 from bise.model.transformer import Transformer
 from bise.weights.files import Weights, open_weights
 from bise.weights.int4 import pack_nibbles
@@ -56,8 +57,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: FrozenMatrix) -> Tensor:
         ctx.matrix = matrix
-        kind = x.device.type
-        ctx.dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        ctx.dtype = product_dtype(x)
         return functional.linear(x.to(ctx.dtype), matrix.weight.to(ctx.dtype))
 
     @staticmethod

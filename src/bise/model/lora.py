@@ -34,9 +34,9 @@ class AdaptedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The base's product and the adapter's."""
-        low = functional.linear(functional.linear(x, self.lora_A), self.lora_B)
-        out: Tensor = self.base(x) + self.scale * low
-        return out
+        base_out: Tensor = self.base(x)
+        low = self.scale * functional.linear(x, self.lora_A)
+        return torch.addmm(base_out.flatten(0, -2), low.flatten(0, -2), self.lora_B.T).view(base_out.shape)
 
     def merged(self) -> Tensor:
         """The weight of one matrix that does the same."""

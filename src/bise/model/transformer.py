@@ -3,19 +3,21 @@
 Parameter names are the canonical ones of `bise.weights.spec`, so a state dict is a model file without a map.
 
 Shape suffixes: B batch, T tokens in a window, D hidden size, H query heads, K key/value heads, E head size,
-F feed-forward size, V vocabulary.
+P pairs of a head (E / 2), F feed-forward size, V vocabulary.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from bise.errors import InputError
-from bise.model.attention import attend, score_bias
+from bise.model.attention import attend, first_keys, product_dtype, score_bias
 from bise.weights.rope import query_scales, rotary_frequencies
 from bise.weights.spec import ModelSpec
 
@@ -26,11 +28,12 @@ _EMBEDDING_STD = 0.02
 class Places:
     """Where the tokens of a batch stand, and what each may see."""
 
-    cos_B1TE: Tensor
-    sin_B1TE: Tensor
+    cos_B1TP: Tensor
+    sin_B1TP: Tensor
     query_scale_B1T1: Tensor | None  # what queries are multiplied by; None where that is one
     bias_B1TT: Tensor | None  # added to the scores of layers that see all tokens before; None for causality alone
     window_bias_B1TT: Tensor | None  # of the others
+    firsts: tuple[int, ...] | None  # of `first_keys`
 
 
 class Attention(nn.Module):
@@ -57,12 +60,12 @@ class Attention(nn.Module):
             q_BHTE = self.q_norm(q_BHTE.float()).to(v_BKTE.dtype)
             k_BKTE = self.k_norm(k_BKTE.float()).to(v_BKTE.dtype)
         if self.is_rotated:
-            q_BHTE = rotate(q_BHTE, places.cos_B1TE, places.sin_B1TE)
-            k_BKTE = rotate(k_BKTE, places.cos_B1TE, places.sin_B1TE)
+            q_BHTE = rotate(q_BHTE, places.cos_B1TP, places.sin_B1TP)
+            k_BKTE = rotate(k_BKTE, places.cos_B1TP, places.sin_B1TP)
         if places.query_scale_B1T1 is not None:
             q_BHTE = (q_BHTE * places.query_scale_B1T1).to(k_BKTE.dtype)
         bias_B1TT = places.window_bias_B1TT if self.has_window else places.bias_B1TT
-        mixed_BHTE = attend(q_BHTE, k_BKTE, v_BKTE, bias_B1TT)
+        mixed_BHTE = attend(q_BHTE, k_BKTE, v_BKTE, bias_B1TT, places.firsts)
         out_BTD: Tensor = self.wo(mixed_BHTE.transpose(1, 2).flatten(2))
         return out_BTD
 
@@ -97,8 +100,10 @@ class Block(nn.Module):
 
     def forward(self, x_BTD: Tensor, places: Places) -> Tensor:
         """Add both branches to the residual stream."""
-        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), places)
-        out_BTD: Tensor = x_BTD + self.feed_forward(self.ffn_norm(x_BTD))
+        # Narrowed once, not by each of the products that share it.
+        dtype = product_dtype(x_BTD)
+        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD).to(dtype), places)
+        out_BTD: Tensor = x_BTD + self.feed_forward(self.ffn_norm(x_BTD).to(dtype))
         return out_BTD
 
 
@@ -117,6 +122,8 @@ class Transformer(nn.Module):
             )
         super().__init__()
         self.spec = spec
+        self.skips_unseen = True  # keys of other documents; sizes that change with them do not suit compiled blocks
+        self.recomputes = False  # blocks, for their gradient, instead of keeping all that they compute
         self.tok_embeddings = nn.Embedding(spec.vocab_size, spec.hidden_size)
         self.layers = nn.ModuleList(Block(spec, layer) for layer in range(spec.num_layers))
         self.norm = nn.RMSNorm(spec.hidden_size, eps=spec.norm_eps)
@@ -125,7 +132,11 @@ class Transformer(nn.Module):
         self._initialise()
 
     def forward(self, ids_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
-        """Logits [B, T, V] of the next token.
+        """Logits [B, T, V] of the next token; arguments as of `states`."""
+        return functional.linear(self.states(ids_BT, documents_BT), self.head)
+
+    def states(self, ids_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
+        """What the output is multiplied with [B, T, D].
 
         Args:
             ids_BT: token ids, at most `context_length` a document.
@@ -146,12 +157,19 @@ class Transformer(nn.Module):
             near_bias_B1TT = score_bias(
                 window_mask(mask_B1TT, num_tokens, self.spec.sliding_window, x_BTD.device), x_BTD
             )
-        cos_B1TE, sin_B1TE = rotary_table(self.spec, positions_BT)
-        places = Places(cos_B1TE, sin_B1TE, query_scale(self.spec, positions_BT), bias_B1TT, near_bias_B1TT)
+        cos_B1TP, sin_B1TP = rotary_table(self.spec, positions_BT)
+        firsts = first_keys(positions_BT) if self.skips_unseen and x_BTD.device.type == "cpu" else None
+        places = Places(cos_B1TP, sin_B1TP, query_scale(self.spec, positions_BT), bias_B1TT, near_bias_B1TT, firsts)
         for layer in self.layers:
-            x_BTD = layer(x_BTD, places)
-        head_VD = self.tok_embeddings.weight if self.spec.tied_embeddings else self.output.weight
-        return functional.linear(self.norm(x_BTD), head_VD)
+            x_BTD = checkpoint(layer, x_BTD, places, use_reentrant=False) if self.recomputes else layer(x_BTD, places)
+        out_BTD: Tensor = self.norm(x_BTD)
+        return out_BTD
+
+    @property
+    def head(self) -> Tensor:
+        """Weights of the output [V, D]."""
+        weights_VD: Tensor = self.tok_embeddings.weight if self.spec.tied_embeddings else self.output.weight
+        return weights_VD
 
     @property
     def device(self) -> torch.device:
@@ -194,12 +212,12 @@ def restarting_positions(documents_BT: Tensor) -> Tensor:
 
 
 def rotary_table(spec: ModelSpec, positions_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [B, 1, T, E] of the rotary embedding (arXiv 2104.09864), both halves alike."""
+    """Cosines and sines [B, 1, T, E / 2] of the rotary embedding (arXiv 2104.09864), both halves alike."""
     frequencies = rotary_frequencies(spec.head_dim, spec.rope_theta, spec.rope_scaling).astype(np.float32)
     turning = torch.from_numpy(frequencies).to(positions_BT.device)
-    angles_B1TE = (positions_BT[:, None, :, None].float() * turning).repeat(1, 1, 1, 2)
+    angles_B1TP = positions_BT[:, None, :, None].float() * turning
     factor = spec.rope_scaling.attention_factor if spec.rope_scaling is not None else 1.0
-    return angles_B1TE.cos() * factor, angles_B1TE.sin() * factor
+    return angles_B1TP.cos() * factor, angles_B1TP.sin() * factor
 
 
 def query_scale(spec: ModelSpec, positions_BT: Tensor) -> Tensor | None:
@@ -210,8 +228,27 @@ def query_scale(spec: ModelSpec, positions_BT: Tensor) -> Tensor | None:
     return torch.from_numpy(scales).to(positions_BT.device)[positions_BT][:, None, :, None]
 
 
-def rotate(x: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
+def rotate(x: Tensor, cos_B1TP: Tensor, sin_B1TP: Tensor) -> Tensor:
     """Turn each pair (j, j + E/2) by its token's angle, in float32."""
+    turned: Tensor = _Rotation.apply(x, cos_B1TP, sin_B1TP)  # type: ignore[no-untyped-call]
+    return turned
+
+
+class _Rotation(torch.autograd.Function):
+    """Its gradient is the turn back, which needs nothing of the forward pass but the angles."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos_B1TP: Tensor, sin_B1TP: Tensor) -> Tensor:
+        ctx.save_for_backward(cos_B1TP, sin_B1TP)
+        return _turned(x, cos_B1TP, sin_B1TP)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        cos_B1TP, sin_B1TP = ctx.saved_tensors
+        return _turned(gradients[0], cos_B1TP, -sin_B1TP), None, None
+
+
+def _turned(x: Tensor, cos_B1TP: Tensor, sin_B1TP: Tensor) -> Tensor:
     first, second = x.float().chunk(2, dim=-1)
-    turned = x * cos_B1TE + torch.cat((-second, first), dim=-1) * sin_B1TE
-    return turned.to(x.dtype)
+    first_turned = torch.addcmul(first * cos_B1TP, second, sin_B1TP, value=-1)
+    return torch.cat((first_turned, torch.addcmul(second * cos_B1TP, first, sin_B1TP)), dim=-1).to(x.dtype)

@@ -48,6 +48,7 @@ def _missing_compiler(device: str) -> str:
 
 def compile_blocks(model: Transformer) -> None:
     """Let each block be compiled when it is first used."""
+    model.skips_unseen = False
     for block in model.layers:
         block.compile()
 

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from bise.errors import InputError
+from bise.model.transformer import Transformer
 from bise.runs import RunDirectory, write_atomically
 from bise.train.recipe import LoopRecipe
 from bise.train.step import Precision, faster_precision
@@ -22,6 +23,7 @@ from bise.weights.spec import ModelSpec
 _PROBE_SIZE = 1024
 _GPU_PROBE_SIZE = 8192
 _PROBE_SECONDS = 0.25
+_MANY_BYTES = 1e9
 
 
 def num_matrix_weights(spec: ModelSpec) -> int:
@@ -38,6 +40,20 @@ def flops_per_token(spec: ModelSpec, row_length: int, *, only_adapter: bool = Fa
     """
     attention = 6 * spec.num_layers * row_length * spec.num_heads * spec.head_dim
     return (4 if only_adapter else 6) * num_matrix_weights(spec) + attention
+
+
+def activation_bytes(spec: ModelSpec, num_rows: int, row_length: int) -> float:
+    """Roughly what all blocks keep for their gradient, in bfloat16: the stream four times, each wide product, all scores."""
+    per_token = 16 * spec.hidden_size + 8 * spec.ffn_size + 2.5 * spec.num_heads * row_length
+    return spec.num_layers * num_rows * row_length * per_token
+
+
+def should_recompute(model: Transformer, loop: LoopRecipe, row_length: int) -> bool:
+    """Whether blocks are computed again for their gradient: where the recipe says so, or where it was made to save memory."""
+    if loop.recompute != "auto":
+        return loop.recompute
+    kept = activation_bytes(model.spec, loop.microbatch_rows, row_length)
+    return model.spec.quantisation is not None and kept > _MANY_BYTES
 
 
 def peak_flops(precision: Precision, device: str) -> float:

@@ -5,20 +5,17 @@ Control tokens spell nothing and count in neither.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bise.model.transformer import Transformer
 from bise.tokenizer.chat import ChatTokenizer
 from bise.tokenizer.shards import Shards
 from bise.train.loader import shard_rows
 from bise.train.packing import IGNORED, Batch
-from bise.train.step import Forward, Precision, target_losses
-
-# Loss of the model as it is now, by name: {"fr": {"loss": …, "bits_per_byte": …}, …}.
-Evaluate = Callable[[Forward, Precision], dict[str, dict[str, float]]]
+from bise.train.step import Precision, target_losses
 
 
 @dataclass(frozen=True)
@@ -30,15 +27,15 @@ class HeldOut:
     rows_at_once: int
 
     @torch.no_grad()
-    def measure(self, forward: Forward, precision: Precision) -> dict[str, dict[str, float]]:
+    def measure(self, model: Transformer, precision: Precision) -> dict[str, dict[str, float]]:
         """Loss (nats per target) and bits per byte of each kind of text."""
-        return {name: self._measure_one(batch, forward, precision) for name, batch in self.batches.items()}
+        return {name: self._measure_one(batch, model, precision) for name, batch in self.batches.items()}
 
-    def _measure_one(self, batch: Batch, forward: Forward, precision: Precision) -> dict[str, float]:
+    def _measure_one(self, batch: Batch, model: Transformer, precision: Precision) -> dict[str, float]:
         nats = text_nats = 0.0
         num_targets = num_bytes = 0
         for part in batch.split(self.rows_at_once):
-            losses = target_losses(forward, part, precision)
+            losses = target_losses(model, part, precision)
             targets = part.targets_BT.flatten()
             sizes = torch.where(targets == IGNORED, 0, self.token_sizes_V[targets.clamp(min=0)])
             nats += losses.sum().item()

@@ -21,12 +21,13 @@ from bise.runs import Input, RunDirectory
 from bise.train.budget import UTILISATION
 from bise.train.checkpoint import Choices, Progress, begin_or_continue, load_checkpoint, save_checkpoint
 from bise.train.compiled import code_of_its_own, compile_blocks, plain, should_compile
+from bise.train.compute import should_recompute
 from bise.train.interrupt import stop_requests
 from bise.train.optimizer import Optimizer, schedule
 from bise.train.packing import Batch
 from bise.train.recipe import CostRecipe, LoopRecipe, OptimizerRecipe
 from bise.train.report import Reporter
-from bise.train.step import Forward, Objective, Precision, faster_precision, next_token
+from bise.train.step import Objective, Precision, faster_precision, next_token
 
 _FINAL_LOSS_STEPS = 50
 HeldOutLosses = dict[str, dict[str, float]]
@@ -35,7 +36,7 @@ HeldOutLosses = dict[str, dict[str, float]]
 class Evaluation(Protocol):
     """Measures a model on what it never learns from."""
 
-    def measure(self, forward: Forward, precision: Precision) -> HeldOutLosses:
+    def measure(self, model: Transformer, precision: Precision) -> HeldOutLosses:
         """Loss and other measures of each kind of text."""
 
 
@@ -58,10 +59,9 @@ class Job:
     objective: Objective = next_token
     device: Literal["cpu", "cuda"] = "cpu"
 
-    def expected_s(self) -> float:
+    def expected_s(self, places_of_a_step: int) -> float:
         """Roughly how long the steps will take."""
-        places = self.num_steps * self.batch(0).inputs_BT.numel()
-        return places * self.flops_per_token / (self.peak_flops * UTILISATION)
+        return self.num_steps * places_of_a_step * self.flops_per_token / (self.peak_flops * UTILISATION)
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,13 @@ def run_job(job: Job, reporter: Reporter) -> Outcome:
     keep_freed_memory()
     torch.set_num_threads(job.loop.threads or os.cpu_count() or 1)
     precision = faster_precision(job.device) if job.loop.precision == "auto" else job.loop.precision
-    choices = Choices(precision, should_compile(job.loop.compile, job.expected_s(), job.device))
+    num_rows, row_length = job.batch(0).inputs_BT.shape
+    expected_s = job.expected_s(num_rows * row_length)
+    choices = Choices(precision, should_compile(job.loop.compile, expected_s, job.device))
     choices = begin_or_continue(job.run, job.config, job.inputs, choices)
     precision = choices.precision
     job.model.to(job.device)
+    job.model.recomputes = should_recompute(job.model, job.loop, row_length)
     if choices.is_compiled:
         compile_blocks(job.model)
     optimizer = Optimizer(job.model, job.optimizer, precision)

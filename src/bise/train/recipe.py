@@ -54,6 +54,9 @@ class LoopRecipe:
     threads: int = 0  # 0: one for each processor
     precision: Literal["auto", "bf16", "f32"] = "auto"  # auto: the faster one here, measured at the start
     compile: Literal["auto", True, False] = "auto"  # the blocks, by torch.compile; auto: when it is earned back
+    # Compute each block twice instead of keeping what its gradient needs: a third slower, a fraction of the memory. auto: beside
+    # quantised weights, where it would be more than a gigabyte. The result is the same, bit for bit.
+    recompute: Literal["auto", True, False] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a CUDA device where there is one
 
     def __post_init__(self) -> None:

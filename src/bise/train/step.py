@@ -6,46 +6,44 @@ split of the batch.
 
 import contextlib
 import time
-from collections.abc import Callable
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from bise.model.cross_entropy import cross_entropy
 from bise.model.transformer import Transformer
 from bise.train.packing import IGNORED, Batch
 
 Precision = Literal["bf16", "f32"]
-Forward = Callable[[Tensor, Tensor], Tensor]  # ids [B, T], documents [B, T] -> logits [B, T, V]
 Measures = dict[str, float]  # "loss", and what else an objective tells of a step
 
 
 class Objective(Protocol):
     """What a run descends: the next token for most, preferences for some."""
 
-    def __call__(self, forward: Forward, batch: Batch, microbatch_rows: int, precision: Precision) -> Measures:
+    def __call__(self, model: Transformer, batch: Batch, microbatch_rows: int, precision: Precision) -> Measures:
         """Add the gradient of the whole batch, a few rows at a time, and tell its measures."""
 
 
-def loss_sum(forward: Forward, batch: Batch, precision: Precision) -> Tensor:
+def loss_sum(model: Transformer, batch: Batch, precision: Precision) -> Tensor:
     """Cross-entropy in nats, summed over the targets that carry loss."""
-    return target_losses(forward, batch, precision).sum()
+    return target_losses(model, batch, precision).sum()
 
 
-def target_losses(forward: Forward, batch: Batch, precision: Precision) -> Tensor:
+def target_losses(model: Transformer, batch: Batch, precision: Precision) -> Tensor:
     """Cross-entropy in nats of every target [B * T]; 0 where ignored. They are where the batch is."""
-    device = forward.device if isinstance(forward, Transformer) else batch.inputs_BT.device
-    there = batch.to(device)
-    with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext():
-        logits_BTV = forward(there.inputs_BT, there.documents_BT)
-    losses = functional.cross_entropy(
-        logits_BTV.flatten(0, 1).float(), there.targets_BT.flatten(), ignore_index=IGNORED, reduction="none"
-    )
+    there = batch.to(model.device)
+    targets = there.targets_BT.flatten()
+    learned_N = (targets != IGNORED).nonzero().squeeze(1)
+    with torch.autocast(model.device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext():
+        states_BTD = model.states(there.inputs_BT, there.documents_BT)
+        losses_N = cross_entropy(states_BTD.flatten(0, 1)[learned_N], model.head, targets[learned_N])
+    losses = torch.zeros(targets.shape, device=model.device).index_copy(0, learned_N, losses_N)
     return losses.to(batch.inputs_BT.device)
 
 
-def accumulate_gradient(forward: Forward, batch: Batch, microbatch_rows: int, precision: Precision) -> float:
+def accumulate_gradient(model: Transformer, batch: Batch, microbatch_rows: int, precision: Precision) -> float:
     """Add the gradient of the batch's mean loss, a few rows at a time.
 
     Returns:
@@ -54,15 +52,15 @@ def accumulate_gradient(forward: Forward, batch: Batch, microbatch_rows: int, pr
     num_targets = max(1, batch.num_targets)
     total = 0.0
     for part in batch.split(microbatch_rows):
-        loss = loss_sum(forward, part, precision) / num_targets
+        loss = loss_sum(model, part, precision) / num_targets
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total
 
 
-def next_token(forward: Forward, batch: Batch, microbatch_rows: int, precision: Precision) -> Measures:
+def next_token(model: Transformer, batch: Batch, microbatch_rows: int, precision: Precision) -> Measures:
     """The objective of pretraining and supervised tuning: mean cross-entropy in nats per target."""
-    return {"loss": accumulate_gradient(forward, batch, microbatch_rows, precision)}
+    return {"loss": accumulate_gradient(model, batch, microbatch_rows, precision)}
 
 
 def faster_precision(device: str = "cpu") -> Precision:

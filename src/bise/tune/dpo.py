@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from bise.model.transformer import Transformer
 from bise.train.packing import IGNORED, Batch
 from bise.train.report import Reporter
-from bise.train.step import Forward, Measures, Precision, target_losses
+from bise.train.step import Measures, Precision, target_losses
 from bise.tune.data import Example
 from bise.tune.recipe import DpoRecipe
 
@@ -48,13 +49,13 @@ class Preferences:
     reference_S: Tensor  # log-probability of each document's answer, by its number
     recipe: DpoRecipe
 
-    def __call__(self, forward: Forward, batch: Batch, microbatch_rows: int, precision: Precision) -> Measures:
+    def __call__(self, model: Transformer, batch: Batch, microbatch_rows: int, precision: Precision) -> Measures:
         """Add the gradient of the batch; tells its loss, the share of pairs in right order, and their mean margin."""
         num_pairs = max(1, _num_pairs(batch))
         num_targets = max(1, int(((batch.targets_BT != IGNORED) & (batch.documents_BT % 2 == 0)).sum()))
         measures = dict.fromkeys(("loss", "accuracy", "margin"), 0.0)
         for part in batch.split(microbatch_rows):
-            answers = answer_log_probabilities(forward, part, precision)
+            answers = answer_log_probabilities(model, part, precision)
             margins_P = self._margins(answers)
             loss = -functional.logsigmoid(margins_P).sum() / num_pairs
             if self.recipe.sft_weight:
@@ -67,10 +68,10 @@ class Preferences:
         return measures
 
     @torch.no_grad()
-    def measure(self, forward: Forward, batch: Batch, rows_at_once: int, precision: Precision) -> Measures:
+    def measure(self, model: Transformer, batch: Batch, rows_at_once: int, precision: Precision) -> Measures:
         """Loss, accuracy and margin of pairs that are not learned."""
         parts = batch.split(rows_at_once)
-        margins_P = torch.cat([self._margins(answer_log_probabilities(forward, part, precision)) for part in parts])
+        margins_P = torch.cat([self._margins(answer_log_probabilities(model, part, precision)) for part in parts])
         measures = {
             "loss": -functional.logsigmoid(margins_P).mean(),
             "accuracy": (margins_P > 0).float().mean(),
@@ -84,9 +85,9 @@ class Preferences:
         return self.recipe.beta * (gains_N[better] - gains_N[worse])
 
 
-def answer_log_probabilities(forward: Forward, batch: Batch, precision: Precision) -> _Answers:
+def answer_log_probabilities(model: Transformer, batch: Batch, precision: Precision) -> _Answers:
     """Sum the log-probabilities of each document's learned tokens."""
-    losses = target_losses(forward, batch, precision)
+    losses = target_losses(model, batch, precision)
     documents = batch.documents_BT.flatten()
     numbers_N = torch.unique(documents[documents >= 0])
     place = torch.searchsorted(numbers_N, documents.clamp(min=0))  # padding has no loss: anywhere will do
@@ -108,7 +109,7 @@ def numbered(examples: list[Example], first: int) -> list[Example]:
 @torch.no_grad()
 def reference(
     path: Path,
-    forward: Forward,
+    model: Transformer,
     batches: Mapping[str, Batch],
     rows_at_once: int,
     precision: Precision,
@@ -125,7 +126,7 @@ def reference(
     parts = [part for batch in batches.values() for part in batch.split(rows_at_once)]
     found = []
     for done, part in enumerate(parts, start=1):
-        found.append(answer_log_probabilities(forward, part, precision))
+        found.append(answer_log_probabilities(model, part, precision))
         reporter.advance(_TASK, done, len(parts))
     numbers = torch.cat([answers.numbers_N for answers in found])
     log_probabilities = torch.zeros(int(numbers.max()) + 1)

@@ -23,7 +23,7 @@ from bise.train.page import write_report
 from bise.train.pretrain import complete_outputs
 from bise.train.record import run_facts
 from bise.train.report import Reporter
-from bise.train.step import Forward, Objective, Precision, next_token
+from bise.train.step import Objective, Precision, next_token
 from bise.tune.data import Example, TuneData, prepare, rows
 from bise.tune.dpo import Preferences, numbered, reference
 from bise.tune.general import general_batches
@@ -104,12 +104,12 @@ class _Evaluation:
     pairs: dict[str, Batch]
     preferences: Preferences | None
 
-    def measure(self, forward: Forward, precision: Precision) -> HeldOutLosses:
+    def measure(self, model: Transformer, precision: Precision) -> HeldOutLosses:
         """Measures of each kind, by name."""
-        found = self.texts.measure(forward, precision)
+        found = self.texts.measure(model, precision)
         if self.preferences:
             for name, batch in self.pairs.items():
-                found[name] = self.preferences.measure(forward, batch, self.texts.rows_at_once, precision)
+                found[name] = self.preferences.measure(model, batch, self.texts.rows_at_once, precision)
         return found
 
 

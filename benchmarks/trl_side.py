@@ -28,7 +28,7 @@ def make_trainer() -> Any:
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
     from trl import SFTConfig, SFTTrainer
 
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=Tokenizer(models.WordLevel({"<0>": 0, "<2>": 2}, unk_token="<0>")),
         eos_token="<2>",
         pad_token="<0>",
@@ -67,10 +67,11 @@ class Steps:
     def next_batch(self) -> dict[str, torch.Tensor]:
         """The next rows, from the start again after the last."""
         try:
-            return next(self.batches)  # type: ignore[no-any-return]
+            batch: dict[str, torch.Tensor] = next(self.batches)
         except StopIteration:
             self.batches = iter(self.loader)
-            return next(self.batches)  # type: ignore[no-any-return]
+            batch = next(self.batches)
+        return batch
 
     def steps(self, count: int) -> dict[str, float]:
         """Take some: the tokens that are no padding, and the processor's seconds."""

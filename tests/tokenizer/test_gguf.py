@@ -71,6 +71,18 @@ def test_byte_level_pairs(tmp_path: Path) -> None:
     assert [ours.token_name(token) for token in ours.stop_ids] == ["<|endoftext|>", "<|im_end|>"]
 
 
+@pytest.mark.parametrize(
+    ("name", "usual"), [("llama3", "llama-bpe"), ("deepseek-r1-qwen", "qwen2"), ("smaug-bpe", "llama-bpe")]
+)
+def test_other_names_of_a_cutter(tmp_path: Path, name: str, usual: str) -> None:
+    arrays = byte_level_arrays(make_directory("chatml", tmp_path))
+    ours, expected = (
+        ChatTokenizer.load(write(tmp_path / f"{pre}.gguf", arrays | {GGML + "pre": pre})) for pre in (name, usual)
+    )
+    for text in [*TEXTS[:14], *HOSTILE]:
+        assert ours.encode(text) == expected.encode(text)
+
+
 @pytest.mark.slow
 def test_sentencepiece_pairs(tmp_path: Path) -> None:
     expected = ChatTokenizer.load(SENTENCEPIECE)

@@ -18,7 +18,7 @@ from bise.tokenizer.exchange import (
     read_tekken_table,
     spelled_merges,
 )
-from bise.tokenizer.gguf import merges_by_score, read_parts
+from bise.tokenizer.gguf import cutter_name, merges_by_score, read_parts
 from bise.tokenizer.hugging_face import BLANK, Parts
 from bise.tokenizer.letters import spell
 from bise.tokenizer.tekken import FILE_NAME
@@ -144,7 +144,7 @@ def _begins_with(name: str, token: int) -> dict[str, Any]:
 
 def _completed(parts: Parts, header: Header) -> dict[str, Any]:
     """The table of a GGUF file with what a text begins with, and how pieces become text."""
-    is_usual = header.text("tokenizer.ggml.model") == "llama" or header.text("tokenizer.ggml.pre") in _BEGIN
+    is_usual = header.text("tokenizer.ggml.model") == "llama" or cutter_name(header) in _BEGIN
     begins = header.metadata.get("tokenizer.ggml.add_bos_token", is_usual)
     name = parts.special.get("bos_token", "")
     ids = {entry["content"]: entry["id"] for entry in parts.table["added_tokens"]}

@@ -31,11 +31,13 @@ _TEKKEN = (
 # How a cutter is called in GGUF files -> its pattern, None for that of GPT-2.
 _PATTERNS = {
     "llama-bpe": rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}",
+    "smaug-bpe": rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}",  # SmolLM3's and others with Llama 3's vocabulary
     "qwen2": rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}|{_REST}",
     "tekken": _TEKKEN,
     "smollm": None,
     "gpt-2": None,
 }
+_SAME = {"llama3": "llama-bpe", "llama-v3": "llama-bpe", "pixtral": "llama-bpe", "deepseek-r1-qwen": "qwen2"}
 _WHOLE_WORDS_FIRST = ("llama-bpe", "tekken")  # a word that is an entry is not merged from its parts
 
 
@@ -83,8 +85,14 @@ def read_parts(path: Path) -> Parts:
     return Parts((path,), table, special, tuple(stops), templates)
 
 
+def cutter_name(header: Header) -> str:
+    """What a file calls the cutter of its text, under one of its names."""
+    name = header.text(_PREFIX + "pre")
+    return _SAME.get(name, name)
+
+
 def _byte_level(header: Header, names: list[str], path: Path) -> dict[str, Any]:
-    merges, cutter = header.metadata.get(_PREFIX + "merges"), header.text(_PREFIX + "pre")
+    merges, cutter = header.metadata.get(_PREFIX + "merges"), cutter_name(header)
     if not isinstance(merges, list):
         raise InputError(f"{path} has no merges, so its text cannot be cut.")
     if cutter not in _PATTERNS:

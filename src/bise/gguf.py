@@ -97,6 +97,12 @@ class Header:
         return value if isinstance(value, str) else default
 
 
+def is_gguf(path: Path) -> bool:
+    """Whether a file calls itself GGUF, whatever its name: Ollama's are named by hash."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 def open_gguf(path: Path) -> tuple[Header, mmap.mmap]:
     """Map a GGUF file and read its header.
 

@@ -16,6 +16,7 @@ from tests.random_adapters import write_adapter
 from tests.random_models import TINY, write_model
 from tests.tokenizer.conftest import TEXTS
 from tests.tokenizer.test_hugging_face import make_directory
+from tests.weights.test_pull import write_ollama
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,30 @@ def test_scales_are_plain_searched_or_calibrated(tmp_path: Path, capsys: pytest.
     errors = {name: row["rounding_error"]["layers.0.attention.wq.weight"] for name, row in found.items()}
     assert errors["searched"] < errors["plain"]
     assert 0 < found["calibrated"]["agreement"]["kl_nats"] < found["plain"]["agreement"]["kl_nats"]
+
+
+def test_what_ollama_has_is_found_taken_in_and_licensed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(TINY, vocab_size=640)
+    export_model(open_weights(write_model(tmp_path / "ours", spec)), tmp_path / "hf", "hf", Companions("m"))
+    make_directory("chatml", tmp_path / "hf")
+    (tmp_path / "hf/README.md").write_text("---\nlicense: apache-2.0\n---\n# Words of its own\n")
+    assert bise("pull", str(tmp_path / "hf"), "--name", "first") == 0
+    assert bise("export", "first", str(tmp_path / "gguf"), "--to", "gguf") == 0
+    write_ollama(tmp_path / "ollama", tmp_path / "gguf/first.gguf", "latest")
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
+    capsys.readouterr()
+    assert bise("pull", "--found", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert bise("pull", found["source"], "--name", "theirs", "--json") == 0
+    pulled = json.loads(capsys.readouterr().out)
+    assert (pulled["bits"], pulled["parents"], pulled["in_place"]) == (32, ["ollama:tiny:latest"], found["path"])
+    assert pulled["licence"] == "LLAMA 3.2 COMMUNITY LICENSE"
+    assert bise("export", "first", str(tmp_path / "again"), "--to", "hf") == 0
+    readme = (tmp_path / "again/README.md").read_text()
+    assert readme.startswith("---\nlicense: apache-2.0\n---\n")
+    assert "Words of its own" in readme
 
 
 def test_an_adapter_is_pulled_listed_shown_and_removed(

@@ -52,7 +52,7 @@ def write_foreign(tmp_path: Path, to: str, precision: str | None = None) -> Path
 
         convert(weights, tmp_path / "rounded", precision)
         weights = open_weights(tmp_path / "rounded")
-    export_model(weights, tmp_path / to, to, Companions("m", (tokenizer,), VOCABULARY))
+    export_model(weights, tmp_path / to, to, Companions("m", (tokenizer,), metadata=VOCABULARY))
     return tmp_path / to / "m.gguf" if to == "gguf" else tmp_path / to
 
 

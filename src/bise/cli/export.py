@@ -24,16 +24,18 @@ def command(model: str, directory: Path, to: str, dtype: str | None, as_json: bo
     from bise.weights.files import open_weights
     from bise.weights.formats.export import Companions, export_model
     from bise.weights.formats.foreign import tokenizer_files
-    from bise.weights.store import find_model
+    from bise.weights.store import describe, find_model
 
     found = find_model(model)
-    weights = open_weights(found)
+    weights, licence = open_weights(found), describe(found).licence
     made = hugging_face_files(found)
     if to == "gguf":
-        companions = Companions(found.name, vocabulary=gguf_vocabulary(found, weights.spec.vocab_size, made))
+        vocabulary = gguf_vocabulary(found, weights.spec.vocab_size, made)
+        companions = Companions(found.name, metadata=vocabulary | ({"general.license": licence} if licence else {}))
     else:
         files = tuple(path for path in tokenizer_files(found) if path.name != GGUF_FILE)
-        companions = Companions(found.name, files, made if to == "hf" or not files else {})
+        texts = {"README.md": _readme(found, licence)} | (made if to == "hf" or not files else {})
+        companions = Companions(found.name, files, texts)
     with progress_bar(f"Writing {found.name}") as progress:
         written = export_model(weights, directory, to, companions, dtype, progress)
     size = sum(path.stat().st_size for path in written)
@@ -43,3 +45,12 @@ def command(model: str, directory: Path, to: str, dtype: str | None, as_json: bo
     for path in written:
         click.echo(str(path))
     click.echo(f"{size / 1e6:,.1f} MB written.", err=True)
+
+
+def _readme(model: Path, licence: str) -> str:
+    """The model's card, with the licence where hubs look for it."""
+    from bise.weights.store import read_card
+
+    name = "other" if " " in licence else licence
+    head = f"---\nlicense: {name}\n---\n\n" if name else ""
+    return head + (read_card(model) or f"# {model.name}\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bise.errors import InputError
+from bise.gguf import is_gguf
 from bise.messages import Conversation
 from bise.runs import sha256_file
 from bise.tokenizer.tekken import FILE_NAME
@@ -180,7 +181,7 @@ def _load(file: Path) -> Codec:
         from bise.tokenizer.sentencepiece import SentencePieceCodec
 
         return SentencePieceCodec(file)
-    if file.suffix == ".gguf":
+    if file.suffix == ".gguf" or is_gguf(file):
         from bise.tokenizer.gguf import load_gguf
 
         return load_gguf(file)

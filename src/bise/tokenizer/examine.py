@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bise.errors import BiseError, InputError
-from bise.gguf import open_gguf
+from bise.gguf import is_gguf, open_gguf
 from bise.tokenizer.bounded import BoundedProcess, Refused, answer_requests
 from bise.tokenizer.chat import ChatTokenizer
 from bise.tokenizer.exchange import TEKKEN_KEY
@@ -63,8 +63,7 @@ def _problem(path: str) -> str:
 def _tokenizer_of(path: Path, directory: Path) -> Path:
     """What the store will read: of a GGUF file the tekken file that it carries, if there is one."""
     files = sorted(path.glob("*.gguf")) if path.is_dir() else [path]
-    is_gguf = len(files) == 1 and files[0].suffix == ".gguf" and not (path / "config.json").is_file()
-    if not is_gguf:
+    if len(files) != 1 or (path / "config.json").is_file() or not is_gguf(files[0]):
         return path
     tekken = open_gguf(files[0])[0].metadata.get(TEKKEN_KEY)
     if not isinstance(tekken, str):

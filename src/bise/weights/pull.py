@@ -34,7 +34,7 @@ from bise.weights.files import WEIGHTS_FILE, Weights, open_weights, write_in_pla
 from bise.weights.formats.detect import open_foreign
 from bise.weights.formats.foreign import ForeignModel, tokenizer_files
 from bise.weights.quantise import SEARCHED, Progress, Scales, convert, rounding_error
-from bise.weights.spec import SPEC_FILE, read_spec, write_spec
+from bise.weights.spec import SPEC_FILE, write_spec
 from bise.weights.store import CARD_FILE, check_name, models_directory, part_directory, shipped_directory
 
 TOKENIZER_FILE = "tekken.json"
@@ -104,20 +104,27 @@ def pull(
             parent, facts, notes = _take_foreign(source, model, part, rounding)
         for file, text in (companions or {}).items():
             (part / file).write_text(text, encoding="utf-8")
-        spec = read_spec(part)
         manifest = Manifest(
             stage="model",
             name=name,
             config={"source": source.origin or source.path.name, "bits": precision, "scales": scales.kind},
             inputs=(parent,),
             outputs=hash_outputs(part),
-            facts={**facts, "parameters": spec.num_parameters(), "context_length": spec.context_length},
+            facts={**facts, **_shape_facts(open_weights(part))},
             seconds=round(time.monotonic() - started, 3),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         write_manifest(part, manifest)
         part.rename(target)
     return Pulled(target, notes, read_errors(target))
+
+
+def _shape_facts(weights: Weights) -> dict[str, object]:
+    spec = weights.spec
+    facts: dict[str, object] = {"parameters": spec.num_parameters(), "context_length": spec.context_length}
+    if spec.quantisation is None:
+        facts["float_type"] = weights.stored["layers.0.feed_forward.w1.weight"].dtype
+    return facts
 
 
 def open_original(source: Source) -> Weights:
@@ -196,7 +203,11 @@ def _take_foreign(
     _write_vocabulary(part, model.vocabulary)
     licence = source.licence or model.licence
     (part / CARD_FILE).write_text(_card(source, model, licence, notes), encoding="utf-8")
-    facts: dict[str, object] = {"format": model.format, "licence": licence, "origin": source.origin or str(source.path)}
+    facts: dict[str, object] = {
+        "format": model.format,
+        "licence": licence,
+        "origin": source.origin or str(source.path.resolve()),
+    }
     return file_input(model.source_files[0]), facts, notes
 
 

@@ -20,6 +20,7 @@ from bise.weights.spec import SPEC_FILE, ModelSpec, read_spec
 DEFAULT_MODEL = "bise-demo"
 CARD_FILE = "card.md"
 _SHIPPED = Path(__file__).parent / "shipped"
+_FLOAT_BITS = {"F32": 32, "F16": 16, "BF16": 16}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -36,17 +37,17 @@ class StoredModel:
     licence: str = ""
     parents: tuple[str, ...] = ()  # what it was made from
     in_place: Path | None = None  # where its weights are, when another program keeps them
+    bits: int | None = None  # of most weights; None for floats of a size that the manifest does not tell
 
     def facts(self) -> dict[str, object]:
         """What a program may want to know, ready for JSON."""
         if self.spec is None:
             return {"size_bytes": self.size_bytes, "problem": self.problem}
-        quantisation = self.spec.quantisation
         return {
             "size_bytes": self.size_bytes,
             "parameters": self.spec.num_parameters(),
             "context_length": self.spec.context_length,
-            "bits": quantisation.bits if quantisation else None,
+            "bits": self.bits,
             "licence": self.licence,
             "parents": list(self.parents),
             "in_place": str(self.in_place) if self.in_place else None,
@@ -57,7 +58,8 @@ class StoredModel:
         size = f"{self.size_bytes / 1e6:.1f} MB"
         if self.spec is None:
             return f"{size}, damaged: {self.problem}"
-        precision = f"{self.spec.quantisation.bits}-bit weights" if self.spec.quantisation else "float weights"
+        kind = "weights" if self.spec.quantisation else "float weights"
+        precision = f"{self.bits}-bit {kind}" if self.bits else kind
         parts = [
             f"{self.spec.num_parameters() / 1e6:,.1f} M parameters",
             precision,
@@ -94,7 +96,7 @@ def list_models() -> list[StoredModel]:
 def describe(path: Path) -> StoredModel:
     """Describe one model directory without reading its weights."""
     size = sum(p.stat().st_size for p in path.iterdir() if p.is_file())
-    spec, problem = None, None
+    spec, problem, float_bits = None, None, None
     licence, in_place = "", None
     parents: tuple[str, ...] = ()
     try:
@@ -102,12 +104,23 @@ def describe(path: Path) -> StoredModel:
         in_place = in_place_file(path)
         if (path / MANIFEST).is_file():
             manifest = read_manifest(path)
-            licence, parents = _licence(manifest), tuple(parent.name for parent in manifest.inputs)
+            licence, parents = _licence(manifest), _parents(manifest)
+            float_bits = _FLOAT_BITS.get(str(manifest.facts.get("float_type")))
     except InputError as error:
         problem = str(error)
     if in_place is not None:
         size += in_place.stat().st_size
-    return StoredModel(path.name, path, path.parent == _SHIPPED, size, spec, problem, licence, parents, in_place)
+    bits = spec.quantisation.bits if spec and spec.quantisation else float_bits
+    is_shipped = path.parent == _SHIPPED
+    return StoredModel(path.name, path, is_shipped, size, spec, problem, licence, parents, in_place, bits)
+
+
+def _parents(manifest: Manifest) -> tuple[str, ...]:
+    """What a model was made from: the names of runs and models, and of a stranger's files the address."""
+    origin = manifest.facts.get("origin")
+    return tuple(
+        origin if parent.kind == "file" and isinstance(origin, str) else parent.name for parent in manifest.inputs
+    )
 
 
 def _licence(manifest: Manifest) -> str:

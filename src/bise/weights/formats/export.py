@@ -38,7 +38,7 @@ class Companions:
     name: str
     files: tuple[Path, ...] = ()  # copied beside them; not for GGUF
     texts: Mapping[str, str] = field(default_factory=dict)  # written beside them: name -> text; not for GGUF
-    vocabulary: Mapping[str, Value] | None = None  # for GGUF: its tokenizer.* metadata
+    metadata: Mapping[str, Value] = field(default_factory=dict)  # for GGUF: its vocabulary, its licence
 
 
 def export_model(
@@ -141,7 +141,7 @@ def _write_gguf(source: _Source, path: Path, companions: Companions) -> None:
     for name in shapes:
         joined.setdefault(gguf.joined_name(name), []).append(name)
     most = source.dtype("layers.0.attention.wq.weight")
-    metadata = gguf.make_metadata(spec, companions.name, most) | dict(companions.vocabulary or {})
+    metadata = gguf.make_metadata(spec, companions.name, most) | dict(companions.metadata)
     source.interleaves = gguf.is_interleaved(str(metadata["general.architecture"]))
     tensors = {}
     for theirs, (name, *others) in joined.items():

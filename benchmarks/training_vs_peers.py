@@ -18,9 +18,11 @@ What each is given:
 - ours: the product's loop with `loop.compile = true`; all else at its defaults.
 
 `time_to_loss`: each peer trains once at its best with an AdamW of its own (beta2 0.95, weight decay 0.1, cosine to zero, two
-per cent of warm-up, learning rate 0.004, which nobody has searched yet: try others with `--lr` before a ratio is quoted), since neither offers Muon by itself. Then we train runs
-of a few lengths, and the one that reaches their held-out bits per byte is found by interpolation. Time is processor time at
-the run's steady rate, so that nobody's compiling counts. Held-out documents are the same, each alone in a row.
+per cent of warm-up, learning rate 0.004), since neither offers Muon by itself. `--only learning_rates` tries 0.002, 0.004 and
+0.008 for both in runs of half the length; it has not been run to its end yet, and no ratio should be quoted before it was. Then
+we train runs of 0.4, 0.6 and 1 times their length, and the one that reaches their held-out bits per byte is found by
+interpolation. Time is processor time at the run's steady rate, so that nobody's compiling counts. Held-out documents are the
+same, each alone in a row.
 
 `loader_share` is the share of our steps' time that reading batches takes. `lora` and `lora_memory` are explained in
 lora_vs_trl.py. Beside other work on the machine, threads that wait for each other burn processor time: measure alone, or with
@@ -48,6 +50,7 @@ SPEC = ModelSpec(8192, 256, 6, 4, 2, 64, 704, ROW_LENGTH, tied_embeddings=True)
 ROWS = 8  # of a step: the shipped recipe's tokens
 LEARNING_RATE = {"litgpt": 0.004, "trainer": 0.004}
 PARTS = ("throughput", "time_to_loss", "lora", "lora_memory")
+_TRIED_RATES = (0.002, 0.004, 0.008)
 _ENDLESS = 10**5
 _WARM_UP = 3  # steps
 
@@ -126,30 +129,39 @@ def rates(answers: list[dict[str, Any]], time: str) -> list[float]:
     return [(took["steps"] * ROWS * ROW_LENGTH - took.get("padding", 0)) / took[time] for took in answers]
 
 
-def learn(options: argparse.Namespace, data: Path, program: str, num_steps: int) -> dict[str, Any]:
-    """Train to the end; processor time at the steady rate, and the held-out loss."""
+def learn(options: argparse.Namespace, data: Path, program: str, num_steps: int, lr: float = 0.0) -> dict[str, Any]:
+    """Train to the end; processor time at the steady rate, and the held-out loss. The rate is a peer's, 0 for its own here."""
     settings = {
         "setting": "best",
         "optimizer": "own",
         "num_steps": num_steps,
         "threads": options.threads,
         "attention": "eager",
+        "lr": lr or LEARNING_RATE.get(program),
     }
-    lr = LEARNING_RATE.get(program)
-    side = Side(f"{program}, {num_steps} steps", command(options, data, program, lr=options.lr or lr, **settings))
+    side = Side(f"{program}, {num_steps} steps", command(options, data, program, **settings))
     side.ask(steps=_WARM_UP)
     took = side.ask(steps=num_steps - _WARM_UP)
     side.close()
     cpu_s = took["cpu_s"] * num_steps / (num_steps - _WARM_UP)
     result = {"steps": num_steps, "cpu_s": round(cpu_s, 1), "bits_per_byte": took["bits_per_byte"]}
-    tell(f"{program}: {result}")
+    tell(f"{program}, learning rate {settings['lr']}: {result}")
     return result
+
+
+def learning_rates(options: argparse.Namespace, data: Path) -> dict[str, Any]:
+    """Held-out bits per byte of the peers after half of their runs, at each of some learning rates of their AdamW."""
+    found = {
+        program: {str(lr): learn(options, data, program, options.peer_steps // 2, lr) for lr in _TRIED_RATES}
+        for program in LEARNING_RATE
+    }
+    return {"learning_rates": found}
 
 
 def time_to_loss(options: argparse.Namespace, data: Path) -> dict[str, Any]:
     """How much longer each peer takes to the loss that it ends with."""
-    peers = {program: learn(options, data, program, options.peer_steps) for program in ("litgpt", "trainer")}
-    lengths = [round(options.peer_steps * share) for share in (0.3, 0.45, 0.65)]
+    peers = {program: learn(options, data, program, options.peer_steps) for program in LEARNING_RATE}
+    lengths = [round(options.peer_steps * share) for share in (0.4, 0.6, 1.0)]
     ours = [learn(options, data, "bise", length) for length in lengths]
     ratios = {name: round(peer["cpu_s"] / time_for(peer["bits_per_byte"], ours), 3) for name, peer in peers.items()}
     return {
@@ -160,7 +172,12 @@ def time_to_loss(options: argparse.Namespace, data: Path) -> dict[str, Any]:
 
 
 def time_for(bits_per_byte: float, runs: list[dict[str, Any]]) -> float:
-    """Processor time of our run that would end at that loss: interpolated in logarithms, never beyond what was run."""
+    """Processor time of our run that would end at that loss, interpolated in logarithms.
+
+    It is endless where no run of ours came that far, and the shortest run's where each came further.
+    """
+    if bits_per_byte < min(run["bits_per_byte"] for run in runs):
+        return float("inf")
     losses = [run["bits_per_byte"] for run in runs][::-1]
     times = [np.log(run["cpu_s"]) for run in runs][::-1]
     return float(np.exp(np.interp(bits_per_byte, losses, times)))
@@ -179,9 +196,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
     parser.add_argument("--peer-steps", type=int, default=80, help="length of the peers' runs to a loss")
-    parser.add_argument("--lr", type=float, help="another learning rate for the peers' runs to a loss")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--only", nargs="+", choices=(*PARTS, "learning_rates"), default=PARTS)
     default = cache_home() / "training-peers" / "bin" / "python"
     parser.add_argument("--peers-python", default=os.environ.get("BISE_TRAINING_PEERS_PYTHON") or str(default))
     tuning = cache_home() / "tuning-peers" / "bin" / "python"
@@ -204,6 +220,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     data = prepare(options.data, cache_home() / "benchmarks")
     if "throughput" in options.only:
         report |= throughput(options, data)
+    if "learning_rates" in options.only:
+        report |= learning_rates(options, data)
     if "time_to_loss" in options.only:
         report |= time_to_loss(options, data)
     if "lora" in options.only:

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from bise.errors import InputError
 from bise.weights.files import open_weights
-from bise.weights.quantise import quantise, quantise_directory
+from bise.weights.quantise import Scales, convert, quantise, quantise_directory
 from bise.weights.spec import ModelSpec, Quantisation, write_spec
 from bise.weights.tensor_file import header_bytes, tensor_sizes
 from bise.weights.tensors import dequantise
@@ -140,3 +140,14 @@ def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=250)
     assert (source / "model.safetensors").stat().st_size > 1e9
     assert int(done.stdout) < 600e6
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("precision", ["4", "8", "16"])
+def test_what_is_no_number_is_not_rounded(tmp_path: Path, value: float, precision: str) -> None:
+    tensors = random_tensors(TINY)
+    tensors["layers.1.feed_forward.w2.weight"][5, 7] = value
+    weights = open_weights(write_model(tmp_path / "source", TINY, tensors))
+    for are_searched in (True, False):
+        with pytest.raises(InputError, match=r"layers\.1\.feed_forward\.w2\.weight .* not numbers"):
+            convert(weights, tmp_path / "target", precision, scales=Scales(are_searched=are_searched))

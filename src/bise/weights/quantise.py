@@ -6,7 +6,6 @@ memory stays far below the model's size, parts are rounded on every core, and wh
 
 import hashlib
 import math
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.errors import InputError
+from bise.hardware import usable_cores
 from bise.weights.files import WEIGHTS_FILE, Weights, check_quantisation, open_weights
 from bise.weights.int4 import pack_int4, pack_nibbles, round_to_int4
 from bise.weights.int8 import round_to_int8
@@ -201,7 +201,7 @@ def _convert(
     """The bytes of the new file in its order from tensor `first` on: a matrix's integers, then its scales."""
     total, skipped = weights.spec.num_parameters(), set(islice(layout, first))
     done = 0
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         for name, shape in weights.spec.tensor_shapes().items():
             if name in skipped:
                 done += math.prod(shape)
@@ -227,7 +227,7 @@ def _in_order(
     waiting: deque[Future[_Part]] = deque()
     for part in parts:
         waiting.append(threads.submit(work, part))
-        if len(waiting) > 2 * (os.cpu_count() or 1):
+        if len(waiting) > 2 * usable_cores():
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
@@ -265,9 +265,15 @@ def _to_int4(weights: Weights, name: str, scales: Scales, rows: slice) -> _Part:
     for start in range(0, num_rows, step):
         end = min(start + step, num_rows)
         exact = np.ascontiguousarray(weights.rows(name, slice(rows.start + start, rows.start + end)))
-        weights.require_numbers(name, exact)
         out = packed[start:end].reshape(-1, GROUP_SIZE // 2), chosen[start:end].reshape(-1)
-        sums += pack_int4(exact.reshape(-1, GROUP_SIZE), scales.are_searched, *out)
+        try:
+            found = pack_int4(exact.reshape(-1, GROUP_SIZE), scales.are_searched, *out)
+        except InputError:
+            weights.require_numbers(name, exact)  # what is none is not too large
+            raise
+        if not np.isfinite(found).all():
+            weights.require_numbers(name, exact)
+        sums += found
     return _Part(packed.reshape(num_rows, -1), chosen, (float(sums[0]), float(sums[1])))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bise import machine_code
 from bise.engine.kernels import cache, halves
 from bise.engine.kernels.instructions import choose_instruction_set
 from bise.engine.warm import warm, warmth
@@ -48,7 +49,7 @@ def test_a_second_process_is_asked_only_where_it_helps(tmp_path: Path, monkeypat
     monkeypatch.setattr(sys, "executable", "/bin/false")  # and what it cannot do is no reason to fail
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     names = ("packing", *halves.SECOND_HALF)
-    cache.cache_directory.cache_clear()
+    machine_code.cache_directory.cache_clear()
     try:
         with halves.second_process("avx512", names) as half:
             assert half == (halves.SECOND_HALF if usable_cores() > 1 else ())
@@ -58,26 +59,7 @@ def test_a_second_process_is_asked_only_where_it_helps(tmp_path: Path, monkeypat
         with halves.second_process("avx512", names) as half:
             assert half == ()
     finally:
-        cache.cache_directory.cache_clear()
-
-
-def test_the_cache_is_named_by_its_sources(tmp_path: Path) -> None:
-    sources = tmp_path / "kernels"
-    sources.mkdir()
-    (sources / "simd.py").write_text("one", encoding="utf-8")
-    first = cache.directory_for(sources)
-    assert cache.directory_for(sources) == first
-    (sources / "simd.py").write_text("two", encoding="utf-8")
-    assert cache.directory_for(sources) != first
-
-
-def test_only_what_no_start_has_used_for_long_is_deleted(tmp_path: Path) -> None:
-    now = 1e9
-    for name, age in (("used", 0), ("recent", cache.UNUSED_S - 9), ("old", cache.UNUSED_S + 9)):
-        (tmp_path / name / "linear").mkdir(parents=True)
-        os.utime(tmp_path / name, (now - age, now - age))
-    cache.remove_unused(tmp_path, now)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["recent", "used"]
+        machine_code.cache_directory.cache_clear()
 
 
 def test_warm_leaves_a_machine_that_says_so() -> None:
@@ -85,9 +67,3 @@ def test_warm_leaves_a_machine_that_says_so() -> None:
     found = warmth()
     assert (found.kernels, found.reason, found.is_warm) == ("numba", None, True)
     assert found.cache == cache.cache_directory()
-
-
-def test_a_cache_that_cannot_be_written_is_noticed(tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("", encoding="utf-8")
-    assert not cache.is_writable(blocked / "kernels")

@@ -65,6 +65,9 @@ def _curate(recipe: "CurateRecipe", report: bool, index: bool, as_json: bool) ->
         click.echo(f"Malformed records: {facts['bad_lines']:,}", err=True)
         click.echo("\n".join(facts["bad_line_examples"]), err=True)
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else _summary(facts))
+    if (peak_mb := facts["measured"].get("near_duplicate_peak_mb", 0)) >= 1:
+        a_million = facts["measured"]["near_duplicate_mb_per_million_documents"]
+        click.echo(f"Near copies: {peak_mb:,.1f} MB of memory, {a_million:,.0f} MB a million documents", err=True)
     click.echo(f"Written to {directory}", err=True)
     if report:
         page = directory.with_name(f"{recipe.name}.html")

@@ -19,9 +19,9 @@ import numpy as np
 
 from bise.config import cache_home
 from bise.engine.kernels import packing
-from bise.engine.kernels.cache import remove_unused
 from bise.engine.kernels.packing import Bytes, empty_matrix, num_tiles, pack_matrix, pack_rows, tile_bytes
 from bise.engine.kernels.table import TILE
+from bise.machine_code import remove_unused
 from bise.weights.files import Weights
 
 log = logging.getLogger(__name__)

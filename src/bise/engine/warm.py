@@ -34,8 +34,9 @@ def warmth() -> Warmth:
     name, problem = wanted_set(), compiler_problem()
     if name == "numpy" or problem is not None:
         return Warmth("numpy", None, problem or "NumPy was asked for", is_warm=True, cache=None)
-    from bise.engine.kernels.cache import cache_directory, is_complete, is_writable
+    from bise.engine.kernels.cache import cache_directory, is_complete
     from bise.engine.kernels.instructions import choose_instruction_set
+    from bise.machine_code import is_writable
 
     chosen, directory = choose_instruction_set(name), cache_directory()
     set_name = chosen.name if chosen is not None else None

@@ -1,20 +1,12 @@
-"""How the corpus's kernels are compiled, and where the machine code is kept.
+"""How the corpus's kernels are compiled."""
 
-numba's own cache looks only at the file of the function that it compiles and would miss an edit in a function called
-from it, so the cache directory is named by a hash of every kernel source, numba's version and the processor.
-"""
-
-import hashlib
-import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import llvmlite.binding
 import numba
 
-from bise.config import cache_home
+from bise.machine_code import cache_directory, kept_in
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -35,14 +27,8 @@ def summing_kernel(function: Function) -> Function:
 
 
 def _compile(function: Function, **options: Any) -> Function:
-    directory = cache_directory()
-    previous = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(directory)  # read once, while the decorator runs
-    try:
-        compiled = numba.njit(cache=is_writable(directory), **_OPTIONS, **options)(function)
-    finally:
-        numba.config.CACHE_DIR = previous
-    return cast(Function, compiled)
+    with kept_in(cache_directory(Path(__file__).parent)) as is_kept:
+        return cast(Function, numba.njit(cache=is_kept, **_OPTIONS, **options)(function))
 
 
 def device(function: Function) -> Function:
@@ -53,23 +39,3 @@ def device(function: Function) -> Function:
 def inlined(function: Function) -> Function:
     """Copy into every caller: for the few lines inside of hot loops."""
     return cast(Function, numba.njit(inline="always", **_OPTIONS)(function))
-
-
-@cache
-def cache_directory() -> Path:
-    """The directory for these sources, this numba and this processor."""
-    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.binding.get_host_cpu_name()}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes() + path.stat().st_mtime_ns.to_bytes(8, "little"))  # numba compares times too
-    return cache_home() / "kernels" / f"corpus-{digest.hexdigest()[:16]}"
-
-
-@cache
-def is_writable(directory: Path) -> bool:
-    """Whether machine code can be kept; if not, every process compiles again."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            return True
-    except OSError:
-        return False

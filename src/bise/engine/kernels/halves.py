@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from bise.engine.kernels.cache import cache_directory, is_complete, is_writable
+from bise.engine.kernels.cache import cache_directory, is_complete
 from bise.hardware import usable_cores
+from bise.machine_code import is_writable
 
 # They take as long as all others together; functions that share a cache file are on one side.
 SECOND_HALF = ("step", "rotate_and_store")

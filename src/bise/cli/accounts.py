@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bise.store.projects import Project
 
 
-@click.group("users", invoke_without_command=True)
+@click.group("users", invoke_without_command=True, short_help="Accounts: who may come in.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_context
 def users(ctx: click.Context, as_json: bool) -> None:
@@ -83,7 +83,7 @@ def remove(name: str, yes: bool) -> None:
     click.echo(f"Removed {name}.")
 
 
-@click.group("projects", invoke_without_command=True)
+@click.group("projects", invoke_without_command=True, short_help="Projects, for which keys are made.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_context
 def projects(ctx: click.Context, as_json: bool) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bise.store.database import Database
 
 
-@click.command("backup")
+@click.command("backup", short_help="Copy the whole database into a file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def backup(file: Path, as_json: bool) -> None:
@@ -27,7 +27,7 @@ def backup(file: Path, as_json: bool) -> None:
     click.echo(json.dumps({"file": str(file), "bytes": size}) if as_json else f"{file}: {size:,} bytes.")
 
 
-@click.command("restore")
+@click.command("restore", short_help="Put a copy of the database back.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bise.store.keys import ApiKey
 
 
-@click.group("keys", invoke_without_command=True)
+@click.group("keys", invoke_without_command=True, short_help="Make, list and revoke keys of programs.")
 @click.option("--name", default="key", show_default=True, help="What the key is for.")
 @click.option("--user", default=None, help="Whose it is; without it, the owner of this machine.")
 @click.option("--project", default=None, help="The project that it works for; its user must be in it.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
-@click.group("limits", invoke_without_command=True)
+@click.group("limits", invoke_without_command=True, short_help="What users, projects and keys may use.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_context
 def limits(ctx: click.Context, as_json: bool) -> None:

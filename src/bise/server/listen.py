@@ -19,7 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
-    """Serves until Ctrl-C or SIGTERM and then returns; a second one ends it at once.
+    """Serves until Ctrl-C or SIGTERM and then returns; a second Ctrl-C ends it at once.
 
     `on_notice` is called first: others should send no more requests here. Those that come all the same are taken for as
     long as the settings say. Then `on_stopping` is awaited, to end streams without an end.

@@ -159,7 +159,8 @@ class Meter:
         return self._accounts[(subject.kind, subject.id)]
 
     def _add(self, account: _Account, moment: float, num_tokens: int) -> None:
-        account.lately.append((moment, num_tokens))
+        if num_tokens:
+            account.lately.append((moment, num_tokens))
         self._forget(account, moment)
         account.num_in_month += num_tokens
         account.num_ever += num_tokens

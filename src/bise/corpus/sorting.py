@@ -5,10 +5,12 @@ from numpy.typing import NDArray
 
 from bise.corpus.kernels.runs_of_words import count_words, find_words
 from bise.corpus.kernels.suffixes import (
+    DIGIT_BITS,
     first_bytes,
     number_words,
     pack_words,
     rank_places,
+    sort_by_keys,
     sort_equal_beginnings,
     sort_groups,
     starts_of,
@@ -33,9 +35,11 @@ def sorted_starts(data: Data) -> NDArray[np.uint32]:
     """
     bounds = word_bounds(data)
     numbers, num_different = _numbered(data, bounds)
-    keys = np.empty(len(numbers), np.int64)
-    width = pack_words(numbers, num_different.bit_length(), keys)
-    places = np.argsort(keys).astype(np.int32)
+    keys, bits = np.empty(len(numbers), np.int64), num_different.bit_length()
+    width = pack_words(numbers, bits, keys)
+    places = np.arange(len(numbers), dtype=np.int32)
+    room = np.empty_like(keys)
+    sort_by_keys(keys, places, room, np.empty_like(places), bits * width, np.empty(1 << DIGIT_BITS, np.int64))
     ranks, groups, left = numbers, np.empty_like(numbers), np.empty_like(numbers)  # numbers are in the keys now
     num_groups = rank_places(places, keys, ranks, groups)
     scratch = keys.view(np.uint64)

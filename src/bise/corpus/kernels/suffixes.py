@@ -1,8 +1,8 @@
 """Sorting every place of a text by the words that follow it: a suffix array over words.
 
-Words become numbers in the order of their bytes. Places are first sorted by as many numbers as fit into 62 bits (the
-caller does that, with NumPy), and places that are still equal by doubling: what follows h words later is sorted by h words
-already (Larsson and Sadakane, Faster suffix sorting, 2007).
+Words become numbers in the order of their bytes. Places are first sorted by as many numbers as fit into 62 bits, and places
+that are still equal by doubling: what follows h words later is sorted by h words already (Larsson and Sadakane, Faster suffix
+sorting, 2007).
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ from bise.corpus.kernels.runs_of_words import BORDER
 from bise.corpus.kernels.text import Bytes, Hashes, Longs, hash_bytes
 
 Numbers = NDArray[np.int32]
+DIGIT_BITS = 11  # of a radix sort: 2048 buckets
 _FEW = 24  # places that are sorted by insertion
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -131,6 +132,56 @@ def pack_words(numbers: Numbers, bits: int, keys: NDArray[np.int64]) -> int:
 
 
 @kernel
+def sort_by_keys(
+    keys: NDArray[np.int64],
+    places: Numbers,
+    other_keys: NDArray[np.int64],
+    other_places: Numbers,
+    num_bits: int,
+    ends: Longs,
+) -> None:
+    """Sort places, and keys of at most `num_bits` with them, digit by digit from the lowest (radix sort).
+
+    Args:
+        keys: one a place [n]; sorted afterwards.
+        places: what is sorted with them [n].
+        other_keys: room for the keys [n].
+        other_places: room for the places [n].
+        num_bits: of the largest key.
+        ends: room for the sizes of buckets, one for each value of a digit.
+    """
+    digit_bits = np.int64(DIGIT_BITS)
+    num_pairs = (num_bits + 2 * DIGIT_BITS - 1) // (2 * DIGIT_BITS)  # after two passes all is where it was
+    for pair in range(num_pairs):
+        _scatter(keys, places, other_keys, other_places, 2 * pair * digit_bits, ends)
+        _scatter(other_keys, other_places, keys, places, (2 * pair + 1) * digit_bits, ends)
+
+
+@device
+def _scatter(
+    keys: NDArray[np.int64],
+    places: Numbers,
+    to_keys: NDArray[np.int64],
+    to_places: Numbers,
+    shift: int,
+    ends: Longs,
+) -> None:
+    """Move everything into the order of one digit; equal ones stay in the order in which they are."""
+    mask, low = np.int64((1 << DIGIT_BITS) - 1), np.int64(shift)
+    for digit in range(ends.size):
+        ends[digit] = 0
+    for k in range(keys.size):
+        ends[(keys[k] >> low) & mask] += 1
+    total = 0
+    for digit in range(ends.size):
+        total, ends[digit] = total + ends[digit], total
+    for k in range(keys.size):
+        digit = (keys[k] >> low) & mask
+        to_keys[ends[digit]], to_places[ends[digit]] = keys[k], places[k]
+        ends[digit] += 1
+
+
+@kernel
 def rank_places(places: Numbers, keys: NDArray[np.int64], ranks: Numbers, groups: Numbers) -> int:
     """Rank places that are sorted by their keys, equal ones alike.
 
@@ -139,7 +190,7 @@ def rank_places(places: Numbers, keys: NDArray[np.int64], ranks: Numbers, groups
     """
     count, start = 0, 0
     for k in range(1, places.size + 1):
-        if k == places.size or keys[places[k]] != keys[places[start]]:
+        if k == places.size or keys[k] != keys[start]:
             count = _close_group(places, ranks, groups, count, start, k)
             start = k
     return count

@@ -24,13 +24,13 @@ def test_one_process_renders_many_and_comes_back() -> None:
     template = Template(
         "{% if x == 0 %}{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{% endif %}{{ x }}",
         "the model",
-        0.5,
+        2.0,
     )
     assert [template.render({"x": x}) for x in (1, 2)] == ["1", "2"]
     began = time.monotonic()
-    with pytest.raises(InputError, match=r"took more than 0\.5 s"):
+    with pytest.raises(InputError, match="took more than 2 s"):
         template.render({"x": 0})
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert template.render({"x": 3}) == "3"
 
 

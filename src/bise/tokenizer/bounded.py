@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 _MAX_ANSWER_BYTES = 1 << 28
+_START_S = 30.0  # for a process to start and read its thing on a busy machine, whatever the limit of a request
 _MAX_SECONDS = 1800  # of processor time for one request, whatever its limit
 
 
@@ -48,7 +49,7 @@ class BoundedProcess:
         """
         content = json.dumps(request).encode()
         with self._lock:
-            self._prepare(limit_s)
+            self._prepare(max(limit_s, _START_S))
             return self._exchange(content, limit_s)
 
     def _prepare(self, limit_s: float) -> None:

@@ -89,7 +89,7 @@ async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> 
     cookies = [{entrance.cookie_name: await start_session(database, user)} for user in (owner, other)]
     async with (
         serving(application, generations.close) as root,
-        httpx.AsyncClient(base_url=root, cookies=cookies[0]) as client,
+        httpx.AsyncClient(base_url=root, cookies=cookies[0], timeout=60) as client,
         httpx.AsyncClient(base_url=root, cookies=cookies[1]) as others,
         httpx.AsyncClient(base_url=root) as stranger,
     ):

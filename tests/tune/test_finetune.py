@@ -12,7 +12,7 @@ from bise.corpus.recipe import SourceFile
 from bise.errors import InputError, NotFoundError
 from bise.messages import Conversation, Message
 from bise.model.files import load_model
-from bise.model.lora import load_adapter
+from bise.model.lora import load_adapter, merged_weights
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.packing import IGNORED
 from bise.train.recipe import OptimizerRecipe
@@ -102,6 +102,22 @@ def test_an_adapter_learns_and_its_merged_model_is_the_base_with_it(recipe: Tune
     base = load_model(recipe.base / "model").state_dict()
     frozen = [name for name in base if not name.endswith(tuple(f"{target}.weight" for target in TARGETS))]
     assert all(torch.equal(base[name], merged.state_dict()[name]) for name in frozen)
+
+
+def test_an_adapter_of_less_strength_lies_between_the_base_and_what_was_learned(recipe: TuneRecipe) -> None:
+    whole = with_adapter(recipe)
+    assert whole.adapter
+    half = replace(whole, name="half", adapter=replace(whole.adapter, strength=0.5))
+    facts = {each.name: tune(each, Silent()).facts for each in (whole, half)}
+    base = load_model(recipe.base / "model").state_dict()
+    merged, halfway = (load_model(recipe.root / "tune" / name / "model").state_dict() for name in facts)
+    for name, weight in base.items():
+        torch.testing.assert_close(halfway[name] - weight, (merged[name] - weight) / 2, rtol=0.1, atol=0.004)
+    adapted = load_model(recipe.base / "model")
+    load_adapter(recipe.root / "tune/half/adapter", adapted)
+    torch.testing.assert_close(merged_weights(adapted), halfway, rtol=0, atol=0, check_dtype=False)
+    learned, weaker = (facts[name]["held_out"]["en"]["loss"] for name in facts)  # type: ignore[index]
+    assert learned < weaker < facts["half"]["held_out_before"]["en"]["loss"]  # type: ignore[index]
 
 
 def test_an_adapter_learns_beside_four_bit_weights_of_a_model_in_the_store(

@@ -53,6 +53,13 @@ def add_adapter(model: Transformer, spec: AdapterSpec) -> None:
         setattr(parent, name, AdaptedLinear(base, spec.rank, spec.scale))
 
 
+def weaken(model: Transformer, strength: float) -> None:
+    """Let what adapters add count `strength` times as much as it did, in place."""
+    for module in model.modules():
+        if isinstance(module, AdaptedLinear):
+            module.scale *= strength
+
+
 def halve_frozen(model: Transformer) -> None:
     """Keep the float matrices that do not learn in bfloat16, as their files do, for training in bfloat16, in place.
 

@@ -8,13 +8,14 @@ import torch
 
 from bise.model.files import load_model, save_model, save_weights
 from bise.model.frozen import load_frozen
-from bise.model.lora import add_adapter, halve_frozen, merged_weights, save_adapter
+from bise.model.lora import add_adapter, halve_frozen, merged_weights, save_adapter, weaken
 from bise.model.transformer import Transformer
 from bise.runs import Manifest, RunDirectory
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.base import find_base
 from bise.train.budget import UTILISATION
 from bise.train.checkpoint import remove_checkpoint
+from bise.train.compiled import plain
 from bise.train.compute import Speed, flops_per_token, measured_speed
 from bise.train.evaluation import HeldOut, token_sizes
 from bise.train.loop import HeldOutLosses, Job, Outcome, run_job
@@ -70,7 +71,7 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
         objective=objective,
     )
     _tell_size(job, data, material, reporter)
-    outcome = run_job(job, reporter)
+    outcome = _weakened(job, recipe, run_job(job, reporter))
     _save(job, recipe, tokenizer)
     facts = run_facts(job, outcome) | _tune_facts(recipe, data, outcome, reporter)
     write_report(run, job.config, job.inputs, facts)
@@ -180,10 +181,22 @@ def _tell_size(job: Job, data: TuneData, material: _Material, reporter: Reporter
     )
 
 
+def _weakened(job: Job, recipe: TuneRecipe, outcome: Outcome) -> Outcome:
+    """An adapter that shall count less than it learned to, in place, measured anew.
+
+    Between the base and what was learned lie models that keep most of both (Wortsman et al. 2022, arXiv 2109.01903).
+    """
+    if recipe.adapter is None or recipe.adapter.strength == 1:
+        return outcome
+    weaken(job.model, recipe.adapter.strength)
+    with plain():
+        return dataclasses.replace(outcome, after=job.held_out.measure(job.model, outcome.choices.precision))
+
+
 def _save(job: Job, recipe: TuneRecipe, tokenizer: ChatTokenizer) -> None:
     path = job.run.path
     if recipe.adapter:
-        save_adapter(path / "adapter", job.model, recipe.adapter.spec(recipe.base.name))
+        save_adapter(path / "adapter", job.model, recipe.adapter.finished_spec(recipe.base.name))
         if recipe.adapter.merge:
             save_weights(path / "model", job.model.spec, merged_weights(job.model))
     else:

@@ -62,18 +62,27 @@ class AdapterRecipe:
     alpha: float = 32.0  # the adapter counts alpha / rank
     targets: tuple[str, ...] = TARGETS  # matrices of each layer, by canonical name
     merge: bool = True  # write the base with the adapter added, too; it takes 2 bytes a weight of the base
+    strength: float = (
+        1.0  # of the finished adapter, as a share: below 1 it forgets less, and says what it learned less surely
+    )
 
     def spec(self, base: str) -> AdapterSpec:
-        """The adapter's shape.
+        """The adapter's shape as it learns.
 
         Raises:
             ValueError: it is none.
         """
         return AdapterSpec(self.rank, self.alpha, self.targets, base)
 
+    def finished_spec(self, base: str) -> AdapterSpec:
+        """The adapter's shape as it is written."""
+        return AdapterSpec(self.rank, self.alpha * self.strength, self.targets, base)
+
     def __post_init__(self) -> None:
         """Refuse what is no adapter."""
         self.spec("")
+        if not 0 < self.strength <= 1:
+            raise ValueError(f"strength is {self.strength}, but must be above 0 and at most 1.")
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """One dial gives a recipe that could have been written by hand, larger for more, and the same again after a stop."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from bise.errors import InputError
-from bise.train.budget import TOKENS_PER_WEIGHT, resolve
-from bise.train.compute import flops_per_token, num_matrix_weights
+from bise.runs import RunDirectory
+from bise.train.budget import TOKENS_PER_WEIGHT, as_budget, budget_seconds, resolve
+from bise.train.compute import flops_per_token, measured_speed, num_matrix_weights
 from bise.train.pretrain import train
 from bise.train.recipe import CostRecipe, TrainRecipe
 from bise.train.report import Silent
@@ -69,8 +71,24 @@ def test_a_budget_that_is_no_time_is_named(recipe: TrainRecipe, budget: str) -> 
 
 
 def test_too_little_time_says_how_much_is_needed(recipe: TrainRecipe) -> None:
-    with pytest.raises(InputError, match=r"budget of 1s is too little .* give \d+\.\d times as much"):
+    with pytest.raises(InputError, match=r"budget of 1s is too little .* give (\S+), or name") as refusal:
         resolve(with_dial(recipe, budget="1s"), 8192, PEAK)
+    enough = re.findall(r"give (\S+),", str(refusal.value))[0]
+    assert resolved_spec(resolve(with_dial(recipe, budget=enough), 8192, PEAK)).num_layers == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "budget"), [(0.31, "0.4s"), (59.0, "59s"), (61.0, "1.1m"), (5400.0, "1.5h"), (1e6, "12d")]
+)
+def test_times_are_rounded_up_to_what_can_be_given(seconds: float, budget: str) -> None:
+    assert as_budget(seconds) == budget
+    assert budget_seconds(budget) >= seconds
+
+
+def test_the_machine_is_measured_anew_until_the_run_has_begun(recipe: TrainRecipe) -> None:
+    run = RunDirectory(recipe.root, "train", "not-begun")
+    (run.path / "speed.json").write_text('{"device": "cpu", "precision": "f32", "peak_flops": 1.0}')
+    assert measured_speed(run, recipe.loop).peak_flops > 1e6
 
 
 def test_two_dials_are_refused(recipe: TrainRecipe) -> None:

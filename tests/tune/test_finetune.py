@@ -179,6 +179,7 @@ def test_duplicates_and_the_work_ahead_are_told_before_anything_starts(recipe: T
     sources = facts["sources"]
     assert isinstance(sources, dict)
     assert sources["talk"]["duplicates"] == 3
+    assert any("steps are few to learn in" in sentence for sentence in listener.said)
     assert "talk: 3 conversations are there more than once" in listener.said[0]
     assert re.search(
         r"\d+ conversations of [\d,]+ tokens in \d+ rows of 64; \d+ steps of 4 rows: about", listener.said[1]

@@ -24,6 +24,7 @@ _LEAST_BATCH = 4096  # tokens
 _WIDTH_OF_RATES = 256  # at which the default learning rates hold
 _LADDER = (
     # layers, and their width
+    (2, 64),  # little more than a word list: to see the whole way in minutes
     (3, 128),
     (4, 192),
     (6, 256),
@@ -106,15 +107,22 @@ def budget_seconds(budget: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def as_budget(seconds: float) -> str:
+    """A time that can be given as a budget, rounded up."""
+    size, unit = next((size, unit) for unit, size in reversed(_UNITS.items()) if seconds >= size or unit == "s")
+    tenths = math.ceil(10 * seconds / size)
+    return f"{tenths / 10:g}{unit}" if tenths < 100 else f"{math.ceil(tenths / 10)}{unit}"
+
+
 def _shape_for(operations: float, vocab_size: int, budget: str) -> Shape:
     """The largest shape that the operations train on enough tokens."""
     affordable = [shape for shape in _shapes() if _operations(shape, vocab_size) <= operations]
     if not affordable:
         smallest = next(_shapes())
-        needed = _operations(smallest, vocab_size) / operations
+        needed_s = budget_seconds(budget) * _operations(smallest, vocab_size) / operations
         raise InputError(
             f"A budget of {budget} is too little here for the smallest model, {smallest.num_layers} layers of "
-            f"{smallest.hidden_size} with {vocab_size:,} tokens of vocabulary: give {needed:.1f} times as much, or name "
+            f"{smallest.hidden_size} with {vocab_size:,} tokens of vocabulary: give {as_budget(needed_s)}, or name "
             "shape and tokens yourself."
         )
     return affordable[-1]

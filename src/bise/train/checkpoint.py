@@ -21,7 +21,7 @@ from bise.runs import Input, RunDirectory, write_atomically
 from bise.train.optimizer import Optimizer
 from bise.train.step import Precision
 
-_BEGUN = "begun.json"
+BEGUN = "begun.json"
 _CHECKPOINT = "checkpoint.safetensors"
 _METRICS = "metrics.jsonl"
 
@@ -56,7 +56,7 @@ def begin_or_continue(
     Raises:
         InputError: the run was begun with another recipe, other inputs, or its record is damaged.
     """
-    path = run.path / _BEGUN
+    path = run.path / BEGUN
     now = _flatten({"recipe": dict(config), "inputs": {entry.name: entry.sha256 for entry in inputs}})
     now = json.loads(json.dumps(now, default=str))
     if not path.exists():
@@ -122,7 +122,7 @@ def load_checkpoint(run: RunDirectory, model: Transformer, optimizer: Optimizer)
 
 def remove_checkpoint(run: RunDirectory) -> None:
     """Delete what only an unfinished run needs."""
-    for name in (_CHECKPOINT, _CHECKPOINT + ".part", _BEGUN):
+    for name in (_CHECKPOINT, _CHECKPOINT + ".part", BEGUN):
         (run.path / name).unlink(missing_ok=True)
 
 

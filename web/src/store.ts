@@ -124,9 +124,10 @@ export class ChatStore {
     this.#change({ conversations: this.#snapshot.conversations.map((c) => (c.id === id ? { ...c, model } : c)) });
   }
 
-  /** Read again which models are on offer. */
+  /** Read again which models are on offer; while the server is away, those that were stay. */
   async refreshModels(): Promise<void> {
-    this.#change({ app: await api.state() });
+    const app = await api.state().catch(() => null);
+    if (app) this.#change({ app });
   }
 
   /** Read everything the page starts from; called again until the server is there. */

@@ -66,6 +66,14 @@ async def test_an_answer_comes_through_with_its_counts() -> None:
     assert fake.keys == ["Bearer secret"]
 
 
+async def test_answers_one_after_the_other_come_through_one_connection() -> None:
+    fake = FakeUpstream()
+    async with remote(fake) as backend:
+        for _ in range(3):
+            assert (await events(backend))[-1] == Finished("stop", 7, 2)
+    assert len(fake.connections) == 1
+
+
 @pytest.mark.parametrize("kind", ["vllm", "mistral", "openai", "llama-server", "ollama", "bise"])
 def test_every_kind_of_server_is_spoken_to_in_its_own_words(kind: Any) -> None:
     sampling = Sampling(seed=5, max_tokens=9, stop=("x",), presence_penalty=0.5)

@@ -37,12 +37,14 @@ class FakeUpstream:
     refusals: list[Response] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    connections: set[object] = field(default_factory=set)  # that answers were asked for through
     pause: asyncio.Event | None = None  # waited for after the first chunk
     ends: bool = True  # with [DONE]
     num_streaming: int = 0
 
     async def answer(self, request: Request) -> Response:
         self.keys.append(request.headers.get("authorization"))
+        self.connections.add(request.client)
         self.bodies.append(await request.json())
         if self.refusals:
             return self.refusals.pop(0)

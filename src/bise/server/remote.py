@@ -5,9 +5,10 @@ of these servers know that nobody reads any more. Keys are sent to their server 
 """
 
 import asyncio
+import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 _AGAIN = (429, 502, 503, 504)
 _LONGEST_PAUSE_S = 5.0
 _FIRST_PAUSE_S = 0.25
+_END_S = 0.25  # for the end of a stream after its last event
 _LONGEST_LINE = 16 << 20  # bytes of one event
 _MAX_CONNECTIONS = 1024
 Object = dict[str, Any]
@@ -196,9 +198,11 @@ class RemoteBackend:
         raise AssertionError("the last attempt returns or raises")
 
     async def _events(self, response: httpx.Response, answer: UpstreamAnswer) -> AsyncGenerator[ChatEvent, None]:
+        pieces = _server_sent(response)
         try:
-            async for data in _server_sent(response):
+            async for data in pieces:
                 if data == b"[DONE]":
+                    await _read_end(pieces)
                     break
                 for event in answer.feed(_object(data)):
                     yield event
@@ -234,6 +238,14 @@ class RemoteBackend:
         return UnavailableError(f"{self.upstream.name} {what} ({type(error).__name__}). Ask again later.")
 
 
+async def _read_end(pieces: AsyncGenerator[bytes, None]) -> None:
+    """Read what is left of a whole answer, nothing but its end, so that its connection can be used again."""
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, ValueError):  # the answer is whole already
+        async with asyncio.timeout(_END_S):
+            async for _ in pieces:
+                pass
+
+
 async def _text_only(events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[CompletionEvent, None]:
     async with aclosing(events):
         async for event in events:
@@ -241,7 +253,7 @@ async def _text_only(events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[
                 yield event
 
 
-async def _server_sent(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _server_sent(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """The data of server-sent events, line by line."""
     rest = b""
     async for piece in response.aiter_bytes():

@@ -1,5 +1,4 @@
-"""The program in the guide to serving runs as it stands, but for the address and the key; those of docs/api.md have their
-own test."""
+"""The program in docs/serve.md runs as it stands, but for the address and the key; docs/api.md has a test of its own."""
 
 import re
 import subprocess

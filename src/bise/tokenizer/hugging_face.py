@@ -1,8 +1,9 @@
 """Tokenizers of other models: a tokenizer.json and a Jinja chat template, as Hugging Face directories hold them.
 
-The `tokenizers` library cuts the text, in a process of its own: a damaged file can make it abort. It finds control tokens anywhere in what a template gives, so what people say must
-not look like one: while the template runs, the first character of each control token stands in what they said as a
-noncharacter of Unicode, which the vocabulary's normaliser turns back after control tokens have been found.
+The `tokenizers` library cuts the text, in a process of its own: a damaged file can make it abort. It finds control tokens
+anywhere in what a template gives, so what people say must not look like one: while the template runs, the first character
+of each control token stands in what they said as a noncharacter of Unicode, which the vocabulary's normaliser turns back
+after control tokens have been found.
 """
 
 import json

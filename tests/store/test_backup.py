@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bise.store.audit import list_audit
 from bise.store.backup import back_up, restore
 from bise.store.database import Database, open_database
 from bise.store.feedback import Rating, rate_answer
+from bise.store.migrating import backup_path
 from bise.store.tables import metadata, users
 from tests.postgres import Postgres
 from tests.store.talk import Talk
@@ -115,3 +117,15 @@ async def test_a_backup_is_one_moment_though_others_write(database: Database, tm
         await back_up(database, tmp_path / "copy.backup")
     with closing(sqlite3.connect(tmp_path / "copy.backup")) as copied:
         assert copied.execute("SELECT name FROM users").fetchall() == [("owner",)]
+
+
+def test_copies_of_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime(2026, 11, 26, 3, 49, 43, tzinfo=UTC)
+    monkeypatch.setattr("bise.store.migrating.now", lambda: moment)
+    url = sa.make_url(f"sqlite:///{tmp_path / 'bise.db'}")
+    names = []
+    for _ in range(3):
+        path = backup_path(url, "before-restore")
+        path.touch()
+        names.append(path.name)
+    assert names == [f"bise.db.20261126-034943{n}.before-restore.backup" for n in ("", "-1", "-2")]

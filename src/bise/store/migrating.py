@@ -6,6 +6,7 @@ that holds anything is copied before.
 
 import asyncio
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -70,10 +71,12 @@ def upgrade(connection: sa.Connection, revision: str) -> None:
 
 
 def backup_path(url: sa.URL, what: str) -> Path:
-    """A name for a copy of a database: beside its file, or in the home directory."""
+    """A free name for a copy of a database: beside its file, or in the home directory."""
     source = Path(str(url.database)) if url.get_backend_name() == "sqlite" else home() / "bise.postgresql"
     source.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return source.with_name(f"{source.name}.{now():%Y%m%d-%H%M%S}.{what}.backup")
+    stem = f"{source.name}.{now():%Y%m%d-%H%M%S}"
+    names = (f"{stem}-{number}.{what}.backup" if number else f"{stem}.{what}.backup" for number in count())
+    return next(path for path in map(source.with_name, names) if not path.exists())
 
 
 def _copy_old(connection: sa.Connection, path: Path, revision: str) -> None:

@@ -1,5 +1,5 @@
 """Room 8, weights to scores, comparisons and gates.
 
-Models are reached by URL only, as any client would. Empty until the first score lands: held-out loss during training
-is a hook of room 5.
+In: a model, reached by URL only, as any client would, and files of questions. Out: a directory of results. Read
+`results.py` first: every score, and everything that is said about scores, is made of its items.
 """

@@ -98,8 +98,8 @@ def top_ngram(tokens: list[str], n: int) -> int:
 
 
 def c4_lines(text: str) -> dict[str, int]:
-    names = ("sentences", "curly_bracket_lines", "lorem_ipsum_lines", "javascript_lines", "policy_lines")
-    result = dict.fromkeys((*names, "wordless_lines"), 0)
+    names = ("sentences", "curly_bracket_lines", "early_curly_bracket_lines", "lorem_ipsum_lines", "javascript_lines")
+    result = dict.fromkeys((*names, "policy_lines", "wordless_lines"), 0)
     for line in text.splitlines():
         words, lower = line.split(), re.sub("[A-Z]", lambda match: match[0].lower(), line)
         if len(words) < 3 or max(map(len, words)) > 1000:
@@ -110,6 +110,7 @@ def c4_lines(text: str) -> dict[str, int]:
             result["javascript_lines"] += 1
         elif "{" in line:
             result["curly_bracket_lines"] += 1
+            result["early_curly_bracket_lines"] += not result["lorem_ipsum_lines"]
         elif any(phrase in lower for phrase in POLICY):
             result["policy_lines"] += 1
         else:

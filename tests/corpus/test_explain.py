@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from bise.corpus.explain import explain, in_words
+from bise.corpus.output import STATISTICS_FOLDER
 from bise.corpus.pipeline import curate
 from bise.corpus.recipe import CurateRecipe, Language
 from bise.corpus.report import report
@@ -111,6 +113,14 @@ def test_retuning_says_what_curating_again_would_do(run: Run, recipe: CurateReci
         assert sum(change.newly_dropped for change in changes) == (~before & after).sum()
         assert sum(change.newly_kept for change in changes) == (before & ~after).sum()
         assert changes
+
+
+def test_statistics_of_an_older_version_are_refused_by_name(run: Run, recipe: CurateRecipe) -> None:
+    for path in (run.directory / STATISTICS_FOLDER).iterdir():
+        pq.write_table(pq.read_table(path).drop_columns(["early_curly_bracket_lines"]), path)
+    with pytest.raises(InputError, match=r"did not measure early_curly_bracket_lines yet\. Curate again"):
+        retune(Run(run.directory), recipe.rules)
+    assert explain(Run(run.directory), "good/1").checks
 
 
 class Page(HTMLParser):

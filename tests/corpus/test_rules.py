@@ -70,6 +70,24 @@ def test_each_rule_names_its_value_and_threshold(reason: str, text: str, familie
     assert drop.value < drop.threshold if reason.startswith("min") else drop.value > drop.threshold
 
 
+@pytest.mark.parametrize(
+    ("lines", "allowed", "reason"),
+    [
+        ("{ a b c }\nLorem ipsum dolor.", 0, "max_curly_bracket_lines"),
+        ("Lorem ipsum dolor.\n{ a b c }", 0, "max_lorem_ipsum_lines"),
+        ("{ a b c }\nLorem ipsum dolor.\n{ a b c }", 1, "max_lorem_ipsum_lines"),
+        ("{ a b c }\n{ a b d }\nLorem ipsum dolor.", 1, "max_curly_bracket_lines"),
+        ("{ lorem ipsum }\n{ a b c }", 0, "max_lorem_ipsum_lines"),
+    ],
+)
+def test_of_two_marks_that_c4_refuses_the_line_that_comes_first_gives_the_reason(
+    lines: str, allowed: int, reason: str
+) -> None:
+    drop = drop_of(f"{GOOD}\n{lines}", Rules(families=("c4",), max_curly_bracket_lines=allowed))
+    assert drop is not None
+    assert drop.reason == reason
+
+
 def test_prose_passes_every_rule() -> None:
     assert drop_of(GOOD, Rules(families=ALL)) is None
 

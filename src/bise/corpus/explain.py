@@ -24,7 +24,7 @@ class Story:
     """All that a run knows of one document."""
 
     row: dict[str, Any]
-    checks: tuple[Check, ...]  # every rule that applied, in the order in which reasons are given
+    checks: tuple[Check, ...]  # every rule that applied, in their order; the row says which dropped it
     twin: dict[str, Any] | None  # the row of the kept document that it repeats
     cluster: tuple[str, ...]  # ids of all documents that repeat each other with it
 

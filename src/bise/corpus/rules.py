@@ -121,13 +121,14 @@ _FAMILIES: dict[Family, tuple[str, ...]] = {
     "c4": ("max_lorem_ipsum_lines", "max_curly_bracket_lines", "min_sentences"),
     "fineweb": (*("min_punctuated_lines", "max_short_lines", "max_repeated_line_characters", "max_newlines_per_word"),),
 }
-# In the order in which reasons are given.
+# In the order in which reasons are given, but for the two of C4 that the order of the lines decides.
 BOUNDS: tuple[Bound, ...] = tuple(
     Bound(rule, family, family == "gopher_repetition" or rule[len("min_") :].startswith(_SHARES))
     for family, rules in _FAMILIES.items()
     for rule in rules
 )
 REASONS: tuple[str, ...] = ("languages", "min_language_confidence", *(bound.rule for bound in BOUNDS))
+_LOREM_IPSUM, _CURLY_BRACKET = REASONS.index("max_lorem_ipsum_lines"), REASONS.index("max_curly_bracket_lines")
 _IS_MINIMUM = np.array([bound.is_minimum for bound in BOUNDS])
 _COLUMNS = np.array([COLUMN[bound.statistic] for bound in BOUNDS])
 
@@ -168,6 +169,8 @@ def judge(
 ) -> Decisions:
     """Decide every document; the reason given is the first that fails, in the order of `REASONS`.
 
+    Of C4's lorem ipsum and curly brackets the one that a reader of the lines meets first is given.
+
     Args:
         statistics: of the documents.
         langs: ISO 639-1 code of each document, which chooses its thresholds.
@@ -187,6 +190,8 @@ def judge(
     is_minimum = np.concatenate([[True, True], _IS_MINIMUM])
     # A comparison with NaN is false: a rule that is switched off, or a statistic that is not known, drops nothing.
     failed = np.where(is_minimum, values < thresholds, values > thresholds)
+    # C4 goes line by line: where curly brackets are too many before there is any lorem ipsum, they are the reason.
+    failed[:, _LOREM_IPSUM] &= ~(statistics.column("early_curly_bracket_lines") > thresholds[:, _CURLY_BRACKET])
     first = failed.argmax(axis=1) if len(rows) else np.zeros(0, np.intp)
     dropped = failed.any(axis=1)
     documents = np.arange(len(rows))

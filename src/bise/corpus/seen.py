@@ -57,7 +57,16 @@ class Run:
         return self._dataset.to_table(columns=list(names))
 
     def batches(self, *names: str, num_rows: int) -> Iterator[Any]:
-        """Some columns of all documents, a bounded number at once."""
+        """Some columns of all documents, a bounded number at once.
+
+        Raises:
+            InputError: the run is of an older version, which did not measure one of them.
+        """
+        if missing := [name for name in names if name not in self._dataset.schema.names]:
+            raise InputError(
+                f"{self.directory} was made by Bise {self.manifest.bise_version}, which did not measure "
+                f"{', '.join(missing)} yet. Curate again under another name (--set name=…) to try rules on its statistics."
+            )
         yield from self._dataset.to_batches(columns=list(names), batch_size=num_rows)
 
     def values(self, name: str) -> NDArray[Any]:

@@ -56,6 +56,7 @@ STATISTICS: tuple[Statistic, ...] = (
         "sentences", "count", "C4", "sentences on lines that C4 keeps: three words, none of the four marks below"
     ),
     Statistic("curly_bracket_lines", "count", "C4", "lines with '{'"),
+    Statistic("early_curly_bracket_lines", "count", "C4", "of them, those above the first line with 'lorem ipsum'"),
     Statistic("lorem_ipsum_lines", "count", "C4", "lines with 'lorem ipsum'"),
     Statistic("javascript_lines", "count", "C4", "lines with 'javascript'"),
     Statistic("policy_lines", "count", "C4", "lines with 'terms of use', 'privacy policy', 'use cookies' and the like"),

@@ -262,6 +262,7 @@ def _close_line(data: Bytes, start: int, line: Longs, row: NDArray[np.float64]) 
         row[columns.JAVASCRIPT_LINES] += 1
     elif line[_BRACES]:
         row[columns.CURLY_BRACKET_LINES] += 1
+        row[columns.EARLY_CURLY_BRACKET_LINES] += row[columns.LOREM_IPSUM_LINES] == 0
     elif line[_POLICY]:
         row[columns.POLICY_LINES] += 1
     else:

@@ -22,9 +22,10 @@ from bise.server.admission import Admission
 from bise.store.accounts import User, create_user, disable_user, start_session
 from bise.store.conversations import create_conversation
 from bise.store.database import Database, open_database
+from bise.store.deleted import delete_conversation
 from bise.store.feedback import Rating, list_feedback, prefer_answer, rate_answer
 from bise.store.keys import Grant, create_key, revoke_key
-from bise.store.tables import metadata
+from bise.store.tables import metadata, users
 from tests.imitated_tune import imitated_command
 from tests.scripted_backend import ScriptedBackend
 from tests.store.talk import Talk
@@ -41,7 +42,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/api/messages/{message_id}/preference"): {"other_id": "mine", "verdict": "this"},
     ("PATCH", "/api/feedback/{item_id}"): {"excluded": True},
 }
-BODILESS = {"/stop", "/continue", "/events"}
+BODILESS = {"/stop", "/continue", "/events", "/restore"}
 
 
 @dataclass
@@ -85,7 +86,19 @@ async def _own(database: Database, user: User) -> dict[str, str]:
     await rate_answer(database, user.id, answers[0], Rating("up", None, None))
     await prefer_answer(database, user.id, answers[0], answers[1], "this")
     item = (await list_feedback(database, user.id))[0]
-    return {"conversation_id": talk.id, "message_id": answers[1], "item_id": item.id, "answer": answers[0]}
+    owned = {"conversation_id": talk.id, "message_id": answers[1], "item_id": item.id, "answer": answers[0]}
+    return owned | {"deleted_id": (await _deleted(database, user))["conversation_id"]}
+
+
+async def _deleted(database: Database, user: User) -> dict[str, str]:
+    """Ids of a conversation that its owner deleted."""
+    talk = Talk(database, user.id, (await create_conversation(database, user.id)).id)
+    turn = await talk.ask("Forget this", "Forgotten")
+    await rate_answer(database, user.id, turn.assistant_message.id, Rating("up", None, None))
+    item = (await list_feedback(database, user.id))[-1]
+    await delete_conversation(database, user.id, talk.id)
+    answer = turn.assistant_message.id
+    return {"conversation_id": talk.id, "message_id": answer, "item_id": item.id, "answer": answer}
 
 
 @pytest.fixture
@@ -191,6 +204,28 @@ async def test_ids_of_others_inside_one_s_own_are_looked_at_again(house: House) 
     )
     assert response.status_code == 404
     assert num_tried == 3
+    assert await house.contents() == before
+
+
+async def test_what_was_deleted_does_not_exist_for_its_owner_either(house: House) -> None:
+    """Save among the deleted: every other route says so, and changes nothing."""
+    async with house.database.read() as connection:
+        bob = User((await connection.execute(users.select().where(users.c.name == "bob"))).one().id, "bob")
+    ids, num_tried = await _deleted(house.database, bob), 0
+    before = await house.contents()
+    house.client.cookies.update(house.cookies["user"])
+    for method, path in house.routes():
+        if not path.startswith("/api/") or not any(f"{{{name}}}" in path for name in ids):
+            continue
+        content = json.dumps(BODIES.get((method, path)) or {}).replace("mine", ids["answer"])
+        response = await house.client.request(method, fill(path, ids), content=content)
+        assert response.status_code == 404, (method, path, response.text)
+        num_tried += 1
+    for method, path in house.routes():
+        if method == "GET" and path.startswith("/api/") and "{" not in path and path != "/api/deleted":
+            text = (await house.client.get(path)).text
+            assert not any(gone in text for gone in ids.values()), path
+    assert num_tried > 12
     assert await house.contents() == before
 
 

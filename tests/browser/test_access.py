@@ -35,7 +35,7 @@ class TestThemes:
         chat.answered()
         assert violations(page) == []
         page.get_by_role("navigation").get_by_role("button", name="everything", exact=True).hover()
-        page.get_by_role("button", name="Delete “everything”").click()
+        page.get_by_role("button", name="Rename “everything”").click()
         assert violations(page) == []
         page.keyboard.press("Escape")
         page.get_by_role("button", name="bise-demo").click()

@@ -12,12 +12,12 @@ from bise.store.branches import RESERVED_EVENTS, AnswerSettings, BusyError, Ques
 from bise.store.conversations import (
     MAX_TITLE_CHARS,
     create_conversation,
-    delete_conversation,
     list_conversations,
     rename_conversation,
     shorten,
 )
 from bise.store.database import Database
+from bise.store.deleted import delete_conversation
 from bise.store.turns import (
     conversation_of_message,
     finish_answer,
@@ -116,15 +116,6 @@ async def test_what_belongs_to_another_does_not_exist(database: Database) -> Non
             await attempt
     assert await list_conversations(database, other) == ()
     assert await get_conversation(database, owner, conversation.id) == before
-
-
-async def test_a_deleted_conversation_takes_its_messages_along(database: Database) -> None:
-    owner = (await local_owner(database)).id
-    conversation = await create_conversation(database, owner)
-    turn = await add_turn(database, owner, conversation.id, Question("a", "c1"), SETTINGS)
-    await delete_conversation(database, owner, conversation.id)
-    with pytest.raises(NotFoundError):
-        await conversation_of_message(database, owner, turn.user_message.id)
 
 
 @settings(max_examples=50, deadline=None)

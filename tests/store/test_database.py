@@ -22,8 +22,9 @@ import bise.store
 from bise.errors import InputError, UnavailableError
 from bise.store.accounts import local_owner, start_session, user_of_session
 from bise.store.branches import AnswerSettings, Question, add_turn
-from bise.store.conversations import create_conversation, delete_conversation
+from bise.store.conversations import create_conversation
 from bise.store.database import Database, open_database, read_url
+from bise.store.deleted import delete_conversation, erase_conversation
 from bise.store.migrating import revisions
 from bise.store.tables import metadata, users
 from bise.store.turns import finish_answer, get_conversation
@@ -71,7 +72,7 @@ def test_files_of_migrations_begin_with_their_revision() -> None:
         assert Path(script.path).stem.startswith(f"v{script.revision}_")
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
 async def test_an_earlier_database_is_brought_up_to_date_and_copied_before(
     tmp_path: Path, url: str, revision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ async def test_old_conversations_become_trees_of_one_branch_and_lose_nothing(url
         await database.close()
     database = await open_database(url)
     await delete_conversation(database, "1", "long")
+    await erase_conversation(database, "1", "long")
     assert len((await get_conversation(database, "1", "other"))[1]) == 2 * num_turns
     await database.close()
 

@@ -9,8 +9,8 @@ from bise.errors import InputError, NotFoundError
 from bise.messages import Message
 from bise.store.accounts import create_user
 from bise.store.branches import show_branch
-from bise.store.conversations import delete_conversation
 from bise.store.database import Database
+from bise.store.deleted import delete_conversation, erase_conversation
 from bise.store.feedback import (
     MAX_COMMENT_CHARS,
     FeedbackItem,
@@ -135,6 +135,8 @@ async def test_deleting_a_conversation_deletes_its_feedback(database: Database) 
         await improve_answer(database, each.owner, first, "eins")
         await prefer_answer(database, each.owner, first, second, "this")
     await delete_conversation(database, talk.owner, talk.id)
+    assert {item.conversation_id for item in await list_feedback(database, talk.owner)} == {kept.id}
+    await erase_conversation(database, talk.owner, talk.id)
     assert {item.conversation_id for item in await list_feedback(database, talk.owner)} == {kept.id}
     async with database.read() as connection:
         for table in (ratings, better_answers, preferences):

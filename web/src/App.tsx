@@ -1,5 +1,5 @@
 // The page: sidebar, conversation, composer, and the keys that work everywhere.
-import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { flushSync } from "react-dom";
 import { Announcer } from "./Announcer";
 import { Composer } from "./Composer";
@@ -7,13 +7,14 @@ import { Conversation } from "./Conversation";
 import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
 import { MenuIcon } from "./icons";
 import { ModelPicker } from "./ModelPicker";
+import { PAGES } from "./pages";
+import { isPlace } from "./places";
 import { NoEntry, Starting } from "./Problem";
 import { Sidebar } from "./Sidebar";
-import { isGenerating, LEARN, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
+import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
-const Learn = lazy(() => import("./Learn").then((module) => ({ default: module.Learn })));
 const NARROW = "(max-width: 52rem)";
 
 export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Speech }) {
@@ -67,9 +68,9 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   const chat = store.chat(id);
   const model = store.model(id);
   const generating = isGenerating(chat);
-  const learning = id === LEARN;
-  const title = learning ? words("learn") : snapshot.conversations.find((c) => c.id === id)?.title || words("untitled");
-  const empty = !learning && chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.error;
+  const page = isPlace(id) ? PAGES[id] : null;
+  const title = page ? words(page.title) : snapshot.conversations.find((c) => c.id === id)?.title || words("untitled");
+  const empty = !page && chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.error;
 
   useEffect(() => void (document.title = words("documentTitle", { title })), [words, title]);
 
@@ -107,7 +108,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   if (!app) return null;
   return (
     <div className="page">
-      {!learning && (
+      {!page && (
         <a className="skip" href="#composer" onClick={(event) => (event.preventDefault(), composer.current?.focus())}>
           {words("skip")}
         </a>
@@ -129,23 +130,23 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
             </button>
           )}
           {!empty && <h1>{title}</h1>}
-          {!learning && <ModelPicker app={app} store={store} chatId={id} model={model} />}
+          {!page && <ModelPicker app={app} store={store} chatId={id} model={model} />}
         </header>
         {snapshot.away && (
           <p className="banner" role="status">
             {words("away")}
           </p>
         )}
-        {learning ? (
+        {page ? (
           <Suspense fallback={<div className="scroller" />}>
-            <Learn store={store} />
+            <page.Content store={store} />
           </Suspense>
         ) : empty ? (
           <Welcome model={model} first={snapshot.conversations.length === 0} onPick={(text) => void store.send(id, text)} />
         ) : (
           <Conversation key={id} id={id} chat={chat} store={store} />
         )}
-        {!learning && (
+        {!page && (
           <Composer
             field={composer}
             text={store.draft(id)}

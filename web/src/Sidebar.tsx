@@ -1,13 +1,13 @@
 // The list of conversations, by day; a drawer on narrow screens.
 import { useEffect, useRef, useState } from "react";
-import { flushSync } from "react-dom";
 import type { ConversationSummary } from "./api";
-import { ChangeConversation, type Change } from "./ChangeConversation";
-import { groupByDay } from "./days";
+import { groupByDay, withDeleted } from "./days";
 import { LANGUAGES, useLanguage, useWords } from "./i18n";
 import { BinIcon, CloseIcon, LearnIcon, Mark, PenIcon, PlusIcon } from "./icons";
-import { LEARN, NEW, type ChatStore, type Snapshot } from "./store";
+import { RenameConversation } from "./RenameConversation";
+import { NEW, type ChatStore, type Snapshot } from "./store";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
+import { useAttempt } from "./useAttempt";
 
 interface SidebarProps {
   store: ChatStore;
@@ -22,10 +22,10 @@ interface SidebarProps {
 export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLanguage }: SidebarProps) {
   const words = useWords();
   const language = useLanguage();
-  const [change, setChange] = useState<Change | null>(null);
+  const [renaming, setRenaming] = useState<ConversationSummary | null>(null);
+  const [trouble, attempt] = useAttempt();
   const closer = useRef<HTMLButtonElement>(null);
-  const newChat = useRef<HTMLButtonElement>(null);
-  const groups = groupByDay(snapshot.conversations, new Date(), language, words("lastDays"));
+  const groups = groupByDay(withDeleted(snapshot.conversations, snapshot.deleted), new Date(), language, words("lastDays"));
 
   useEffect(() => {
     if (narrow && shown) closer.current?.focus();
@@ -47,7 +47,6 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLan
         <button
           type="button"
           className="new"
-          ref={newChat}
           title="Ctrl+Shift+O"
           aria-keyshortcuts="Control+Shift+O Meta+Shift+O"
           onClick={() => onOpen(NEW)}
@@ -67,30 +66,32 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLan
                     conversation={conversation}
                     current={conversation.id === snapshot.openId}
                     unread={snapshot.unread.has(conversation.id)}
+                    deleted={snapshot.deleted.includes(conversation)}
                     onOpen={onOpen}
-                    onChange={setChange}
+                    onRename={setRenaming}
+                    onDelete={() => attempt(store.remove(conversation.id))}
+                    onUndo={() => attempt(store.restore(conversation.id))}
                   />
                 ))}
               </ul>
             </section>
           ))}
+          {trouble !== null && (
+            <p className="refusal" role="alert">
+              {trouble}
+            </p>
+          )}
+          <button type="button" className="link deleted-link" aria-current={snapshot.openId === "deleted" ? "page" : undefined} onClick={() => onOpen("deleted")}>
+            {words("deletedPage")}
+          </button>
         </div>
-        <button type="button" className="learn-link" aria-current={snapshot.openId === LEARN ? "page" : undefined} onClick={() => onOpen(LEARN)}>
+        <button type="button" className="learn-link" aria-current={snapshot.openId === "learn" ? "page" : undefined} onClick={() => onOpen("learn")}>
           <LearnIcon />
           {words("learn")}
         </button>
         <Preferences onLanguage={onLanguage} />
       </nav>
-      {change && (
-        <ChangeConversation
-          change={change}
-          store={store}
-          onClose={(deleted) => {
-            flushSync(() => setChange(null)); // nothing outside an open dialog takes the focus
-            if (deleted) newChat.current?.focus();
-          }}
-        />
-      )}
+      {renaming && <RenameConversation conversation={renaming} store={store} onClose={() => setRenaming(null)} />}
     </>
   );
 }
@@ -99,17 +100,37 @@ interface RowProps {
   conversation: ConversationSummary;
   current: boolean;
   unread: boolean;
+  deleted: boolean;
   onOpen: (id: string) => void;
-  onChange: (change: Change) => void;
+  onRename: (conversation: ConversationSummary) => void;
+  onDelete: () => void;
+  onUndo: () => void;
 }
 
-function Row({ conversation, current, unread, onOpen, onChange }: RowProps) {
+function Row({ conversation, current, unread, deleted, onOpen, onRename, onDelete, onUndo }: RowProps) {
   const words = useWords();
+  const button = useRef<HTMLButtonElement>(null);
+  const was = useRef(deleted);
+  // The button that was pressed has gone: what takes its place takes the focus.
+  useEffect(() => {
+    if (was.current !== deleted) button.current?.focus();
+    was.current = deleted;
+  }, [deleted]);
   const title = conversation.title || words("untitled");
+  if (deleted) {
+    return (
+      <li>
+        <span className="row-deleted">{words("deletedRow", { title })}</span>
+        <button type="button" className="link" ref={button} aria-label={words("undoOf", { title })} onClick={onUndo}>
+          {words("undo")}
+        </button>
+      </li>
+    );
+  }
   const state = conversation.generating ? words("answering") : unread ? words("unread") : "";
   return (
     <li data-current={current}>
-      <button type="button" className="row" aria-current={current ? "page" : undefined} title={title} onClick={() => onOpen(conversation.id)}>
+      <button type="button" className="row" ref={button} aria-current={current ? "page" : undefined} title={title} onClick={() => onOpen(conversation.id)}>
         <span className="row-title">{title}</span>
         {state && (
           <span className={conversation.generating ? "dot pulsing" : "dot"} title={state}>
@@ -118,10 +139,10 @@ function Row({ conversation, current, unread, onOpen, onChange }: RowProps) {
         )}
       </button>
       <span className="row-tools">
-        <button type="button" className="quiet" aria-label={words("renameOf", { title })} title={words("rename")} onClick={() => onChange({ kind: "rename", conversation })}>
+        <button type="button" className="quiet" aria-label={words("renameOf", { title })} title={words("rename")} onClick={() => onRename(conversation)}>
           <PenIcon />
         </button>
-        <button type="button" className="quiet" aria-label={words("deleteOf", { title })} title={words("delete")} onClick={() => onChange({ kind: "delete", conversation })}>
+        <button type="button" className="quiet" aria-label={words("deleteOf", { title })} title={words("delete")} onClick={onDelete}>
           <BinIcon />
         </button>
       </span>

@@ -24,5 +24,12 @@ export function groupByDay(conversations: ConversationSummary[], now: Date, lang
   return groups;
 }
 
+/** Conversations with those among them that were just deleted, where they were. */
+export function withDeleted(conversations: ConversationSummary[], deleted: ConversationSummary[]): ConversationSummary[] {
+  const kept = new Set(conversations.map(({ id }) => id));
+  const gone = deleted.filter(({ id }) => !kept.has(id));
+  return [...conversations, ...gone].sort((one, other) => Date.parse(other.updated_at) - Date.parse(one.updated_at));
+}
+
 const startOfDay = (date: Date): number => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
 const capitalised = (text: string): string => text.charAt(0).toLocaleUpperCase() + text.slice(1);

@@ -1,9 +1,11 @@
 // What the page knows: conversations, their messages, and which are being answered. React reads snapshots; deltas are
 // gathered and published once per animation frame, so that a fast model never makes the page paint twice for nothing.
 import { api, ApiError, type AppState, type ConversationSummary, type Message, type Model, type Rating, type Turn, type Verdict } from "./api";
+import { holding } from "./holding";
 import { inTurn } from "./inTurn";
 import { answered, judged, withTurn } from "./path";
 import { recall, remember } from "./memory";
+import { isPlace } from "./places";
 import { follow, type Cursor } from "./stream";
 
 /** A question on its way to the server, or refused by it. */
@@ -29,6 +31,8 @@ export interface Snapshot {
   /** The server cannot be reached just now. */
   away: boolean;
   conversations: ConversationSummary[];
+  /** Those deleted since something was last opened: each can be had back where it was. */
+  deleted: ConversationSummary[];
   chats: Readonly<Record<string, Chat>>;
   /** The conversation shown; NEW for one that does not exist yet. */
   openId: string;
@@ -41,11 +45,9 @@ export interface Snapshot {
   spoken: { event: Spoken; count: number } | null;
 }
 
-export type Spoken = "started" | "finished" | "failed" | "noted" | "takenBack";
+export type Spoken = "started" | "finished" | "failed" | "noted" | "takenBack" | "deleted" | "restored";
 
 export const NEW = "";
-/** The place of the page on learning from feedback, among the conversations' ids. */
-export const LEARN = "learn";
 const EMPTY: Chat = { messages: [], loading: false, error: null, pending: null };
 const RECONNECT_MS = 2000;
 /** The server is away (0), or there and not ready (503). */
@@ -60,6 +62,7 @@ export class ChatStore {
     problem: null,
     away: false,
     conversations: [],
+    deleted: [],
     chats: {},
     openId: location.hash.slice(1),
     unread: new Set(),
@@ -156,7 +159,7 @@ export class ChatStore {
     try {
       await this.refresh();
       const { openId } = this.#snapshot;
-      if (openId !== NEW && openId !== LEARN && !this.#following.has(openId) && !this.chat(openId).pending) await this.#load(openId);
+      if (openId !== NEW && !isPlace(openId) && !this.#following.has(openId) && !this.chat(openId).pending) await this.#load(openId);
     } catch (error) {
       this.#change({ away: asApiError(error).status === 0 });
     }
@@ -166,8 +169,8 @@ export class ChatStore {
     if (location.hash.slice(1) !== id) history.pushState(null, "", id === NEW ? location.pathname : `#${id}`);
     const unread = new Set(this.#snapshot.unread);
     unread.delete(id);
-    this.#change({ openId: id, unread });
-    if (id !== NEW && id !== LEARN && !this.#snapshot.chats[id]) void this.#load(id);
+    this.#change({ openId: id, unread, deleted: [] });
+    if (id !== NEW && !isPlace(id) && !this.#snapshot.chats[id]) void this.#load(id);
   }
 
   async send(id: string, content: string): Promise<void> {
@@ -272,14 +275,27 @@ export class ChatStore {
     });
   }
 
+  /** Delete a conversation; it can be had back. */
   async remove(id: string): Promise<void> {
+    const removed = this.#snapshot.conversations.filter((c) => c.id === id);
     await api.remove(id);
     this.#endFollowing(id);
     this.#cursors.delete(id);
     remember(draftName(id), "");
     const { [id]: _removed, ...chats } = this.#snapshot.chats;
     this.#change({ chats, conversations: this.#snapshot.conversations.filter((c) => c.id !== id) });
-    if (this.#snapshot.openId === id) this.open(NEW);
+    const { deleted, openId } = this.#snapshot;
+    if (openId === id) this.open(NEW);
+    this.#change({ deleted: [...deleted, ...removed] });
+    this.#speak("deleted");
+  }
+
+  /** Have a deleted conversation back. */
+  async restore(id: string): Promise<void> {
+    await holding.restore(id);
+    await this.refresh();
+    this.#change({ deleted: this.#snapshot.deleted.filter((c) => c.id !== id) });
+    this.#speak("restored");
   }
 
   /** Make the conversation that the question waiting under NEW starts. */

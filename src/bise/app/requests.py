@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationErr
 
 from bise.app.generation import Generations
 from bise.server.errors import from_validation
+from bise.store.conversations import StoredConversation
 from bise.store.database import Database
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -40,6 +41,17 @@ async def read_body(request: Request, model: type[Body]) -> Body:
 def json_response(content: dict[str, Any], status: int = 200) -> JSONResponse:
     """Answer with JSON that is true only now."""
     return JSONResponse(content, status, headers={"cache-control": "no-store"})
+
+
+def summary(conversation: StoredConversation) -> dict[str, object]:
+    """Write a conversation as the page lists it."""
+    return {
+        "id": conversation.id,
+        "title": conversation.title,
+        "updated_at": conversation.updated_at.isoformat(),
+        "generating": conversation.generating,
+        "model": conversation.model,
+    }
 
 
 def database_of(request: Request) -> Database:

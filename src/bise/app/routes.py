@@ -8,7 +8,7 @@ from pydantic import BaseModel, StringConstraints
 from bise import __version__
 from bise.app.generation import show_message
 from bise.app.models import default_model, model_for, settings_for, show_model
-from bise.app.requests import Id, Text, database_of, generations_of, json_response, read_body
+from bise.app.requests import Id, Text, database_of, generations_of, json_response, read_body, summary
 from bise.app.session import SignedIn, enter, enter_by_link
 from bise.server.answering import backend_of, find_model
 from bise.server.backend import ModelInfo
@@ -20,10 +20,10 @@ from bise.store.conversations import (
     StoredConversation,
     choose_model,
     create_conversation,
-    delete_conversation,
     list_conversations,
     rename_conversation,
 )
+from bise.store.deleted import delete_conversation
 from bise.store.turns import conversation_of_message
 
 router = APIRouter()
@@ -109,7 +109,7 @@ async def change_settings(request: Request, user: SignedIn) -> Response:
 async def show_conversations(request: Request, user: SignedIn) -> Response:
     """List the conversations, the latest first."""
     conversations = await list_conversations(database_of(request), user.id)
-    return json_response({"conversations": [_summary(conversation) for conversation in conversations]})
+    return json_response({"conversations": [summary(conversation) for conversation in conversations]})
 
 
 @router.post("/api/conversations")
@@ -117,7 +117,7 @@ async def begin_conversation(request: Request, user: SignedIn) -> Response:
     """Begin an empty conversation."""
     body = await read_body(request, NewConversation)
     model = None if body.model is None else find_model(backend_of(request), body.model).id
-    return json_response(_summary(await create_conversation(database_of(request), user.id, model)), 201)
+    return json_response(summary(await create_conversation(database_of(request), user.id, model)), 201)
 
 
 @router.get("/api/conversations/{conversation_id}")
@@ -138,12 +138,12 @@ async def change_conversation(request: Request, user: SignedIn, conversation_id:
         changed = await choose_model(database_of(request), user.id, conversation_id, model.id)
     if changed is None:
         raise ApiError(400, "Nothing is to be changed. Give a title or a model.", code="empty")
-    return json_response(_summary(changed))
+    return json_response(summary(changed))
 
 
 @router.delete("/api/conversations/{conversation_id}")
 async def remove_conversation(request: Request, user: SignedIn, conversation_id: str) -> Response:
-    """Delete a conversation; an answer in the making ends."""
+    """Delete a conversation, which can be had back for a while; an answer in the making ends."""
     generations = generations_of(request)
     await generations.look(user.id, conversation_id)  # whose is it?
     await generations.forget(conversation_id)
@@ -228,14 +228,4 @@ def _answering(request: Request, user: User, conversation_id: str, turn: Turn, m
 async def _detail(request: Request, user: User, conversation_id: str) -> dict[str, object]:
     conversation, messages = await generations_of(request).look(user.id, conversation_id)
     shown = {"last_event": conversation.last_event, "messages": [show_message(message) for message in messages]}
-    return _summary(conversation) | shown
-
-
-def _summary(conversation: StoredConversation) -> dict[str, object]:
-    return {
-        "id": conversation.id,
-        "title": conversation.title,
-        "updated_at": conversation.updated_at.isoformat(),
-        "generating": conversation.generating,
-        "model": conversation.model,
-    }
+    return summary(conversation) | shown

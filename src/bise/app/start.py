@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
+from bise.app.deleted_routes import purge_regularly
+from bise.app.deleted_routes import router as deleted_router
 from bise.app.feedback import router as feedback_router
 from bise.app.generation import Generations
 from bise.app.learning import Learning
@@ -68,6 +70,7 @@ def create_app(
     app.add_exception_handler(BusyError, _busy)
     app.include_router(router)
     app.include_router(feedback_router)
+    app.include_router(deleted_router)
     app.include_router(learning_router)
     app.include_router(provenance_router)
     app.include_router(page_router(static))
@@ -139,8 +142,13 @@ async def serve(
 
             server = Server(app, stop, notice, settings)
             serving = asyncio.create_task(server.serve([listener]))
+            purging = asyncio.create_task(purge_regularly(database))
             announce.address(_address(place, listener.getsockname()), entrance.token)
-            await _load_and_serve(server, serving, local, announce)
+            try:
+                await _load_and_serve(server, serving, local, announce)
+            finally:
+                purging.cancel()
+                await asyncio.wait({purging})
         finally:
             await backend.close()
             await admission.meter.close()

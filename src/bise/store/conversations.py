@@ -73,13 +73,6 @@ async def forget_model(database: Database, model: str) -> None:
         await connection.execute(users.update().where(users.c.default_model == model).values(default_model=None))
 
 
-async def delete_conversation(database: Database, owner: str, conversation_id: str) -> None:
-    """Delete a conversation with its messages and what was thought of them."""
-    async with database.write() as connection:
-        await owned_conversation(connection, owner, conversation_id)
-        await connection.execute(conversations.delete().where(conversations.c.id == conversation_id))
-
-
 async def owned_conversation(connection: AsyncConnection, owner: str, conversation_id: str) -> StoredConversation:
     """Find a conversation, inside a transaction of the caller's.
 
@@ -90,6 +83,11 @@ async def owned_conversation(connection: AsyncConnection, owner: str, conversati
     if row is None:
         raise NotFoundError("There is no such conversation. It may have been deleted.")
     return _conversation(row)
+
+
+def kept(owner: str) -> sa.ColumnElement[bool]:
+    """The condition of every query: the conversation is this owner's, and not among the deleted (`deleted.py`)."""
+    return (conversations.c.user_id == owner) & conversations.c.deleted_at.is_(None)
 
 
 def shorten(text: str) -> str:
@@ -111,7 +109,7 @@ async def _change(database: Database, owner: str, conversation_id: str, **values
 
 def _select(owner: str) -> sa.Select[Any]:
     generating = sa.exists().where(messages.c.conversation_id == conversations.c.id, messages.c.status == GENERATING)
-    return sa.select(conversations, generating.label("generating")).where(conversations.c.user_id == owner)
+    return sa.select(conversations, generating.label("generating")).where(kept(owner))
 
 
 def _conversation(row: sa.Row[Any]) -> StoredConversation:

@@ -15,7 +15,7 @@ from bise.config import database_url, home
 from bise.errors import BiseError, InputError, UnavailableError
 from bise.store.migrating import migrate
 from bise.store.postgres import prepare_postgres
-from bise.store.sqlite import make_file, prepare_sqlite
+from bise.store.sqlite import empty_write_ahead_log, make_file, prepare_sqlite
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -51,6 +51,12 @@ class Database:
         with _in_words(self.url):
             async with self._writer.begin() as connection:
                 yield connection
+
+    async def clear_traces(self) -> None:
+        """Let nothing of what was erased stay in files beside the database; what readers still hold stays until later."""
+        if self.url.get_backend_name() == "sqlite":
+            async with self._reader.connect() as connection:
+                await connection.run_sync(empty_write_ahead_log)
 
     def accounts_changed(self) -> None:
         """Say that users, keys, projects or limits are not what they were; called after the commit."""

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bise.errors import InputError, NotFoundError
 from bise.messages import Conversation, Message
-from bise.store.conversations import GENERATING
+from bise.store.conversations import GENERATING, kept
 from bise.store.database import Database
 from bise.store.tables import better_answers, conversations, messages, new_id, now, preferences, ratings
 from bise.store.turns import Rating, StoredMessage, path_to, read_messages
@@ -144,7 +144,8 @@ async def exclude_feedback(database: Database, owner: str, item_id: str, exclude
     """
     async with database.write() as connection:
         for table in _TABLES.values():
-            where = (table.c.id == item_id) & (table.c.user_id == owner)
+            own = _with_conversation(table).where(kept(owner)).with_only_columns(table.c.id)
+            where = (table.c.id == item_id) & table.c.id.in_(own)
             if (await connection.execute(table.update().where(where).values(excluded=excluded))).rowcount:
                 return
     raise NotFoundError("There is no such feedback. It may have been taken back.")
@@ -156,7 +157,7 @@ async def list_feedback(database: Database, owner: str) -> tuple[FeedbackItem, .
         rows = [
             (kind, row)
             for kind, table in _TABLES.items()
-            for row in await connection.execute(_with_conversation(table).where(table.c.user_id == owner))
+            for row in await connection.execute(_with_conversation(table).where(kept(owner)))
         ]
         said = await read_messages(connection, {row.conversation_id for _, row in rows})
     trees = {key: {message.id: message for message in tree} for key, tree in said.items()}
@@ -180,7 +181,7 @@ async def _finished_answer(connection: AsyncConnection, owner: str, message_id: 
     query = (
         sa.select(messages)
         .join(conversations, messages.c.conversation_id == conversations.c.id)
-        .where(messages.c.id == message_id, conversations.c.user_id == owner)
+        .where(messages.c.id == message_id, kept(owner))
     )
     row = (await connection.execute(query)).one_or_none()
     if row is None:
@@ -209,7 +210,8 @@ async def _keep(
 
 def _with_conversation(table: sa.Table) -> sa.Select[Any]:
     about = table.c.first_id if table is preferences else table.c.message_id
-    return sa.select(table, messages.c.conversation_id).join(messages, messages.c.id == about)
+    query = sa.select(table, messages.c.conversation_id).join(messages, messages.c.id == about)
+    return query.join(conversations, conversations.c.id == messages.c.conversation_id)
 
 
 def _item(kind: Kind, row: sa.Row[Any], tree: Mapping[str, StoredMessage]) -> FeedbackItem:

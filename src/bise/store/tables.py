@@ -150,6 +150,7 @@ conversations = sa.Table(
     sa.Column("last_event", sa.BigInteger, nullable=False),
     sa.Column("model", sa.String(200)),  # that of its next answers; without one, the owner's default
     sa.Column("system_prompt", PlainText),
+    sa.Column("deleted_at", UtcTime, index=True),  # its owner deleted it, and can have it back for a while
 )
 
 messages = sa.Table(

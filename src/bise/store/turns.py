@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bise.errors import NotFoundError
 from bise.messages import Role
-from bise.store.conversations import GENERATING, StoredConversation, owned_conversation
+from bise.store.conversations import GENERATING, StoredConversation, kept, owned_conversation
 from bise.store.database import Database
 from bise.store.tables import better_answers, conversations, messages, preferences, ratings
 
@@ -147,7 +147,7 @@ async def conversation_of_message(database: Database, owner: str, message_id: st
     query = (
         sa.select(conversations.c.id)
         .join(messages, messages.c.conversation_id == conversations.c.id)
-        .where(messages.c.id == message_id, conversations.c.user_id == owner)
+        .where(messages.c.id == message_id, kept(owner))
     )
     async with database.read() as connection:
         found: str | None = await connection.scalar(query)

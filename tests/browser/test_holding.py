@@ -1,0 +1,97 @@
+"""What is kept and taken away: deleting with undo, the page of the deleted."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Chat, Room
+from tests.browser.test_access import violations
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+DELETED = {
+    "en-GB": "Recently deleted",
+    "de-DE": "Zuletzt gelöscht",
+    "fr-FR": "Supprimées récemment",
+    "es-ES": "Eliminadas recientemente",
+    "it-IT": "Eliminate di recente",
+}
+
+
+def begin(room: Room, *questions: str) -> list[str]:
+    """Conversations with one question each, by the interface; their ids."""
+    ids = [room.ask("POST", "/api/conversations", {})["id"] for _ in questions]
+    for each, question in zip(ids, questions, strict=True):
+        room.ask("POST", f"/api/conversations/{each}/messages", {"content": question, "client_id": "c1"})
+    return ids
+
+
+def test_deleting_is_undone_in_place_with_the_keyboard_alone(chat: Chat) -> None:
+    page = chat.page
+    for question in ("Hello", "everything"):
+        chat.ask(question)
+        chat.answered()
+        page.keyboard.press("Control+Shift+O")
+    page.get_by_role("navigation").get_by_role("button", name="Hello", exact=True).focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Delete “Hello”")).to_be_focused()
+    page.keyboard.press("Enter")
+    undo = page.get_by_role("button", name="Undo deleting “Hello”")
+    expect(undo).to_be_focused()
+    expect(page.get_by_role("status").filter(has_text="Deleted.")).to_be_attached()
+    assert [each["title"] for each in chat.room.ask("GET", "/api/conversations")["conversations"]] == ["everything"]
+    assert violations(page) == []
+    titles = page.locator(".list li").all_inner_texts()
+    page.keyboard.press("Enter")
+    row = page.get_by_role("navigation").get_by_role("button", name="Hello", exact=True)
+    expect(row).to_be_focused()
+    assert [title.split()[0] for title in titles] == ["everything", "“Hello”"]
+    page.keyboard.press("Enter")
+    chat.answered()
+    expect(page.locator(".bubble")).to_have_text("Hello")
+
+
+def test_what_was_deleted_is_restored_or_erased_on_its_page(chat: Chat) -> None:
+    page, room = chat.page, chat.room
+    room.ask("DELETE", "/api/deleted")
+    for each in begin(room, "first", "second", "third", "fourth"):
+        room.ask("DELETE", f"/api/conversations/{each}")
+    page.get_by_role("button", name="Recently deleted").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Recently deleted")
+    expect(page.locator(".lead")).to_contain_text("30 days")
+    expect(page.locator(".holding-list li")).to_have_count(4)
+    page.get_by_role("button", name="Restore: “second”").click()
+    expect(page.get_by_role("navigation").get_by_role("button", name="second", exact=True)).to_be_visible()
+    expect(page.locator(".holding-list li")).to_have_count(3)
+    expect(page.locator(".lead")).to_be_focused()
+    page.get_by_role("button", name="Erase now: “third”").click()
+    expect(page.get_by_role("dialog")).to_contain_text("“third” and all its messages will be erased")
+    page.keyboard.press("Escape")
+    expect(page.locator(".holding-list li")).to_have_count(3)
+    page.get_by_role("button", name="Erase now: “third”").click()
+    page.get_by_role("dialog").get_by_role("button", name="Erase now").click()
+    expect(page.locator(".holding-list li")).to_have_count(2)
+    page.get_by_role("button", name="Erase all now").click()
+    page.get_by_role("dialog").get_by_role("button", name="Erase now").click()
+    expect(page.locator(".lead")).to_contain_text("Nothing has been deleted lately")
+    assert room.ask("GET", "/api/deleted")["conversations"] == []
+    assert [each["title"] for each in room.ask("GET", "/api/conversations")["conversations"]] == ["second"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", DELETED)
+class TestForEverybody:
+    @pytest.fixture
+    def context_options(self, theme: str, language: str) -> dict[str, Any]:
+        return {"locale": language, "color_scheme": theme, "viewport": {"width": 390, "height": 844}}
+
+    def test_the_pages_break_no_rule_and_fit_a_phone(self, chat: Chat, language: str) -> None:
+        page, room = chat.page, chat.room
+        for each in begin(room, "A long question about " + "everything " * 8):
+            room.ask("DELETE", f"/api/conversations/{each}")
+        page.goto(f"{room.root}/#deleted")
+        expect(page.get_by_role("heading", level=1)).to_have_text(DELETED[language])
+        expect(page.locator(".holding-list li").first).to_be_visible()
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 390

@@ -55,6 +55,23 @@ def lm_studio_directories() -> list[Path]:
     return [path for directory in usual if os.access(path := directory.expanduser(), os.R_OK)]
 
 
+def named_variable(name: str) -> str:
+    """A key that the user keeps in a variable and names to a command, as `--key-env` does.
+
+    Raises:
+        InputError: there is no such variable, or it is empty.
+    """
+    if not (value := os.environ.get(name)):
+        raise InputError(f"The environment has no variable {name}. Set it to the key, or name another one.")
+    return value
+
+
+def apart_environment(directory: Path) -> dict[str, str]:
+    """The environment of a program of ours that is to keep its home and database in a directory of its own."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("BISE_DATABASE", "DISPLAY")}
+    return kept | {"BISE_HOME": str(directory)}
+
+
 def has_display() -> bool:
     """Whether opening a browser window can work here."""
     if sys.platform in ("darwin", "win32"):

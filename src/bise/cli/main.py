@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "tokenizer": "bise.cli.tokenizer",
     "train": "bise.cli.train",
     "tune": "bise.cli.tune",
+    "eval": "bise.cli.eval",
     "models": "bise.cli.models",
     "pull": "bise.cli.pull",
     "export": "bise.cli.export",

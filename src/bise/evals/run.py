@@ -1,0 +1,157 @@
+"""Run suites on a model: one task after the other, each kept as soon as it is done, so that a stopped run goes on.
+
+Two scores of one item list are compared elsewhere; here each score gets its standard error, what it can be told from, and
+whether it can be told from guessing.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from bise import __version__
+from bise.errors import InputError
+from bise.evals.api import Api
+from bise.evals.data import data_files
+from bise.evals.results import (
+    RESULTS,
+    Item,
+    Protocol,
+    Results,
+    TaskResult,
+    Usage,
+    columns,
+    read_results,
+    write_items,
+    write_results,
+)
+from bise.evals.statistics import half_width, minimum_detectable_effect, ratio, standard_error
+from bise.evals.suites import SUITES, check_suites
+from bise.evals.target import Target
+from bise.evals.tasks import EvalSettings, Prices, Task
+from bise.runs import Input, Manifest, RunDirectory
+
+Advance = Callable[[int, int, str], None]  # done, of how many, of which task
+
+
+def evaluate(
+    target: Target, suites: Sequence[str], settings: EvalSettings, advance: Advance
+) -> tuple[Results, Manifest]:
+    """Run suites in the run directory ROOT/eval/NAME; goes on where the same command was stopped.
+
+    Raises:
+        InputError: the run is finished already, or a part of it is another model's; or what `run_suites` raises.
+    """
+    run = RunDirectory(settings.root, "eval", run_name(target, suites, settings))
+    results = run_suites(target, suites, settings, run.path, advance)
+    stamp = target.described.sha256
+    inputs = [Input("model", f"model/{target.described.name}", stamp)] if stamp else []
+    data = {(file.path, file.sha256) for task in results.tasks for file in task.protocol.data}
+    inputs += [Input("file", path, sha256) for path, sha256 in sorted(data)]
+    config = asdict(settings) | {"suites": list(suites), "model": target.described.name}
+    return results, run.finish(config, inputs, {task.task: task.value for task in results.tasks})
+
+
+def run_name(target: Target, suites: Sequence[str], settings: EvalSettings) -> str:
+    """The name that was set, or one of the model and the suites."""
+    model = target.described.name.replace(":", "-").replace("/", "-")
+    return settings.name or "-".join((model, *suites))
+
+
+def run_suites(
+    target: Target, suites: Sequence[str], settings: EvalSettings, directory: Path, advance: Advance
+) -> Results:
+    """Measure every task of the suites that the directory does not hold yet.
+
+    Raises:
+        NotFoundError: a suite is unknown, or a file is not there.
+        InputError: a file is damaged, or the directory holds another model's results.
+        UnavailableError: the server is gone, or cannot do what a task needs. What was finished is kept.
+    """
+    tasks = [task for name in check_suites(suites) for task in SUITES[name].tasks(settings)]
+    results, api = _before(directory, target), Api(target)
+    for task in tasks:
+        protocol = _protocol(task, settings, target)
+        known = results.task(task.name)
+        if known is not None and known.protocol == protocol:
+            continue
+        advance(0, 1, task.name)
+        api.used()
+        items = task.measure(api, settings, lambda done, total, name=task.name: advance(done, total, name))  # type: ignore[misc]
+        result = make_result(task, items, protocol, _priced(api.used(), settings.price))
+        write_items(directory, task.name, items)
+        others = tuple(each for each in results.tasks if each.task != task.name)
+        results = replace(results, tasks=(*others, result))
+        write_results(directory, results)
+    return results
+
+
+def make_result(task: Task, items: Sequence[Item], protocol: Protocol, usage: Usage) -> TaskResult:
+    """The score that items make, and what it is worth."""
+    if not items:
+        raise InputError(f"{task.name} has no items: {', '.join(map(str, task.files))} hold none that can be asked.")
+    values, weights = map(np.array, columns(items))
+    is_mean = bool((weights == 1).all())
+    value = float(values.sum() / weights.sum())
+    error = standard_error(values) if is_mean else ratio(values, weights).standard_error
+    known = len(items) > 1 and math.isfinite(error)
+    if known and task.is_binary and error == 0:  # all right or all wrong: the rule of three bounds what was not seen
+        error = 1.5 / len(items)
+    at_chance = abs(value - task.chance) <= half_width(error) if known and task.chance is not None else None
+    return TaskResult(
+        task.suite,
+        task.name,
+        task.metric,
+        len(items),
+        value,
+        task.higher_is_better,
+        task.is_binary,
+        protocol,
+        task.language,
+        error if known else None,
+        task.chance,
+        minimum_detectable_effect(error) if known else None,
+        at_chance,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        usage,
+        task.note,
+    )
+
+
+def _before(directory: Path, target: Target) -> Results:
+    """What a directory holds already."""
+    if not (directory / RESULTS).is_file():
+        return Results(target.described, ())
+    found = read_results(directory)
+    if found.model != target.described:
+        raise InputError(
+            f"{directory} holds results of {found.model.name} ({found.model.sha256[:12] or found.model.url}), not of this "
+            "model. Choose another name with --set name=…, or delete it."
+        )
+    return found
+
+
+def _protocol(task: Task, settings: EvalSettings, target: Target) -> Protocol:
+    return Protocol(
+        scoring=task.scoring,
+        harness=task.harness,
+        task_version=task.version,
+        num_shots=task.num_shots,
+        template=task.template,
+        seed=settings.seed,
+        limit=settings.limit,
+        max_tokens=task.max_tokens,
+        context=target.context_length if task.scoring == "likelihood" else None,
+        bise=__version__,
+        data=data_files(task.files, settings.data.texts or settings.data.root),
+    )
+
+
+def _priced(usage: Usage, price: Prices) -> Usage:
+    if not price.prompt and not price.completion:
+        return usage
+    cost = (price.prompt * usage.num_prompt_tokens + price.completion * usage.num_completion_tokens) / 1e6
+    return replace(usage, cost=f"{cost:.4f} {price.currency}")

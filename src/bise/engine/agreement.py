@@ -4,7 +4,9 @@ Both models run through the engine, window by window, each with all of its token
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,15 @@ class Agreement:
     num_tokens: int
 
 
+@dataclass(frozen=True)
+class Places:
+    """Two models after each token of a window."""
+
+    kl_nats_T: NDArray[np.float64]  # of the second's distribution from the first's
+    same_best_T: NDArray[np.bool_]
+    surprise_nats_2T: NDArray[np.float64]  # of each model at the token that came next; one place less
+
+
 def measure_agreement(
     exact: Weights,
     rounded: Weights,
@@ -44,32 +55,44 @@ def measure_agreement(
     """
     if len(ids) < 2:
         raise InputError(f"The text to compare on has {len(ids)} tokens. Give a longer one.")
-    check_memory(exact, "To be compared")
-    models = Model(exact, kernels, activations="float32"), Model(rounded, kernels)
-    divergences: list[NDArray[np.float64]] = []
-    same: list[NDArray[np.bool_]] = []
-    try:
-        for start in range(0, len(ids), WINDOW):
-            window = ids[start : start + WINDOW]
-            for reference, other in zip(*(_log_probabilities(model, window) for model in models), strict=True):
-                divergences.append((np.exp(reference) * (reference - other)).sum(axis=1))
-                same.append(reference.argmax(axis=1) == other.argmax(axis=1))
+    check_memory("To be compared", exact)
+    windows = [ids[start : start + WINDOW] for start in range(0, len(ids), WINDOW)]
+    places: list[Places] = []
+    with closing(Model(exact, kernels, activations="float32")) as first, closing(Model(rounded, kernels)) as second:
+        for window in windows:
+            places.append(compare_window(first, second, window))
             if progress is not None:
-                progress(start + len(window), len(ids))
-    finally:
-        for model in models:
-            model.close()
-    return Agreement(float(np.concatenate(divergences).mean()), float(np.concatenate(same).mean()), len(ids))
+                progress(sum(len(each.kl_nats_T) for each in places), len(ids))
+    divergences, same = (np.concatenate([getattr(p, name) for p in places]) for name in ("kl_nats_T", "same_best_T"))
+    return Agreement(float(divergences.mean()), float(same.mean()), len(ids))
 
 
-def check_memory(exact: Weights, purpose: str) -> None:
-    """Refuse a model that does not fit into this machine's memory in float32."""
-    needed = 4 * exact.spec.num_parameters()
+def compare_window(first: Model, second: Model, ids: Sequence[int]) -> Places:
+    """Run two models of the same vocabulary on some tokens that are all there is."""
+    divergences, same, surprises = [], [], []
+    next_ids = np.array([*ids[1:], 0])
+    for start, pair in zip(count(0, _ROWS), zip(*(_log_probabilities(m, ids) for m in (first, second)), strict=True)):
+        one, other = pair
+        divergences.append((np.exp(one) * (one - other)).sum(axis=1))
+        same.append(one.argmax(axis=1) == other.argmax(axis=1))
+        rows = np.arange(len(one))
+        surprises.append([-logs[rows, next_ids[start : start + len(one)]] for logs in pair])
+    return Places(np.concatenate(divergences), np.concatenate(same), np.concatenate(surprises, axis=1)[:, :-1])
+
+
+def check_memory(purpose: str, *models: Weights) -> None:
+    """Refuse models that do not fit into this machine's memory together, floats as float32."""
+    needed = sum(_packed_bytes(weights) for weights in models)
     if needed > memory_bytes():
         raise InputError(
-            f"{purpose}, the original needs {needed / 1e9:.1f} GB of memory in float32, and this machine has "
-            f"{memory_bytes() / 1e9:.1f} GB. Pull without that."
+            f"{purpose}, the weights need {needed / 1e9:.1f} GB of memory, floats as float32, and this machine has "
+            f"{memory_bytes() / 1e9:.1f} GB. Leave that out."
         )
+
+
+def _packed_bytes(weights: Weights) -> float:
+    quantisation = weights.spec.quantisation
+    return weights.spec.num_parameters() * (4 if quantisation is None else quantisation.bits / 8)
 
 
 def _log_probabilities(model: Model, ids: Sequence[int]) -> Iterator[NDArray[np.float64]]:

@@ -36,7 +36,7 @@ def measure_moments(
             f"The text to calibrate on has {len(ids)} tokens. Give one of at least {WINDOW}, like what the model is for."
         )
     assert weights.spec.quantisation is None, "only floats are rounded"
-    check_memory(weights, "To be calibrated")
+    check_memory("To be calibrated", weights)
     inputs = _Inputs(weights)
     model = Model(weights, replace(kernels, matmul_float=inputs.watching(kernels)), activations="float32")
     try:

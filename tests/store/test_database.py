@@ -59,8 +59,14 @@ def insert(connection: sa.Connection, table: str, rows: list[dict[str, object]])
 
 
 async def differences(database: Database) -> list[object]:
+    def is_kept(name: str | None, kind: str, _parents: object) -> bool:
+        return not (kind == "table" and str(name).startswith("search_"))  # those follow from the others
+
+    def compare(connection: sa.Connection) -> list[object]:
+        return compare_metadata(MigrationContext.configure(connection, opts={"include_name": is_kept}), metadata)
+
     async with database.read() as connection:
-        return await connection.run_sync(lambda sync: compare_metadata(MigrationContext.configure(sync), metadata))
+        return await connection.run_sync(compare)
 
 
 async def test_migrations_build_what_the_tables_say(database: Database) -> None:
@@ -72,7 +78,7 @@ def test_files_of_migrations_begin_with_their_revision() -> None:
         assert Path(script.path).stem.startswith(f"v{script.revision}_")
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006"])
 async def test_an_earlier_database_is_brought_up_to_date_and_copied_before(
     tmp_path: Path, url: str, revision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

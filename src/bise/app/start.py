@@ -21,6 +21,7 @@ from bise.app.page import page_router
 from bise.app.provenance import Provenance
 from bise.app.provenance_routes import router as provenance_router
 from bise.app.routes import router
+from bise.app.search import router as search_router
 from bise.app.session import Entrance
 from bise.engine.process import Progress
 from bise.errors import InputError
@@ -71,6 +72,7 @@ def create_app(
     app.include_router(router)
     app.include_router(feedback_router)
     app.include_router(deleted_router)
+    app.include_router(search_router)
     app.include_router(learning_router)
     app.include_router(provenance_router)
     app.include_router(page_router(static))

@@ -36,9 +36,9 @@ def write_copy(connection: sa.Connection, path: Path, build: Callable[[sa.Connec
 
 
 def reflect(connection: sa.Connection) -> list[sa.Table]:
-    """Our tables as a database has them, those that others refer to first."""
+    """Our tables as a database has them, those that others refer to first; not those that follow from others."""
     found = sa.MetaData()
-    found.reflect(connection)
+    found.reflect(connection, only=lambda name, _: not name.startswith("search_"))
     return [table for table in found.sorted_tables if table.name != "alembic_version"]
 
 

@@ -130,15 +130,18 @@ async def test_what_is_erased_is_in_no_file_any_more(tmp_path: Path, way: str) -
     for number in range(3):
         turn = await erased.ask(f"erased-canary {number}", "erased-canary " * 700)
         await improve_answer(database, erased.owner, turn.assistant_message.id, "erased-canary, better " * 300)
+    assert await search_conversations(database, erased.owner, "erased-canary")  # its words are in the index, too
     await delete_conversation(database, erased.owner, erased.id)
     assert found(tmp_path, b"erased-canary")
+    assert found(tmp_path, b"erased canary")
     if way == "one":
         await erase_conversation(database, erased.owner, erased.id)
     elif way == "all":
         assert await erase_deleted(database, erased.owner) == 1
     else:
         assert await purge_deleted(database, now() + timedelta(days=KEPT_DAYS)) == 1
-    assert found(tmp_path, b"erased-canary") == []
+    for traces in (b"erased-canary", b"erased canary", b"erased", b"better"):
+        assert found(tmp_path, traces) == [], traces
     assert found(tmp_path, b"lasting-canary")
     await database.close()
 

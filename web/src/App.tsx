@@ -10,11 +10,13 @@ import { ModelPicker } from "./ModelPicker";
 import { PAGES } from "./pages";
 import { isPlace } from "./places";
 import { NoEntry, Starting } from "./Problem";
+import type { Hit } from "./search";
 import { Sidebar } from "./Sidebar";
 import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
+const SearchDialog = lazy(() => import("./SearchDialog").then((module) => ({ default: module.SearchDialog })));
 const NARROW = "(max-width: 52rem)";
 
 export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Speech }) {
@@ -62,6 +64,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   const words = useWords();
   const narrow = useMediaQuery(NARROW);
   const [drawerOpen, setDrawerOpen] = useState(false);
+  const [searching, setSearching] = useState(false);
   const menuButton = useRef<HTMLButtonElement>(null);
   const composer = useRef<HTMLTextAreaElement>(null);
   const { openId: id, app } = snapshot;
@@ -87,6 +90,13 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
     if (!window.matchMedia("(pointer: coarse)").matches) composer.current?.focus();
   }
 
+  async function openHit(hit: Hit): Promise<void> {
+    if (hit.message_id !== null) await store.reach(hit.conversation_id, hit.message_id);
+    flushSync(() => setSearching(false)); // nothing outside an open dialog takes the focus
+    open(hit.conversation_id);
+    if (hit.message_id !== null) store.seek(hit.conversation_id, hit.message_id);
+  }
+
   useEffect(() => {
     function key(event: KeyboardEvent): void {
       if (document.querySelector("dialog[open]") || event.isComposing) return;
@@ -96,6 +106,9 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
       } else if ((event.ctrlKey || event.metaKey) && event.shiftKey && event.key.toLowerCase() === "o") {
         event.preventDefault();
         open(NEW);
+      } else if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        setSearching(true);
       } else if (event.key === "/" && !isTyping(event.target)) {
         event.preventDefault();
         composer.current?.focus();
@@ -119,6 +132,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
         narrow={narrow}
         shown={!narrow || drawerOpen}
         onOpen={open}
+        onSearch={() => setSearching(true)}
         onClose={closeDrawer}
         onLanguage={onLanguage}
       />
@@ -144,7 +158,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
         ) : empty ? (
           <Welcome model={model} first={snapshot.conversations.length === 0} onPick={(text) => void store.send(id, text)} />
         ) : (
-          <Conversation key={id} id={id} chat={chat} store={store} />
+          <Conversation key={id} id={id} chat={chat} store={store} sought={snapshot.sought} />
         )}
         {!page && (
           <Composer
@@ -163,6 +177,11 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           />
         )}
       </main>
+      {searching && (
+        <Suspense fallback={null}>
+          <SearchDialog onPick={openHit} onClose={() => setSearching(false)} />
+        </Suspense>
+      )}
       <Announcer spoken={snapshot.spoken} />
     </div>
   );

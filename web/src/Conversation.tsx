@@ -16,9 +16,11 @@ interface ConversationProps {
   id: string;
   chat: Chat;
   store: ChatStore;
+  /** The message that a search led to. */
+  sought: string | null;
 }
 
-export const Conversation = memo(function Conversation({ id, chat, store }: ConversationProps) {
+export const Conversation = memo(function Conversation({ id, chat, store, sought }: ConversationProps) {
   const words = useWords();
   const scroller = useRef<HTMLDivElement>(null);
   const [pinned, setPinned] = useState(chat.pending !== null);
@@ -61,6 +63,22 @@ export const Conversation = memo(function Conversation({ id, chat, store }: Conv
     if (following.current) toEnd("instant");
     measure();
   }, [chat, measure, toEnd]);
+  useEffect(() => {
+    if (sought === null) return;
+    const article = document.getElementById(`from-${sought}`)?.closest("article");
+    if (!article) return;
+    following.current = false;
+    article.tabIndex = -1;
+    article.dataset.sought = "";
+    article.focus({ preventScroll: true });
+    article.scrollIntoView({ block: "start" });
+    // Turns above it had estimated heights until now.
+    const frame = requestAnimationFrame(() => article.scrollIntoView({ block: "start" }));
+    return () => {
+      cancelAnimationFrame(frame);
+      delete article.dataset.sought;
+    };
+  }, [sought]);
   useEffect(() => {
     const element = scroller.current;
     if (!element) return;

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import type { ConversationSummary } from "./api";
 import { groupByDay, withDeleted } from "./days";
 import { LANGUAGES, useLanguage, useWords } from "./i18n";
-import { BinIcon, CloseIcon, LearnIcon, Mark, PenIcon, PlusIcon } from "./icons";
+import { BinIcon, CloseIcon, LearnIcon, Mark, PenIcon, PlusIcon, SearchIcon } from "./icons";
 import { RenameConversation } from "./RenameConversation";
 import { NEW, type ChatStore, type Snapshot } from "./store";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
@@ -15,11 +15,12 @@ interface SidebarProps {
   narrow: boolean;
   shown: boolean;
   onOpen: (id: string) => void;
+  onSearch: () => void;
   onClose: () => void;
   onLanguage: (language: string) => void;
 }
 
-export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLanguage }: SidebarProps) {
+export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onClose, onLanguage }: SidebarProps) {
   const words = useWords();
   const language = useLanguage();
   const [renaming, setRenaming] = useState<ConversationSummary | null>(null);
@@ -53,6 +54,11 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLan
         >
           <PlusIcon />
           {words("newChat")}
+        </button>
+        <button type="button" className="search-link" aria-keyshortcuts="Control+K Meta+K" onClick={onSearch}>
+          <SearchIcon />
+          {words("searchOpen")}
+          {!narrow && <kbd aria-hidden="true">{isApple() ? "⌘ K" : "Ctrl K"}</kbd>}
         </button>
         <div className="list">
           {groups.length === 0 && <p className="fine">{words("noConversations")}</p>}
@@ -95,6 +101,8 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onClose, onLan
     </>
   );
 }
+
+const isApple = (): boolean => /Mac|iPhone|iPad/.test(navigator.platform);
 
 interface RowProps {
   conversation: ConversationSummary;

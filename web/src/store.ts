@@ -41,6 +41,8 @@ export interface Snapshot {
   drafts: Readonly<Record<string, string>>;
   /** Who answers in the conversation that does not exist yet; null: the default. */
   newModel: string | null;
+  /** The message that a search led to, until something else is opened. */
+  sought: string | null;
   /** Counts what is told to screen readers. */
   spoken: { event: Spoken; count: number } | null;
 }
@@ -68,6 +70,7 @@ export class ChatStore {
     unread: new Set(),
     drafts: {},
     newModel: null,
+    sought: null,
     spoken: null,
   };
   readonly #subscribers = new Set<() => void>();
@@ -169,8 +172,26 @@ export class ChatStore {
     if (location.hash.slice(1) !== id) history.pushState(null, "", id === NEW ? location.pathname : `#${id}`);
     const unread = new Set(this.#snapshot.unread);
     unread.delete(id);
+<<<<<<< HEAD
     this.#change({ openId: id, unread, deleted: [] });
     if (id !== NEW && !isPlace(id) && !this.#snapshot.chats[id]) void this.#load(id);
+=======
+    this.#change({ openId: id, unread, sought: null });
+    if (id !== NEW && id !== LEARN && !this.#snapshot.chats[id]) void this.#load(id);
+>>>>>>> 74ad2ce (The chat finds conversations by what was said in them)
+  }
+
+  /** Fetch a conversation so that a message of it is among those shown, on whichever branch it is. */
+  async reach(id: string, messageId: string): Promise<void> {
+    const isShown = () => this.chat(id).messages.some((message) => message.id === messageId);
+    if (!isShown()) await this.#load(id);
+    if (!isShown()) await this.show(id, messageId);
+  }
+
+  /** Lead the reader to a message of a conversation. */
+  seek(id: string, messageId: string): void {
+    this.open(id);
+    this.#change({ sought: messageId });
   }
 
   async send(id: string, content: string): Promise<void> {

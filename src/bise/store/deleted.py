@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bise.errors import NotFoundError
 from bise.store.conversations import StoredConversation, owned_conversation
 from bise.store.database import Database
+from bise.store.search import compact_index
 from bise.store.tables import conversations, messages, now
 
 KEPT_DAYS = 30
@@ -76,6 +77,7 @@ async def erase_conversation(database: Database, owner: str, conversation_id: st
     async with database.write() as connection:
         await _check_deleted(connection, owner, conversation_id)
         await connection.execute(conversations.delete().where(conversations.c.id == conversation_id))
+        await compact_index(connection)
     await database.clear_traces()
 
 
@@ -92,6 +94,8 @@ async def purge_deleted(database: Database, moment: datetime) -> int:
 async def _erase(database: Database, which: sa.ColumnElement[bool]) -> int:
     async with database.write() as connection:
         num_erased = (await connection.execute(conversations.delete().where(which))).rowcount
+        if num_erased:
+            await compact_index(connection)
     if num_erased:
         await database.clear_traces()
     return num_erased

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bise.store.conversations import kept
@@ -106,17 +107,7 @@ def _matches(database: Database, phrases: Sequence[Sequence[str]]) -> sa.ColumnE
     vector = sa.func.array_to_tsvector(sa.func.string_to_array(_entries.c.folded, sa.literal_column("' '")))
     spaced = sa.literal(" ").concat(_entries.c.folded).concat(" ")
     together = [spaced.like(f"% {' '.join(phrase)}%") for phrase in phrases if len(phrase) > 1]
-    return sa.and_(vector.bool_op("@@")(sa.cast(query, _TsQuery)), *together)
-
-
-class _TsQuery(sa.types.UserDefinedType[str]):
-    """PostgreSQL's type of queries."""
-
-    cache_ok = True
-
-    def get_col_spec(self) -> str:
-        """Name the type."""
-        return "tsquery"
+    return sa.and_(vector.bool_op("@@")(sa.cast(query, TSQUERY)), *together)
 
 
 async def _index(database: Database, owner: str) -> bool:
@@ -149,19 +140,19 @@ async def _texts(connection: AsyncConnection, subjects: Sequence[str]) -> list[s
         .where(messages.c.id.in_(subjects))
     )
     here = conversations.c.id
-    titles = sa.select(here, here.label("conversation_id"), sa.null().label("message_id"), conversations.c.title)
+    titles = sa.select(
+        here, here.label("conversation_id"), sa.null().label("message_id"), conversations.c.title.label("text")
+    )
     return [*await connection.execute(of_messages), *await connection.execute(titles.where(here.in_(subjects)))]
 
 
 def _entry(row: sa.Row[Any]) -> dict[str, object]:
-    subject, conversation, message, text = row
-    number = secrets.randbits(62)  # FTS5 knows rows by number
     return {
-        "id": number,
-        "subject_id": subject,
-        "conversation_id": conversation,
-        "message_id": message,
-        "folded": fold(text),
+        "id": secrets.randbits(62),  # FTS5 knows rows by number
+        "subject_id": row.id,
+        "conversation_id": row.conversation_id,
+        "message_id": row.message_id,
+        "folded": fold(row.text),
     }
 
 

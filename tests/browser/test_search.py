@@ -64,6 +64,7 @@ def test_what_stands_on_another_branch_is_shown(chat: Chat) -> None:
 
 
 def test_nothing_found_is_said(chat: Chat) -> None:
+    expect(chat.page.locator(".welcome")).to_be_visible()
     chat.page.keyboard.press("Control+k")
     expect(chat.page.get_by_role("dialog")).to_contain_text("Capitals and accents make no difference")
     chat.page.keyboard.type('xylophone AND ("')

@@ -11,7 +11,7 @@ from bise.store.conversations import create_conversation, rename_conversation
 from bise.store.database import Database, open_database
 from bise.store.deleted import delete_conversation, erase_conversation, restore_conversation
 from bise.store.feedback import improve_answer
-from bise.store.search import MAX_HITS, compact_index, excerpt, search_conversations
+from bise.store.search import MAX_HITS, excerpt, search_conversations
 from bise.store.turns import mark_interrupted, save_partial_answer
 from bise.store.words import compose, fold, phrases_of
 from tests.store.talk import Talk
@@ -144,10 +144,14 @@ async def test_what_changed_is_found_as_it_is_now_and_what_is_gone_is_not(databa
     assert len(await search_conversations(database, talk.owner, "delta")) == 1
     assert len(await search_conversations(database, talk.owner, "question")) == 1  # the message; the title is another
     await delete_conversation(database, talk.owner, talk.id)
+    assert await search_conversations(database, talk.owner, "gamma") == ()
+    await restore_conversation(database, talk.owner, talk.id)
+    assert await has("gamma")
+    await delete_conversation(database, talk.owner, talk.id)
+    await erase_conversation(database, talk.owner, talk.id)
     for word in ("alpha", "gamma", "delta", "question"):
         assert await search_conversations(database, talk.owner, word) == ()
-    async with database.write() as connection:
-        await compact_index(connection)
+    async with database.read() as connection:
         for table in ("search_entries", "search_queue"):
             assert await connection.scalar(sa.text(f"SELECT count(*) FROM {table}")) == 0
 

@@ -11,12 +11,12 @@ import { PAGES } from "./pages";
 import { isPlace } from "./places";
 import { NoEntry, Starting } from "./Problem";
 import type { Hit } from "./search";
+import { SearchDialog } from "./SearchDialog";
 import { Sidebar } from "./Sidebar";
 import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
-const SearchDialog = lazy(() => import("./SearchDialog").then((module) => ({ default: module.SearchDialog })));
 const NARROW = "(max-width: 52rem)";
 
 export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Speech }) {
@@ -177,11 +177,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           />
         )}
       </main>
-      {searching && (
-        <Suspense fallback={null}>
-          <SearchDialog onPick={openHit} onClose={() => setSearching(false)} />
-        </Suspense>
-      )}
+      {searching && <SearchDialog onPick={openHit} onClose={() => setSearching(false)} />}
       <Announcer spoken={snapshot.spoken} />
     </div>
   );

@@ -49,7 +49,7 @@ export function SearchDialog({ onPick, onClose }: SearchDialogProps) {
     };
   }, [query]); // `words` change with the language, which cannot change here
 
-  useEffect(() => options.current?.children[chosen]?.scrollIntoView({ block: "nearest" }), [chosen]);
+  useEffect(() => void options.current?.children[chosen]?.scrollIntoView({ block: "nearest" }), [chosen]);
 
   function pick(hit: Hit | undefined): void {
     if (hit) onPick(hit).catch((error: unknown) => setFound({ ...found, trouble: explain(error) }));

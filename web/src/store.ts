@@ -172,13 +172,8 @@ export class ChatStore {
     if (location.hash.slice(1) !== id) history.pushState(null, "", id === NEW ? location.pathname : `#${id}`);
     const unread = new Set(this.#snapshot.unread);
     unread.delete(id);
-<<<<<<< HEAD
-    this.#change({ openId: id, unread, deleted: [] });
+    this.#change({ openId: id, unread, deleted: [], sought: null });
     if (id !== NEW && !isPlace(id) && !this.#snapshot.chats[id]) void this.#load(id);
-=======
-    this.#change({ openId: id, unread, sought: null });
-    if (id !== NEW && id !== LEARN && !this.#snapshot.chats[id]) void this.#load(id);
->>>>>>> 74ad2ce (The chat finds conversations by what was said in them)
   }
 
   /** Fetch a conversation so that a message of it is among those shown, on whichever branch it is. */

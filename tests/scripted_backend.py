@@ -85,7 +85,9 @@ class ScriptedBackend:
         self.num_running += 1
         self.num_cancelled += 1
         try:
-            for event in self.events:
+            for index, event in enumerate(self.events):
+                if self.before_word is not None:
+                    await self.before_word(index)
                 yield event
             if self.events:
                 self.num_cancelled -= 1

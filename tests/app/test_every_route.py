@@ -37,6 +37,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/conversations/{conversation_id}/messages"): {"content": "x", "client_id": "c9"},
     ("POST", "/api/conversations/{conversation_id}/answers"): {"instead_of": "mine", "client_id": "c9"},
     ("PUT", "/api/conversations/{conversation_id}/shown"): {"message_id": "mine"},
+    ("PUT", "/api/conversations/{conversation_id}/settings"): {"system_prompt": "theirs"},
     ("PUT", "/api/messages/{message_id}/rating"): {"thumb": "up"},
     ("PUT", "/api/messages/{message_id}/better"): {"content": "x"},
     ("PUT", "/api/messages/{message_id}/preference"): {"other_id": "mine", "verdict": "this"},

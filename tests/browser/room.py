@@ -20,7 +20,7 @@ from bise.config import home
 from bise.errors import UnavailableError
 from bise.messages import Conversation
 from bise.server.admission import Admission
-from bise.server.backend import ChatEvent, ChatRequest, Finished, ModelInfo, TextDelta
+from bise.server.backend import ChatEvent, ChatRequest, Finished, ModelInfo, ScoredToken, TextDelta, ThinkingDelta
 from bise.server.listen import Server, bind
 from bise.store.accounts import local_owner
 from bise.store.database import open_database
@@ -39,14 +39,18 @@ A *demonstration* model for tests.
 MODEL = ModelInfo("bise-demo", 4096, 1_700_000_000, True, CARD)
 PIECE_CHARS = 7  # so that pieces end inside words and marks
 PAUSE_S = 0.004
+THINKING_PAUSE_S = 0.15
+QUEUE_PAUSE_S = 1.2
+THOUGHT = "The *bise* comes from the north, so the lake is cold; but is it *always* so? Look at the towns first."
 SLOW_PAUSE_S = 0.025
 
 
 class AnsweringBackend:
     """Answers with the file of `answers/` that the question's first word names, else with a greeting.
 
-    "slow" before the name makes the answer slow; "fail" makes it break off; "count" counts the answers. An answer that
-    is continued goes on after what is there.
+    "slow" before the name makes the answer slow; "fail" makes it break off; "count" counts the answers; "think" lets it
+    think before, and "queue" wait in line. An answer that is continued goes on after what is there. Each piece is a
+    token, with probabilities when they are asked for.
     """
 
     ready = True
@@ -58,7 +62,10 @@ class AnsweringBackend:
         return (
             MODEL,
             *(replace(MODEL, id=f"{MODEL.id}:{name}", demonstration=False) for name in adapters),
-            *(replace(MODEL, id=name, demonstration=False, owned_by="example-cloud") for name in elsewhere),
+            *(
+                replace(MODEL, id=name, demonstration=False, owned_by="example-cloud", tells_probabilities=False)
+                for name in elsewhere
+            ),
         )
 
     async def count_tokens(self, model: str, conversation: Conversation) -> int:
@@ -67,13 +74,21 @@ class AnsweringBackend:
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         asked = [message.content for message in request.conversation.messages if message.role == "user"]
-        return self._answer(asked[-1].split(), len(request.prefix))
+        return self._answer(asked[-1].split(), request)
 
     async def close(self) -> None:
         pass
 
-    async def _answer(self, words: list[str], num_said: int) -> AsyncGenerator[ChatEvent, None]:
+    async def _answer(self, words: list[str], request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         pause = SLOW_PAUSE_S if words[0] == "slow" else PAUSE_S
+        if words[0] == "queue":
+            for place in (3, 2, 0):
+                request.tally.queue_place = place
+                await asyncio.sleep(QUEUE_PAUSE_S)
+        if words[0] == "think":
+            for word in THOUGHT.split(" "):
+                await asyncio.sleep(THINKING_PAUSE_S)
+                yield ThinkingDelta(f"{word} ")
         if words[0] == "wait":
             await asyncio.sleep(3600)
         file = ANSWERS / f"{words[-1]}.md"
@@ -81,14 +96,24 @@ class AnsweringBackend:
         if words[0] == "count":
             self.num_counted += 1
             text = f"This is answer number {self.num_counted}."
-        text = text[num_said:]
+        text = text[len(request.prefix) :]
         pieces = [text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS)]
         for piece in pieces:
             await asyncio.sleep(pause)
-            yield TextDelta(piece)
+            request.tally.num_completion_tokens += 1
+            yield TextDelta(piece, tokens=(scored(piece),) if request.sampling.logprobs else ())
             if words[0] == "fail":
                 raise UnavailableError("The engine stopped answering.")
         yield Finished("stop", 10, len(pieces))
+
+
+def scored(piece: str) -> ScoredToken:
+    """A token that was likely when it is long, with others that might have stood there."""
+    logprob = -0.05 if len(piece) == PIECE_CHARS else -1.2
+    others = tuple(
+        ScoredToken(word, word.encode(), logprob - 1 - place) for place, word in enumerate(("wind", " la", "s"))
+    )
+    return ScoredToken(piece, piece.encode(), logprob, (ScoredToken(piece, piece.encode(), logprob), *others))
 
 
 async def main(port: int, file: Path) -> None:

@@ -341,6 +341,26 @@ async def test_figures_come_without_being_asked_for(tmp_path: Path) -> None:
         assert engine.stats.num_running == engine.stats.num_waiting == engine.stats.num_used_blocks == 0
 
 
+async def test_who_waits_hears_its_number_in_the_line(tmp_path: Path) -> None:
+    async with running(write_model(tmp_path, LONG), EngineConfig(max_sequences=1)) as engine:
+        heard: list[list[int]] = [[], [], []]
+
+        async def ask(number: int) -> None:
+            async for _ in engine.generate([number + 1], ENDLESS, place=heard[number].append):
+                pass
+
+        asked = []
+        for number in range(3):
+            asked.append(asyncio.create_task(ask(number)))
+            await until(lambda number=number: engine.num_requests == number + 1)
+        await until(lambda: heard[1][-1:] == [1] and heard[2][-1:] == [2])
+        assert set(heard[0]) == {0}
+        asked[0].cancel()
+        await until(lambda: heard[1][-1] == 0 and heard[2][-1] == 1)
+        for task in asked[1:]:
+            task.cancel()
+
+
 def test_a_cancelled_request_gets_no_token_in_the_next_step(tmp_path: Path) -> None:
     slow = replace(TINY, hidden_size=512, num_layers=8, num_heads=8, ffn_size=2048, context_length=4096)
     start = Start(VERSION, os.getpid(), str(write_model(tmp_path, slow)), EngineConfig())

@@ -94,7 +94,11 @@ TO_SERVER = st.one_of(
     st.builds(Failed, KINDS, st.text()),
     st.builds(Outputs, st.lists(OUTPUTS).map(tuple)),
     st.builds(Refused, st.text(), KINDS, st.text()),
-    st.builds(Stats, st.builds(EngineStats, *[st.integers()] * len(dataclasses.fields(EngineStats)))),
+    st.builds(
+        Stats,
+        st.builds(EngineStats, *[st.integers()] * len(dataclasses.fields(EngineStats))),
+        st.lists(st.text()).map(tuple),
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from bise.errors import InputError
 from bise.store.accounts import create_user, local_owner
 from bise.store.audit import list_audit
 from bise.store.backup import back_up, restore
+from bise.store.conversations import ConversationSettings, choose_settings
 from bise.store.database import Database, open_database
 from bise.store.feedback import Rating, rate_answer
 from bise.store.migrating import backup_path
+from bise.store.probabilities import KeptToken
 from bise.store.tables import metadata, users
+from bise.store.turns import finish_answer
 from tests.postgres import Postgres
 from tests.store.talk import Talk
 
@@ -38,6 +42,10 @@ async def fill(database: Database) -> None:
     await talk.again(first.assistant_message.id, "Grüß Gott!")
     await talk.ask("And?", "so", instead_of=first.user_message.id)
     await rate_answer(database, talk.owner, first.assistant_message.id, Rating("up", None, "très bien"))
+    token = KeptToken(0, 4, "Good", -0.25, (("Good", -0.25), ("Grüß", -1.5)))
+    again = (await talk.ask("Why?", "Good day!")).assistant_message
+    await finish_answer(database, talk.id, replace(again, thinking="hm", status="complete"), 9, [token])
+    await choose_settings(database, talk.owner, talk.id, ConversationSettings("Be brief.", {"seed": 7}, True))
     await create_user(database, "other")
 
 
@@ -56,7 +64,7 @@ async def test_what_is_put_back_is_what_was_there(
     assert {entry.subject for entry in await list_audit(target, 9)} == {"user other", "user goes away", "database"}
     assert set(before.pop("audit")) <= set(after.pop("audit"))
     assert after == before
-    assert (counts["users"], counts["messages"], counts["ratings"]) == (2, 5, 1)
+    assert (counts["users"], counts["messages"], counts["ratings"], counts["answer_tokens"]) == (2, 7, 1, 1)
     await target.close()
 
 

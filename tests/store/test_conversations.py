@@ -1,6 +1,7 @@
 """A turn is kept whole, once, in order, and for its owner only."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,8 @@ from bise.store.accounts import create_user, local_owner
 from bise.store.branches import RESERVED_EVENTS, AnswerSettings, BusyError, Question, add_turn
 from bise.store.conversations import (
     MAX_TITLE_CHARS,
+    ConversationSettings,
+    choose_settings,
     create_conversation,
     list_conversations,
     rename_conversation,
@@ -130,3 +133,34 @@ def test_titles_are_one_short_line_from_the_beginning(text: str) -> None:
 
 def test_titles_end_at_the_border_of_a_word() -> None:
     assert shorten("Explain to me, " + "please " * 20) == "Explain to me, " + "please " * 5 + "please…"
+
+
+async def test_what_an_answer_thought_is_kept_while_it_is_made_and_at_its_end(database: Database) -> None:
+    owner = (await local_owner(database)).id
+    conversation = await create_conversation(database, owner)
+    turn = await add_turn(database, owner, conversation.id, Question("a", "c1"), SETTINGS)
+    await save_partial_answer(database, turn.assistant_message.id, "", "first the lake")
+    _, messages = await get_conversation(database, owner, conversation.id)
+    assert messages[1].thinking == "first the lake"
+    await finish_answer(
+        database, conversation.id, replace(messages[1], thinking="the lake, then", status="complete"), 3
+    )
+    _, messages = await get_conversation(database, owner, conversation.id)
+    assert messages[1].thinking == "the lake, then"
+
+
+async def test_settings_are_those_of_one_conversation_and_of_answers_from_then_on(database: Database) -> None:
+    owner, other = (await local_owner(database)).id, (await create_user(database, "other")).id
+    conversation = await create_conversation(database, owner, "m", ConversationSettings("Be brief."))
+    first = await add_turn(database, owner, conversation.id, Question("a", "c1"), SETTINGS)
+    await finish(database, conversation.id)
+    wanted = ConversationSettings("Speak French.", {"temperature": 0.9, "max_tokens": 5}, True)
+    with pytest.raises(NotFoundError):
+        await choose_settings(database, other, conversation.id, wanted)
+    changed = await choose_settings(database, owner, conversation.id, wanted)
+    assert (changed.system_prompt, changed.parameters, changed.keeps_probabilities) == tuple(vars(wanted).values())
+    second = await add_turn(database, owner, conversation.id, Question("b", "c2"), SETTINGS)
+    prompts = [turn.assistant_message.system_prompt for turn in (first, second)]
+    assert prompts == ["Be brief.", "Speak French."]
+    back = await choose_settings(database, owner, conversation.id, ConversationSettings())
+    assert (back.system_prompt, back.parameters, back.keeps_probabilities) == (None, None, False)

@@ -1,5 +1,5 @@
 // An answer: its text or the reader's better one, how it ended, and what can be done with it.
-import { useRef, useState } from "react";
+import { lazy, Suspense, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import type { Message } from "./api";
 import { AnswerTools } from "./AnswerTools";
@@ -9,9 +9,12 @@ import { ContinueIcon, RetryIcon } from "./icons";
 import { Markdown } from "./Markdown";
 import type { MessageViewProps } from "./MessageView";
 import { RatingReason } from "./RatingReason";
+import { Thinking } from "./Thinking";
 import { TrainingData } from "./TrainingData";
 import { useAttempt } from "./useAttempt";
 import { WhichIsBetter } from "./WhichIsBetter";
+
+const LookInside = lazy(() => import("./LookInside").then((module) => ({ default: module.LookInside })));
 
 /** What is being done with one answer; nothing, for the others that stand in its place. */
 interface Doing {
@@ -23,6 +26,7 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
   const words = useWords();
   const [doing, setDoing] = useState<Doing | null>(null);
   const [finding, setFinding] = useState<string | null>(null);
+  const [inside, setInside] = useState<string | null>(null);
   const [trouble, attempt] = useAttempt();
   const article = useRef<HTMLElement>(null);
   const what = doing?.id === message.id ? doing.what : null;
@@ -45,6 +49,7 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
       <h2 className="unseen" id={`from-${message.id}`}>
         {words("assistant")}
       </h2>
+      {message.thinking && <Thinking message={message} />}
       {what === "improve" ? (
         <Editor
           label={words("betterAnswer")}
@@ -58,7 +63,11 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
           }}
         />
       ) : generating && message.content === "" ? (
-        <p className="reading">{words("reading")}</p>
+        <Wait message={message} />
+      ) : inside === message.id ? (
+        <Suspense fallback={<Markdown text={message.content} />}>
+          <LookInside message={message} chatId={chatId} store={store} />
+        </Suspense>
       ) : (
         <Markdown text={text} growing={generating} />
       )}
@@ -98,6 +107,8 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
             onWhy={() => begin(what === "say why" ? null : "say why")}
             asking={what === "say why"}
             found={{ id: `found-${message.id}`, open: finding === message.id }}
+            inside={inside === message.id}
+            onInside={() => setInside(inside === message.id ? null : message.id)}
             onFind={() => setFinding(finding === message.id ? null : message.id)}
           />
           {finding === message.id && <TrainingData message={message} id={`found-${message.id}`} />}
@@ -119,6 +130,14 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
       )}
     </article>
   );
+}
+
+/** What there is to say before the first word. */
+function Wait({ message }: { message: Message }) {
+  const words = useWords();
+  const place = message.stats?.queue_place ?? 0;
+  if (message.thinking) return null;
+  return <p className="reading">{place > 0 ? words("glass.inLine", { place: String(place) }) : words("reading")}</p>;
 }
 
 interface EndingProps {

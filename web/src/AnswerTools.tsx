@@ -3,7 +3,7 @@ import type { Message, Thumb } from "./api";
 import { BranchSwitch } from "./BranchSwitch";
 import { CopyButton } from "./CopyButton";
 import { useLanguage, useWords } from "./i18n";
-import { BookIcon, PenIcon, RetryIcon, ThumbDownIcon, ThumbUpIcon } from "./icons";
+import { BookIcon, LensIcon, PenIcon, RetryIcon, ThumbDownIcon, ThumbUpIcon } from "./icons";
 import { reasonKey } from "./RatingReason";
 import type { ChatStore } from "./store";
 
@@ -24,6 +24,9 @@ interface AnswerToolsProps {
   /** The id of what was found in the training data, and whether it is open. */
   found: { id: string; open: boolean };
   onFind: () => void;
+  /** The words can be chosen. */
+  inside: boolean;
+  onInside: () => void;
 }
 
 const THUMBS = [
@@ -73,6 +76,16 @@ export function AnswerTools(props: AnswerToolsProps) {
             onClick={props.onFind}
           >
             <BookIcon />
+          </button>
+          <button
+            type="button"
+            className="quiet inside"
+            aria-label={words("glass.lookInside")}
+            title={words("glass.lookInside")}
+            aria-pressed={props.inside}
+            onClick={props.onInside}
+          >
+            <LensIcon />
           </button>
         </>
       )}

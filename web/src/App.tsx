@@ -2,6 +2,7 @@
 import { Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { flushSync } from "react-dom";
 import { Announcer } from "./Announcer";
+import { ChatSettings } from "./ChatSettings";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
 import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
@@ -144,6 +145,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
             </button>
           )}
           {!empty && <h1>{title}</h1>}
+          {!page && <ChatSettings store={store} chatId={id} model={model} />}
           {!page && <ModelPicker app={app} store={store} chatId={id} model={model} />}
         </header>
         {snapshot.away && (

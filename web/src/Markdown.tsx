@@ -10,7 +10,7 @@ import { useWords } from "./i18n";
 import { later, useLater } from "./later";
 import { mayHoldMaths, normaliseMaths } from "./maths";
 
-const typesetting = later(() => import("./typesetting"));
+export const typesetting = later(() => import("./typesetting"));
 
 /** `growing` says that more text will come: unclosed marks at the end are then closed, so that nothing flashes. */
 export function Markdown({ text, growing = false }: { text: string; growing?: boolean }) {
@@ -60,7 +60,7 @@ function WideTable(props: ComponentProps<"table">) {
   );
 }
 
-const COMPONENTS: Components = {
+export const COMPONENTS: Components = {
   // An answer stands below the page's title and its own: its headings begin at the third level.
   h1: "h3",
   h2: "h3",

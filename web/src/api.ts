@@ -1,4 +1,5 @@
 // The app's HTTP interface, typed. Every failure is an ApiError that carries a sentence for people.
+import type { Token } from "./inside";
 
 export type MessageStatus = "generating" | "complete" | "stopped" | "failed" | "interrupted";
 
@@ -8,6 +9,10 @@ export interface Stats {
   tokens_per_s: number | null;
   /** Earlier questions, with their answers, that the model's context had no room for. */
   dropped_turns: number;
+  /** How long the model thought, or has thought so far; null when it did not. */
+  thinking_s?: number | null;
+  /** The number in the line of those that wait for the engine; 0 when the answer has a place. */
+  queue_place?: number;
 }
 
 export type Thumb = "up" | "down";
@@ -31,6 +36,8 @@ export interface Message {
   id: string;
   role: "user" | "assistant";
   content: string;
+  /** What the model thought before it answered. */
+  thinking: string | null;
   status: MessageStatus;
   model: string | null;
   created_at: string;
@@ -58,6 +65,21 @@ export interface ConversationSummary {
   generating: boolean;
   /** Who answers here; null: the default. */
   model: string | null;
+  settings: Settings;
+}
+
+export interface Parameters {
+  temperature?: number;
+  top_p?: number;
+  max_tokens?: number;
+  seed?: number;
+}
+
+/** How a conversation's next answers are asked for; a parameter that is missing is as by default. */
+export interface Settings {
+  system_prompt: string | null;
+  parameters: Parameters;
+  keeps_probabilities: boolean;
 }
 
 export interface ConversationDetail extends ConversationSummary {
@@ -71,6 +93,8 @@ export interface Model {
   /** The other server that messages go to; null: nothing leaves this one. */
   host: string | null;
   demonstration: boolean;
+  /** Whether it tells how likely its tokens were. */
+  tells_probabilities: boolean;
   context_length: number;
   card_markdown: string;
 }
@@ -79,6 +103,7 @@ export interface AppState {
   user: { name: string };
   version: string;
   default_model: string;
+  default_parameters: Parameters;
   models: Model[];
 }
 
@@ -119,7 +144,11 @@ const at = (id: string) => encodeURIComponent(id);
 export const api = {
   state: () => request<AppState>("GET", "/api/state"),
   conversations: () => request<{ conversations: ConversationSummary[] }>("GET", "/api/conversations"),
-  create: (model: string | null) => request<ConversationSummary>("POST", "/api/conversations", { model }),
+  create: (model: string | null, settings: Settings) =>
+    request<ConversationSummary>("POST", "/api/conversations", { model, settings }),
+  chooseSettings: (id: string, settings: Settings) =>
+    request<Settings>("PUT", `/api/conversations/${at(id)}/settings`, settings),
+  probabilities: (messageId: string) => request<{ tokens: Token[] }>("GET", `/api/messages/${at(messageId)}/probabilities`),
   conversation: (id: string) => request<ConversationDetail>("GET", `/api/conversations/${at(id)}`),
   rename: (id: string, title: string) => request<ConversationSummary>("PATCH", `/api/conversations/${at(id)}`, { title }),
   chooseModel: (id: string, model: string) => request<ConversationSummary>("PATCH", `/api/conversations/${at(id)}`, { model }),

@@ -109,6 +109,19 @@ export const InfoIcon = () => (
     <path d="M12 11.5v4.5M12 8h.01" />
   </Icon>
 );
+export const LensIcon = () => (
+  <Icon>
+    <circle cx="10.5" cy="10.5" r="6" />
+    <path d="m15 15 5 5M8 10.5h5M8 13h3" />
+  </Icon>
+);
+export const SlidersIcon = () => (
+  <Icon>
+    <path d="M4 8h8m5 0h3M4 16h3m5 0h8" />
+    <circle cx="14.5" cy="8" r="2.5" />
+    <circle cx="9.5" cy="16" r="2.5" />
+  </Icon>
+);
 export const LearnIcon = () => (
   <Icon>
     <path d="M4 18.5c3-1 5-3.5 6-7s3.5-6 10-6.5c-.5 6.5-3 9-6.5 10-2 .6-4 .9-5.5 2.5M4 18.5c1.5-3 5-6.5 9-8.5" />

@@ -1,11 +1,12 @@
 // What the page knows: conversations, their messages, and which are being answered. React reads snapshots; deltas are
 // gathered and published once per animation frame, so that a fast model never makes the page paint twice for nothing.
-import { api, ApiError, type AppState, type ConversationSummary, type Message, type Model, type Rating, type Turn, type Verdict } from "./api";
+import { api, ApiError, type AppState, type ConversationSummary, type Message, type Model, type Rating, type Settings, type Stats, type Turn, type Verdict } from "./api";
 import { holding } from "./holding";
 import { inTurn } from "./inTurn";
 import { answered, judged, withTurn } from "./path";
 import { recall, remember } from "./memory";
 import { isPlace } from "./places";
+import { AS_EVER } from "./settings";
 import { follow, type Cursor } from "./stream";
 
 /** A question on its way to the server, or refused by it. */
@@ -43,14 +44,23 @@ export interface Snapshot {
   newModel: string | null;
   /** The message that a search led to, until something else is opened. */
   sought: string | null;
+  /** How it will be asked. */
+  newSettings: Settings;
   /** Counts what is told to screen readers. */
   spoken: { event: Spoken; count: number } | null;
+}
+
+interface Arrived {
+  conversationId: string;
+  content: string;
+  thinking: string;
 }
 
 export type Spoken = "started" | "finished" | "failed" | "noted" | "takenBack" | "deleted" | "restored";
 
 export const NEW = "";
 const EMPTY: Chat = { messages: [], loading: false, error: null, pending: null };
+const NO_STATS: Stats = { first_token_s: null, tokens: null, tokens_per_s: null, dropped_turns: 0 };
 const RECONNECT_MS = 2000;
 /** The server is away (0), or there and not ready (503). */
 export const WAITING: ReadonlySet<number> = new Set([0, 503]);
@@ -71,13 +81,14 @@ export class ChatStore {
     drafts: {},
     newModel: null,
     sought: null,
+    newSettings: AS_EVER,
     spoken: null,
   };
   readonly #subscribers = new Set<() => void>();
   readonly #following = new Map<string, () => void>();
   readonly #cursors = new Map<string, Cursor>();
-  /** Text received since the last frame, by message. */
-  readonly #arrived = new Map<string, { conversationId: string; text: string }>();
+  /** Text and thoughts received since the last frame, by message. */
+  readonly #arrived = new Map<string, Arrived>();
   #frame = 0;
   /** Ends when the model chosen last is known to the server: what is asked then is meant for it. */
   #choosing: Promise<void> = Promise.resolve();
@@ -109,6 +120,18 @@ export class ChatStore {
     const chosen = id === NEW ? newModel : conversations.find((c) => c.id === id)?.model;
     const name = chosen ?? app?.default_model ?? "";
     return app?.models.find((model) => model.id === name) ?? name;
+  }
+
+  /** How the next answers of a conversation are asked for. */
+  settings(id: string): Settings {
+    const { conversations, newSettings } = this.#snapshot;
+    return id === NEW ? newSettings : (conversations.find((c) => c.id === id)?.settings ?? AS_EVER);
+  }
+
+  async chooseSettings(id: string, settings: Settings): Promise<void> {
+    if (id === NEW) return this.#change({ newSettings: settings });
+    const chosen = await api.chooseSettings(id, settings);
+    this.#change({ conversations: this.#snapshot.conversations.map((c) => (c.id === id ? { ...c, settings: chosen } : c)) });
   }
 
   async chooseModel(id: string, model: string): Promise<void> {
@@ -316,7 +339,7 @@ export class ChatStore {
 
   /** Make the conversation that the question waiting under NEW starts. */
   async #begin(): Promise<string> {
-    const summary = await api.create(this.#snapshot.newModel);
+    const summary = await api.create(this.#snapshot.newModel, this.#snapshot.newSettings);
     const { [NEW]: waiting, ...chats } = this.#snapshot.chats;
     this.#cursors.set(summary.id, { last: 0 });
     const { drafts } = this.#snapshot;
@@ -327,6 +350,7 @@ export class ChatStore {
       conversations: [summary, ...this.#snapshot.conversations],
       drafts: { ...drafts, [NEW]: "", [summary.id]: drafts[NEW] ?? "" },
       newModel: null,
+      newSettings: AS_EVER,
     });
     if (this.#snapshot.openId === NEW) this.open(summary.id);
     return summary.id;
@@ -355,7 +379,9 @@ export class ChatStore {
     const cursor = this.#cursors.get(id) ?? { last: 0 };
     this.#cursors.set(id, cursor);
     const end = follow(id, cursor, {
-      delta: (messageId, text) => this.#gather(id, messageId, text),
+      delta: (messageId, text) => this.#gather(id, messageId, "content", text),
+      thought: (messageId, text) => this.#gather(id, messageId, "thinking", text),
+      waits: (messageId, queue_place) => this.#wait(id, messageId, queue_place),
       done: (message) => this.#finish(id, message),
       away: (away) => this.#snapshot.away !== away && this.#change({ away }),
       refused: (error) => {
@@ -366,17 +392,23 @@ export class ChatStore {
     this.#following.set(id, end);
   }
 
-  #gather(conversationId: string, messageId: string, text: string): void {
-    const before = this.#arrived.get(messageId)?.text ?? "";
-    this.#arrived.set(messageId, { conversationId, text: before + text });
+  #wait(id: string, messageId: string, queue_place: number): void {
+    this.#changeChat(id, {
+      messages: this.chat(id).messages.map((m) => (m.id === messageId ? { ...m, stats: { ...NO_STATS, ...m.stats, queue_place } } : m)),
+    });
+  }
+
+  #gather(conversationId: string, messageId: string, part: "content" | "thinking", text: string): void {
+    const before = this.#arrived.get(messageId) ?? { conversationId, content: "", thinking: "" };
+    this.#arrived.set(messageId, { ...before, [part]: before[part] + text });
     this.#frame ||= requestAnimationFrame(() => this.#publish());
   }
 
   #publish(): void {
     this.#frame = 0;
-    for (const [messageId, { conversationId, text }] of this.#arrived) {
+    for (const [messageId, { conversationId, content, thinking }] of this.#arrived) {
       const messages = this.chat(conversationId).messages.map((m) =>
-        m.id === messageId ? { ...m, content: m.content + text } : m,
+        m.id === messageId ? { ...m, content: m.content + content, thinking: (m.thinking ?? "") + thinking || null } : m,
       );
       this.#changeChat(conversationId, { messages });
     }

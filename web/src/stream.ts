@@ -44,6 +44,8 @@ export function eventParser(): (piece: string) => ServerEvent[] {
 
 export interface Listener {
   delta(messageId: string, text: string): void;
+  thought(messageId: string, text: string): void;
+  waits(messageId: string, place: number): void;
   done(message: Message): void;
   /** The line broke (true) or works again (false). */
   away(isAway: boolean): void;
@@ -85,9 +87,13 @@ async function run(conversationId: string, cursor: Cursor, listener: Listener, s
 }
 
 function tell(event: ServerEvent, listener: Listener): void {
-  if (event.event === "delta") {
+  if (event.event === "delta" || event.event === "thinking") {
     const { message_id, text } = JSON.parse(event.data) as { message_id: string; text: string };
-    listener.delta(message_id, text);
+    if (event.event === "delta") listener.delta(message_id, text);
+    else listener.thought(message_id, text);
+  } else if (event.event === "waiting") {
+    const { message_id, queue_place } = JSON.parse(event.data) as { message_id: string; queue_place: number };
+    listener.waits(message_id, queue_place);
   } else if (event.event === "done") {
     listener.done((JSON.parse(event.data) as { message: Message }).message);
   }

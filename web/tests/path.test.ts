@@ -17,6 +17,7 @@ function message(id: string, role: Message["role"], branches = [id]): Message {
     better: null,
     rating: null,
     preferences: [],
+    thinking: null,
   };
 }
 

@@ -6,18 +6,26 @@ second, and at the end keeps the whole message before it says "done". Stopping f
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from bise.app.events import EventLog, encode
 from bise.app.history import fit, spoken
+from bise.app.job import Job
 from bise.errors import BiseError, UnavailableError
-from bise.messages import Message
+from bise.messages import Conversation, Message
 from bise.server.admission import Admission, CallersBackend
-from bise.server.backend import DEFAULT_TEMPERATURE, ChatRequest, Finished, ModelInfo, Sampling, TextDelta
+from bise.server.backend import (
+    DEFAULT_TEMPERATURE,
+    ChatRequest,
+    Finished,
+    ModelInfo,
+    Sampling,
+    TextDelta,
+    ThinkingDelta,
+)
 from bise.store.branches import RESERVED_EVENTS, Turn
 from bise.store.conversations import GENERATING, StoredConversation
 from bise.store.database import Database
@@ -37,48 +45,9 @@ log = logging.getLogger(__name__)
 SAVE_EVERY_S = 0.5
 _RETRY_SAVING_S = 1.0
 _MAX_LOGS = 256
+NUM_ALTERNATIVES = 5  # that are kept for each token
 _CLOSING_S = 3.0
 _OUR_MISTAKE = "The server made a mistake. Its log says more; please report it."
-
-
-@dataclass
-class Job:
-    """One answer in the making."""
-
-    owner: str
-    conversation_id: str
-    message: StoredMessage  # as it was opened, or as it ended
-    events: EventLog
-    pieces: list[str]  # of the text; an answer that is continued begins with what it said before
-    started: float = field(default_factory=time.monotonic)
-    first_token_at: float | None = None
-    dropped_turns: int = 0
-    ended_by: str | None = None  # STOPPED or INTERRUPTED, when somebody ended it
-    writing: asyncio.Task[Finished] | None = None
-    running: asyncio.Task[None] | None = None
-
-    def snapshot(self) -> StoredMessage:
-        """Show the message as the events so far have told it."""
-        return replace(self.message, content="".join(self.pieces))
-
-    def overlay(self, kept: StoredMessage) -> StoredMessage:
-        """Show the message as the events so far have told it, and what was thought of it as the database knows."""
-        told = self.snapshot()
-        return replace(
-            kept,
-            content=told.content,
-            status=told.status,
-            finish_reason=told.finish_reason,
-            error=told.error,
-            stats=told.stats,
-        )
-
-    def end(self, status: str) -> None:
-        """Stop writing; what was written stays."""
-        assert self.writing is not None
-        if not self.writing.done():
-            self.ended_by = self.ended_by or status
-            self.writing.cancel()
 
 
 class Generations:
@@ -94,8 +63,7 @@ class Generations:
         """Begin the answer to a turn that is in the database."""
         events = self._log(conversation_id, turn.first_event)
         events.trim()
-        said = turn.assistant_message.content
-        job = Job(owner, conversation_id, turn.assistant_message, events, [said] if said else [])
+        job = Job.begin(owner, conversation_id, turn.assistant_message, events)
         self._jobs[conversation_id] = job
         job.writing = asyncio.create_task(self._write(job, model))
         job.running = asyncio.create_task(self._run(job, job.writing))
@@ -165,30 +133,31 @@ class Generations:
                 yield event
 
     async def _write(self, job: Job, model: ModelInfo) -> Finished:
-        _, messages = await get_conversation(self._database, job.owner, job.conversation_id)
+        conversation, messages = await get_conversation(self._database, job.owner, job.conversation_id)
+        logprobs = NUM_ALTERNATIVES if conversation.keeps_probabilities and model.tells_probabilities else None
         prompt = job.message.system_prompt
         said = ((Message("system", prompt),) if prompt else ()) + spoken(messages)
         with self._admission.serve(await caller_of_user(self._database, job.owner)) as backend:
-            return await self._answer(job, model, said, backend)
+            history = await fit(backend, model, said)
+            job.dropped_turns = history.dropped_turns
+            sampling = await _sampling(job.message, history.conversation, model, backend)
+            request = ChatRequest(
+                model.id,
+                history.conversation,
+                replace(sampling, logprobs=logprobs),
+                thinking=True,
+                tally=job.tally,
+            )
+            return await self._answer(job, request, backend)
 
-    async def _answer(self, job: Job, model: ModelInfo, said: Sequence[Message], backend: CallersBackend) -> Finished:
-        history = await fit(backend, model, said)
-        job.dropped_turns = history.dropped_turns
-        parameters = job.message.parameters or {}
-        request = ChatRequest(
-            model.id,
-            history.conversation,
-            Sampling(parameters.get("temperature", DEFAULT_TEMPERATURE), parameters.get("top_p", 1.0)),
-        )
+    async def _answer(self, job: Job, request: ChatRequest, backend: CallersBackend) -> Finished:
         answer = await backend.chat(request)
         async with aclosing(answer):
             async for event in answer:
                 if isinstance(event, Finished):
                     return event
-                if isinstance(event, TextDelta):
-                    job.first_token_at = job.first_token_at or time.monotonic()
-                    job.pieces.append(event.text)
-                    job.events.publish("delta", {"message_id": job.message.id, "text": event.text})
+                if isinstance(event, TextDelta | ThinkingDelta):
+                    job.take(event)
         raise AssertionError("a backend ends its answers with Finished")
 
     async def _run(self, job: Job, writing: "asyncio.Task[Finished]") -> None:
@@ -199,10 +168,10 @@ class Generations:
         ended = _outcome(job, writing)
         while True:
             number = job.events.last + 1  # that of "done"
-            if await _saved(finish_answer(self._database, job.conversation_id, ended, number)):
+            if await _saved(finish_answer(self._database, job.conversation_id, ended, number, job.kept_tokens())):
                 break
             await asyncio.sleep(_RETRY_SAVING_S)
-        job.message = ended
+        job.close(ended)
         job.events.publish("done", {"message": show_message(ended)})
         self._drop_idle_logs()
 
@@ -210,9 +179,10 @@ class Generations:
         num_saved = 0
         while True:
             await asyncio.sleep(SAVE_EVERY_S)
-            if len(job.pieces) > num_saved:
-                content, num_pieces = "".join(job.pieces), len(job.pieces)
-                if await _saved(save_partial_answer(self._database, job.message.id, content)):
+            job.tell_place()
+            if job.num_pieces > num_saved:
+                told, num_pieces = job.told(), job.num_pieces
+                if await _saved(save_partial_answer(self._database, told.id, told.content, told.thinking)):
                     num_saved = num_pieces
 
     def _log(self, conversation_id: str, last_event: int) -> EventLog:
@@ -250,30 +220,26 @@ def show_message(message: StoredMessage) -> dict[str, object]:
     return asdict(message) | {"created_at": message.created_at.isoformat()}
 
 
+async def _sampling(
+    message: StoredMessage, conversation: Conversation, model: ModelInfo, backend: CallersBackend
+) -> Sampling:
+    """How an answer's tokens are chosen; a longest length that the context does not leave is what the context leaves."""
+    asked: dict[str, Any] = {"temperature": DEFAULT_TEMPERATURE, **(message.parameters or {})}
+    longest = asked.get("max_tokens")
+    if longest is not None and await backend.count_tokens(model.id, conversation) + longest > model.context_length:
+        asked["max_tokens"] = None
+    return Sampling(**asked)
+
+
 def _outcome(job: Job, writing: "asyncio.Task[Finished]") -> StoredMessage:
-    message = replace(job.snapshot(), stats=_stats(job, None))
+    message = job.told()
     if writing.cancelled():
         return replace(message, status=job.ended_by or INTERRUPTED)
     error = writing.exception()
     if error is None:
         end = writing.result()
-        return replace(message, status=COMPLETE, finish_reason=end.finish_reason, stats=_stats(job, end))
+        return replace(message, status=COMPLETE, finish_reason=end.finish_reason)
     if isinstance(error, BiseError):
         return replace(message, status=FAILED, error=str(error))
     log.error("An answer failed by our own mistake.", exc_info=error)
     return replace(message, status=FAILED, error=_OUR_MISTAKE)
-
-
-def _stats(job: Job, end: Finished | None) -> dict[str, object]:
-    """Tell how fast the answer came: the speed is that of the tokens after the first."""
-    first = job.first_token_at
-    num_tokens = end.num_completion_tokens if end is not None else None
-    speed = None
-    if first is not None and num_tokens is not None and num_tokens > 1:
-        speed = round((num_tokens - 1) / max(time.monotonic() - first, 1e-6), 1)
-    return {
-        "first_token_s": round(first - job.started, 3) if first is not None else None,
-        "tokens": num_tokens,
-        "tokens_per_s": speed,
-        "dropped_turns": job.dropped_turns,
-    }

@@ -8,6 +8,8 @@ from bise.store.accounts import User
 from bise.store.branches import AnswerSettings
 from bise.store.conversations import StoredConversation
 
+DEFAULT_PARAMETERS = {"temperature": DEFAULT_TEMPERATURE, "top_p": 1.0}
+
 
 def default_model(request: Request, user: User) -> ModelInfo:
     """Find who answers in new conversations; a default that is not on offer any more is none."""
@@ -26,9 +28,9 @@ def model_for(request: Request, user: User, conversation: StoredConversation) ->
     return find_model(backend_of(request), conversation.model)
 
 
-def settings_for(model: ModelInfo) -> AnswerSettings:
+def settings_for(model: ModelInfo, conversation: StoredConversation) -> AnswerSettings:
     """Say with which parameters a model is asked, for the record."""
-    return AnswerSettings(model.id, {"temperature": DEFAULT_TEMPERATURE, "top_p": 1.0})
+    return AnswerSettings(model.id, {**DEFAULT_PARAMETERS, **(conversation.parameters or {})})
 
 
 def show_model(model: ModelInfo) -> dict[str, object]:
@@ -36,6 +38,7 @@ def show_model(model: ModelInfo) -> dict[str, object]:
     return {
         "id": model.id,
         "host": None if model.owned_by == ModelInfo.owned_by else model.owned_by,  # another server, where messages go
+        "tells_probabilities": model.tells_probabilities,
         "demonstration": model.demonstration,
         "context_length": model.context_length,
         "card_markdown": model.card_markdown,

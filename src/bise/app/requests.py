@@ -51,6 +51,16 @@ def summary(conversation: StoredConversation) -> dict[str, object]:
         "updated_at": conversation.updated_at.isoformat(),
         "generating": conversation.generating,
         "model": conversation.model,
+        "settings": show_settings(conversation),
+    }
+
+
+def show_settings(conversation: StoredConversation) -> dict[str, object]:
+    """Write how a conversation asks, as the page reads it."""
+    return {
+        "system_prompt": conversation.system_prompt,
+        "parameters": dict(conversation.parameters or {}),
+        "keeps_probabilities": conversation.keeps_probabilities,
     }
 
 

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, StringConstraints
 
 from bise import __version__
+from bise.app.chat_settings import ChatSettings
 from bise.app.generation import show_message
-from bise.app.models import default_model, model_for, settings_for, show_model
+from bise.app.models import DEFAULT_PARAMETERS, default_model, model_for, settings_for, show_model
 from bise.app.requests import Id, Text, database_of, generations_of, json_response, read_body, summary
 from bise.app.session import SignedIn, enter, enter_by_link
 from bise.server.answering import backend_of, find_model
@@ -15,7 +16,7 @@ from bise.server.backend import ModelInfo
 from bise.server.errors import ApiError
 from bise.server.streams import EventStream
 from bise.store.accounts import User, choose_default_model
-from bise.store.branches import Question, Turn, add_answer, add_turn, reopen_answer, show_branch
+from bise.store.branches import AnswerSettings, Question, Turn, add_answer, add_turn, reopen_answer, show_branch
 from bise.store.conversations import (
     StoredConversation,
     choose_model,
@@ -33,6 +34,7 @@ class NewConversation(BaseModel):
     """An empty conversation; `model` answers in it, or without one the default."""
 
     model: Id | None = None
+    settings: ChatSettings = ChatSettings()
 
 
 class NewMessage(BaseModel):
@@ -90,6 +92,7 @@ async def show_state(request: Request, user: SignedIn) -> Response:
             "user": {"name": user.name},
             "version": __version__,
             "default_model": default_model(request, user).id,
+            "default_parameters": DEFAULT_PARAMETERS,
             "models": [show_model(model) for model in models],
         }
     )
@@ -117,7 +120,8 @@ async def begin_conversation(request: Request, user: SignedIn) -> Response:
     """Begin an empty conversation."""
     body = await read_body(request, NewConversation)
     model = None if body.model is None else find_model(backend_of(request), body.model).id
-    return json_response(summary(await create_conversation(database_of(request), user.id, model)), 201)
+    created = await create_conversation(database_of(request), user.id, model, body.settings.stored())
+    return json_response(summary(created), 201)
 
 
 @router.get("/api/conversations/{conversation_id}")
@@ -155,9 +159,9 @@ async def remove_conversation(request: Request, user: SignedIn, conversation_id:
 async def send_message(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Keep a message and begin the answer; the same message sent twice is one."""
     body = await read_body(request, NewMessage)
-    model = await _next_model(request, user, conversation_id)
+    model, settings = await _next_answer(request, user, conversation_id)
     question = Question(body.content, body.client_id, body.instead_of)
-    turn = await add_turn(database_of(request), user.id, conversation_id, question, settings_for(model))
+    turn = await add_turn(database_of(request), user.id, conversation_id, question, settings)
     return _answering(request, user, conversation_id, turn, model)
 
 
@@ -165,10 +169,8 @@ async def send_message(request: Request, user: SignedIn, conversation_id: str) -
 async def answer_again(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Begin another answer beside one; the same request twice is one answer."""
     body = await read_body(request, NewAnswer)
-    model = await _next_model(request, user, conversation_id)
-    turn = await add_answer(
-        database_of(request), user.id, conversation_id, body.instead_of, body.client_id, settings_for(model)
-    )
+    model, settings = await _next_answer(request, user, conversation_id)
+    turn = await add_answer(database_of(request), user.id, conversation_id, body.instead_of, body.client_id, settings)
     return _answering(request, user, conversation_id, turn, model)
 
 
@@ -212,9 +214,11 @@ async def continue_message(request: Request, user: SignedIn, message_id: str) ->
     return _answering(request, user, conversation_id, turn, model)
 
 
-async def _next_model(request: Request, user: User, conversation_id: str) -> ModelInfo:
+async def _next_answer(request: Request, user: User, conversation_id: str) -> tuple[ModelInfo, AnswerSettings]:
+    """Who gives the next answer of a conversation, and how it is asked for."""
     conversation, _ = await generations_of(request).look(user.id, conversation_id)
-    return model_for(request, user, conversation)
+    model = model_for(request, user, conversation)
+    return model, settings_for(model, conversation)
 
 
 def _answering(request: Request, user: User, conversation_id: str, turn: Turn, model: ModelInfo) -> Response:

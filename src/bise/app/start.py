@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
+from bise.app.chat_settings import router as settings_router
 from bise.app.deleted_routes import purge_regularly
 from bise.app.deleted_routes import router as deleted_router
 from bise.app.feedback import router as feedback_router
@@ -70,6 +71,7 @@ def create_app(
     app.state.provenance = provenance or Provenance()
     app.add_exception_handler(BusyError, _busy)
     app.include_router(router)
+    app.include_router(settings_router)
     app.include_router(feedback_router)
     app.include_router(deleted_router)
     app.include_router(search_router)

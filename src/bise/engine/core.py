@@ -87,6 +87,11 @@ class Engine:
             adapter_bytes=self.adapters.size_bytes,
         )
 
+    def waiting(self) -> tuple[str, ...]:
+        """The requests that wait for a place, in order of arrival."""
+        ordered = sorted(self._waiting, key=lambda sequence: sequence.number)
+        return tuple(dict.fromkeys(sequence.request.request_id for sequence in ordered))
+
     def add_request(self, request: Request, constraint: Constraint | None = None) -> None:
         """Queue a request, whose adapter is in `adapters` and whose grammar begins at `constraint`.
 

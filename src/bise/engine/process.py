@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from itertools import count
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 WORKER = (sys.executable, "-P", "-m", "bise.engine.worker")  # -P: nothing is imported from the current directory
 _LONGEST_LINE = 2**30  # bytes; log probabilities of a long prompt come in one line
 _GRACE_S = 0.5
+TellPlace = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class EngineProcess:
         self._supervision = supervision
         self._worker = tuple(worker)
         self._requests: dict[str, asyncio.Queue[StepOutput | BiseError]] = {}
+        self._places: dict[str, TellPlace] = {}  # whom to tell a number in the line of those that wait
         self._numbers = count()
         self._is_ready = False
         self._settled = asyncio.Event()  # ready, or `_trouble` says why not
@@ -124,10 +126,12 @@ class EngineProcess:
         priority: Priority = "interactive",
         adapter: AdapterRef | None = None,
         grammar: Grammar | None = None,
+        place: TellPlace | None = None,
     ) -> AsyncGenerator[StepOutput, None]:
         """Yield a request's outputs until each of its answers has a finish reason.
 
-        Closing the iterator cancels within a step. Prompts are shared and time is divided by `tenant`.
+        Closing the iterator cancels within a step. Prompts are shared and time is divided by `tenant`. While it waits,
+        `place` hears about once a second the request's number in the line; it is 0 once it has a place.
 
         Raises:
             InputError: the request is wrong, for example longer than the context, or its adapter or grammar is.
@@ -135,7 +139,7 @@ class EngineProcess:
             UnavailableError: the engine died meanwhile, or cannot be started.
         """
         request = Request("", prompt_ids, params, tenant, priority, adapter, grammar)
-        async with aclosing(self._outputs(request)) as outputs:
+        async with aclosing(self._outputs(request, place)) as outputs:
             async for output in outputs:
                 yield output
 
@@ -157,11 +161,13 @@ class EngineProcess:
                 return output.embedding
         raise AssertionError("a request ends with an output")
 
-    async def _outputs(self, request: Request) -> AsyncGenerator[StepOutput, None]:
+    async def _outputs(self, request: Request, place: TellPlace | None = None) -> AsyncGenerator[StepOutput, None]:
         await self._wait_until_ready()
         request_id = str(next(self._numbers))
         outputs = self._requests[request_id] = asyncio.Queue()
         unfinished = set(range(request.params.n))
+        if place is not None:
+            self._places[request_id] = place
         try:
             await self._send(Add(replace(request, request_id=request_id)))
             while unfinished:
@@ -176,6 +182,7 @@ class EngineProcess:
                     del self._requests[request_id]
                 yield output
         finally:
+            self._places.pop(request_id, None)
             if self._requests.pop(request_id, None) is not None and self._is_ready:
                 self._post(Cancel(request_id))
 
@@ -280,8 +287,9 @@ class EngineProcess:
                     self._deliver(output.request_id, output)
             case Refused():
                 self._deliver(message.request_id, protocol.error_of(message))
-            case Stats(stats):
+            case Stats(stats, waiting):
                 self.stats = stats
+                self._tell_places(waiting)
             case protocol.Progress():
                 if self._progress is not None:
                     self._progress(message.kernel, message.done, message.total)
@@ -292,6 +300,12 @@ class EngineProcess:
             case Failed():
                 return protocol.error_of(message)
         return None
+
+    def _tell_places(self, waiting: Sequence[str]) -> None:
+        """Tell each request its number in the line of those that wait, from 1; 0 when it does not wait."""
+        order = {request_id: place for place, request_id in enumerate(waiting, start=1)}
+        for request_id, tell in self._places.items():
+            tell(order.get(request_id, 0))
 
     def _take_up(self, ready: Ready) -> None:
         self.kernels, self.max_length = ready.kernels, ready.max_length

@@ -20,7 +20,7 @@ from bise.engine.core import EngineConfig, EngineStats
 from bise.engine.requests import Request, StepOutput
 from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
 
-VERSION = 5
+VERSION = 6
 ErrorKind = Literal["InputError", "NotFoundError", "UnavailableError"]
 
 
@@ -111,6 +111,7 @@ class Stats:
     engine whose steps bring no token yet is not stuck."""
 
     engine: EngineStats
+    waiting: tuple[str, ...] = ()  # requests without a place in the engine, the longest there first
 
 
 ToEngine = Start | Add | Cancel | DropAdapter

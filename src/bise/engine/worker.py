@@ -78,7 +78,7 @@ class Reporter:
         """Report if it is time or the last request has ended."""
         if engine.is_idle or time.monotonic() - self._sent_at >= STATS_EVERY_S:
             self._sent_at = time.monotonic()
-            self._channel.send(Stats(engine.stats()))
+            self._channel.send(Stats(engine.stats(), engine.waiting()))
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ class ModelInfo:
     parent: str | None = None  # the model that an adapter is for
     fills_in_the_middle: bool = False
     calls_tools: bool = True
+    tells_probabilities: bool = True  # whether log probabilities can be asked for
     description: str = ""  # one line for its card
     owned_by: str = "bise"
 
@@ -76,6 +77,9 @@ class Tally:
 
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
+    queue_place: int = (
+        0  # number in the line of those that wait for a place in the engine, by arrival; 0: it does not wait
+    )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bise.engine.grammar import calls_grammar, object_grammar, schema_grammar
@@ -195,7 +196,15 @@ class LocalBackend:
         """The engine's outputs; it hears of the request when they are iterated over."""
         assert self._engine is not None
         adapter = self._find_adapter(request.model)
-        return self._engine.generate(prompt_ids, params, tenant=request.tenant, adapter=adapter, grammar=grammar)
+        tenant, tally = request.tenant, request.tally
+        return self._engine.generate(
+            prompt_ids,
+            params,
+            tenant=tenant,
+            adapter=adapter,
+            grammar=grammar,
+            place=partial(setattr, tally, "queue_place"),
+        )
 
     async def _render(self, tokenizer: ChatTokenizer, conversation: Conversation) -> list[int]:
         # Long text takes long: it must not stop everything else that this process does.

@@ -141,6 +141,7 @@ class RemoteBackend:
             context_length=length or self.upstream.context_length,
             created=int(card.get("created") or 0),
             fills_in_the_middle=dialect.fim or dialect.suffix,
+            tells_probabilities="logprobs" in dialect.extras,
             description=f"Answered by {self.upstream.name}.",
             owned_by=self.upstream.name,
         )

@@ -3,6 +3,7 @@
 Every function takes the id of the owner, and what belongs to somebody else does not exist for it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,11 +30,29 @@ class StoredConversation:
     generating: bool
     model: str | None = None  # who answers here; None: the default
     system_prompt: str | None = None
+    parameters: Mapping[str, float] | None = None  # of its own; those that are missing are the default ones
+    keeps_probabilities: bool = False  # whether how likely each token was is kept with the next answers
 
 
-async def create_conversation(database: Database, owner: str, model: str | None = None) -> StoredConversation:
+@dataclass(frozen=True)
+class ConversationSettings:
+    """How a conversation's next answers are asked for."""
+
+    system_prompt: str | None = None
+    parameters: Mapping[str, float] | None = None
+    keeps_probabilities: bool = False
+
+
+_AS_EVER = ConversationSettings()
+
+
+async def create_conversation(
+    database: Database, owner: str, model: str | None = None, settings: ConversationSettings = _AS_EVER
+) -> StoredConversation:
     """Begin an empty conversation."""
-    conversation = StoredConversation(new_id(), "", now(), 0, False, model)
+    conversation = StoredConversation(
+        new_id(), "", now(), 0, False, model, settings.system_prompt, settings.parameters, settings.keeps_probabilities
+    )
     async with database.write() as connection:
         await connection.execute(
             conversations.insert().values(
@@ -44,6 +63,7 @@ async def create_conversation(database: Database, owner: str, model: str | None 
                 updated_at=conversation.updated_at,
                 last_event=0,
                 model=model,
+                **vars(settings),
             )
         )
     return conversation
@@ -64,6 +84,13 @@ async def rename_conversation(database: Database, owner: str, conversation_id: s
 async def choose_model(database: Database, owner: str, conversation_id: str, model: str) -> StoredConversation:
     """Say who gives the next answers of a conversation."""
     return await _change(database, owner, conversation_id, model=model)
+
+
+async def choose_settings(
+    database: Database, owner: str, conversation_id: str, settings: ConversationSettings
+) -> StoredConversation:
+    """Say how the next answers of a conversation are asked for."""
+    return await _change(database, owner, conversation_id, **vars(settings))
 
 
 async def forget_model(database: Database, model: str) -> None:
@@ -100,7 +127,7 @@ def shorten(text: str) -> str:
     return (head if len(head) >= MAX_TITLE_CHARS // 2 else cut).rstrip(" ,;:.-–—") + "…"
 
 
-async def _change(database: Database, owner: str, conversation_id: str, **values: str) -> StoredConversation:
+async def _change(database: Database, owner: str, conversation_id: str, **values: object) -> StoredConversation:
     async with database.write() as connection:
         await owned_conversation(connection, owner, conversation_id)
         await connection.execute(conversations.update().where(conversations.c.id == conversation_id).values(**values))
@@ -114,5 +141,13 @@ def _select(owner: str) -> sa.Select[Any]:
 
 def _conversation(row: sa.Row[Any]) -> StoredConversation:
     return StoredConversation(
-        row.id, row.title, row.updated_at, row.last_event, bool(row.generating), row.model, row.system_prompt
+        row.id,
+        row.title,
+        row.updated_at,
+        row.last_event,
+        bool(row.generating),
+        row.model,
+        row.system_prompt,
+        row.parameters,
+        row.keeps_probabilities,
     )

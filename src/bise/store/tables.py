@@ -6,6 +6,7 @@
             ├── project_members ── projects
             └── conversations ── messages ──┬── ratings       a thumb, with a reason
                                             ├── better_answers
+                                            ├── answer_tokens   how likely each token was
                                             └── preferences   between two answers to one question
 
 The messages of a conversation form a tree: a question asked anew and an answer made anew stand beside the first. Of
@@ -149,7 +150,10 @@ conversations = sa.Table(
     # The number of the last event that any browser can have seen; while an answer is made, an upper bound of it.
     sa.Column("last_event", sa.BigInteger, nullable=False),
     sa.Column("model", sa.String(200)),  # that of its next answers; without one, the owner's default
+    # How its next answers are asked for.
     sa.Column("system_prompt", PlainText),
+    sa.Column("parameters", sa.JSON(none_as_null=True)),
+    sa.Column("keeps_probabilities", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("deleted_at", UtcTime, index=True),  # its owner deleted it, and can have it back for a while
 )
 
@@ -161,6 +165,7 @@ messages = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("role", sa.String(16), nullable=False),
     sa.Column("content", PlainText, nullable=False),
+    sa.Column("thinking", PlainText),  # what the model thought before it answered; never sent back to it
     sa.Column("status", sa.String(16), nullable=False, index=True),
     sa.Column("model", sa.String(200)),
     sa.Column("created_at", UtcTime, nullable=False),
@@ -205,6 +210,14 @@ better_answers = sa.Table(
     *_feedback_columns(),
     sa.Column("message_id", ID, sa.ForeignKey("messages.id", ondelete="CASCADE"), nullable=False, unique=True),
     sa.Column("content", PlainText, nullable=False),
+)
+
+# Apart from the messages, which are read whole and often: this is large, and looked at seldom (`probabilities.py`).
+answer_tokens = sa.Table(
+    "answer_tokens",
+    metadata,
+    sa.Column("message_id", ID, sa.ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("tokens", sa.LargeBinary, nullable=False),
 )
 
 preferences = sa.Table(

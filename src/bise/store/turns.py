@@ -17,6 +17,7 @@ from bise.errors import NotFoundError
 from bise.messages import Role
 from bise.store.conversations import GENERATING, StoredConversation, kept, owned_conversation
 from bise.store.database import Database
+from bise.store.probabilities import KeptToken, keep_tokens
 from bise.store.tables import better_answers, conversations, messages, preferences, ratings
 
 COMPLETE = "complete"
@@ -64,6 +65,7 @@ class StoredMessage:
     system_prompt: str | None = None  # of an answer: what it was asked with
     parameters: Mapping[str, float] | None = None
     shown: bool = True
+    thinking: str | None = None  # what the model thought before it answered
 
     @property
     def text(self) -> str:
@@ -156,20 +158,31 @@ async def conversation_of_message(database: Database, owner: str, message_id: st
     return found
 
 
-async def save_partial_answer(database: Database, message_id: str, content: str) -> None:
-    """Keep what an answer in the making says so far; the server's own, without an owner."""
+async def save_partial_answer(database: Database, message_id: str, content: str, thinking: str | None = None) -> None:
+    """Keep what an answer in the making says and thought so far; the server's own, without an owner."""
     async with database.write() as connection:
-        await connection.execute(messages.update().where(messages.c.id == message_id).values(content=content))
+        await connection.execute(
+            messages.update().where(messages.c.id == message_id).values(content=content, thinking=thinking)
+        )
 
 
-async def finish_answer(database: Database, conversation_id: str, message: StoredMessage, last_event: int) -> None:
+async def finish_answer(
+    database: Database,
+    conversation_id: str,
+    message: StoredMessage,
+    last_event: int,
+    tokens: Sequence[KeptToken] = (),
+) -> None:
     """Keep an answer as it ended, and give back the event numbers that it left; the server's own, without an owner."""
     async with database.write() as connection:
+        if tokens:
+            await keep_tokens(connection, message.id, tokens)
         await connection.execute(
             messages.update()
             .where(messages.c.id == message.id)
             .values(
                 content=message.content,
+                thinking=message.thinking,
                 status=message.status,
                 finish_reason=message.finish_reason,
                 error=message.error,
@@ -209,4 +222,5 @@ def _message(row: sa.Row[Any], verdicts: Sequence[Preference]) -> StoredMessage:
         system_prompt=row.system_prompt,
         parameters=row.parameters,
         shown=row.shown,
+        thinking=row.thinking,
     )

@@ -61,7 +61,7 @@ $(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 
 # The editable install replaces the plain one, so `make chat` uses the checkout from then on.
 $(DEV): pyproject.toml constraints.txt
 	@$(BOOTSTRAP) $(VENV)
-	$(BIN)/python $(INSTALL) --editable ".[corpus,postgres,train,test,check]"
+	$(BIN)/python $(INSTALL) --editable ".[corpus,evals,postgres,train,test,check]"
 	@touch $@
 
 $(PEERS)/.installed: tests/peers/requirements.txt

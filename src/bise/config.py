@@ -72,6 +72,11 @@ def apart_environment(directory: Path) -> dict[str, str]:
     return kept | {"BISE_HOME": str(directory)}
 
 
+def stay_offline() -> None:
+    """Tell the libraries of Hugging Face, before they are imported, that nothing is to be fetched or drawn."""
+    os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_UPDATE_DOWNLOAD_COUNTS="0", TQDM_DISABLE="1")
+
+
 def has_display() -> bool:
     """Whether opening a browser window can work here."""
     if sys.platform in ("darwin", "win32"):

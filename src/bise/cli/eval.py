@@ -28,10 +28,11 @@ def command(
     The result is the run directory runs/eval/NAME/: results.json, a log of every item, and report.html. The same command
     goes on where it was stopped.
     """
+    from bise.cli.extras import require_extra
     from bise.cli.progress import progress_bar
     from bise.config import apply_override, from_table
     from bise.evals.run import evaluate, run_name
-    from bise.evals.suites import check_suites
+    from bise.evals.suites import SUITES, check_suites
     from bise.evals.tasks import EvalSettings
 
     table: dict[str, object] = {}
@@ -39,6 +40,7 @@ def command(
         apply_override(table, override)
     settings = from_table(table, EvalSettings, "--set")
     names = check_suites(suites)
+    require_extra("evals", *sorted({module for name in names for module in SUITES[name].modules}))
     with _target(model, url, key_variable) as target, progress_bar("Measuring") as advance:
         results, _ = evaluate(target, names, settings, advance)
         place = settings.root / "eval" / run_name(target, names, settings)

@@ -38,13 +38,6 @@ class Likelihood:
     num_tokens: int
 
 
-@dataclass(frozen=True)
-class Completion:
-    """A text that the model wrote after a prompt."""
-
-    text: str
-
-
 class Api:
     """Asks a target; counts what it took. Its methods block until all is answered.
 
@@ -74,11 +67,15 @@ class Api:
         found = dict(zip(distinct, self._all(map(self._ids, distinct), 4 * _AT_ONCE, progress), strict=True))
         return [found[text] for text in texts]
 
-    def beginning(self) -> Ids:
-        """The token that texts begin with, or the one that ends them where a vocabulary has no beginning."""
+    def special_beginning(self) -> Ids:
+        """The token that texts begin with; nothing where a vocabulary has none."""
         (begin,) = self._all([self._ids("", special=True)], 1)
-        if begin:
-            return begin[:1]
+        return begin[:1]
+
+    def beginning(self) -> Ids:
+        """What the first token of a text is judged after: the beginning, or else the token that ends texts."""
+        if begin := self.special_beginning():
+            return begin
         (info,) = self._all([self._get("/tokenizer_info")], 1)
         return self.tokenize([info["eos_token"]])[0]
 
@@ -102,9 +99,7 @@ class Api:
         }
         return [found[index] for index in range(len(pairs))]
 
-    def complete(
-        self, asked: Sequence[tuple[str, Sequence[str], int]], progress: Progress | None = None
-    ) -> list[Completion]:
+    def complete(self, asked: Sequence[tuple[Ids, Sequence[str], int]], progress: Progress | None = None) -> list[str]:
         """What the model writes, greedily, after each (prompt, texts that end it, most tokens)."""
         bodies = ({"prompt": prompt, "stop": list(stop)[:4], "max_tokens": size} for prompt, stop, size in asked)
         answers = self._all(
@@ -112,7 +107,7 @@ class Api:
             4 * _AT_ONCE,
             progress,
         )
-        return [Completion(answer["choices"][0]["text"]) for answer in answers]
+        return [str(answer["choices"][0]["text"]) for answer in answers]
 
     def chat(self, bodies: Sequence[Object], progress: Progress | None = None) -> list[Object]:
         """The message that answers each body of /v1/chat/completions, greedily."""

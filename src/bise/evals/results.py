@@ -34,6 +34,8 @@ class Item:
     group: str = ""  # of a task in parts: a subject of MMLU, a paradigm of BLiMP
     answer: str = ""  # what the model wrote or chose, where it is asked for an answer
     expected: str = ""
+    chance: float | None = None  # what guessing would get; None where that means nothing
+    cut: bool = False  # it did not fit into the context: the model saw the end of its prompt alone
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
 
 def _told(item: Item) -> dict[str, object]:
     """Fields that say something, in their order."""
-    return {name: value for name, value in asdict(item).items() if value != ""}
+    return {name: value for name, value in asdict(item).items() if value not in ("", None)}
 
 
 def _known(value: object) -> object:

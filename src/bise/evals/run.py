@@ -71,6 +71,8 @@ def run_suites(
         InputError: a file is damaged, or the directory holds another model's results.
         UnavailableError: the server is gone, or cannot do what a task needs. What was finished is kept.
     """
+    if settings.chat is None:
+        settings = replace(settings, chat=target.described.kind == "remote")
     tasks = [task for name in check_suites(suites) for task in SUITES[name].tasks(settings)]
     results, api = _before(directory, target), Api(target)
     for task in tasks:
@@ -100,7 +102,9 @@ def make_result(task: Task, items: Sequence[Item], protocol: Protocol, usage: Us
     known = len(items) > 1 and math.isfinite(error)
     if known and task.is_binary and error == 0:  # all right or all wrong: the rule of three bounds what was not seen
         error = 1.5 / len(items)
-    at_chance = abs(value - task.chance) <= half_width(error) if known and task.chance is not None else None
+    guesses = [item.chance for item in items if item.chance is not None]
+    chance = sum(guesses) / len(guesses) if len(guesses) == len(items) else None
+    at_chance = abs(value - chance) <= half_width(error) if known and chance is not None else None
     return TaskResult(
         task.suite,
         task.name,
@@ -112,13 +116,23 @@ def make_result(task: Task, items: Sequence[Item], protocol: Protocol, usage: Us
         protocol,
         task.language,
         error if known else None,
-        task.chance,
+        chance,
         minimum_detectable_effect(error) if known else None,
         at_chance,
         datetime.now(UTC).isoformat(timespec="seconds"),
         usage,
-        task.note,
+        _note(task, items),
     )
+
+
+def _note(task: Task, items: Sequence[Item]) -> str:
+    num_cut = sum(item.cut for item in items)
+    cut = (
+        f"{num_cut:,} of {len(items):,} prompts were longer than the context and lost their beginnings."
+        if num_cut
+        else ""
+    )
+    return " ".join(filter(None, (task.note, cut)))
 
 
 def _before(directory: Path, target: Target) -> Results:

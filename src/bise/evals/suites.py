@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from bise.errors import NotFoundError
-from bise.evals import bits_per_byte
+from bise.evals import bits_per_byte, questions
 from bise.evals.tasks import Suite
 
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (bits_per_byte.SUITE,)}
+SUITES: dict[str, Suite] = {
+    suite.name: suite for suite in (bits_per_byte.SUITE, *questions.LIKELIHOOD, *questions.GENERATION)
+}
 
 
 def check_suites(names: Sequence[str]) -> list[str]:

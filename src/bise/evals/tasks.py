@@ -39,6 +39,7 @@ class EvalSettings:
     limit: int | None = None  # items of a task at most, drawn by chance; None: all
     shots: int | None = None  # examples before a question; None: as the task has it
     max_tokens: int | None = None  # of an answer; None: as the task has it
+    chat: bool | None = None  # whether word problems are asked as chats; None: of remote APIs, which may have no more
     seed: int = 1234  # of what is drawn: items and examples
     root: Path = Path("runs")
     name: str = ""  # of the run; empty: of the model and the suites
@@ -69,7 +70,6 @@ class Task:
     num_shots: int = 0
     template: Literal["none", "chat"] = "none"
     max_tokens: int | None = None  # of an answer
-    chance: float | None = None
     higher_is_better: bool = True
     is_binary: bool = True
     note: str = ""
@@ -82,3 +82,4 @@ class Suite:
     name: str
     about: str  # one line for people
     tasks: Callable[[EvalSettings], Sequence[Task]]
+    modules: tuple[str, ...] = ()  # of the extra [evals], that it needs

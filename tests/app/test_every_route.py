@@ -25,12 +25,14 @@ from bise.store.database import Database, open_database
 from bise.store.deleted import delete_conversation
 from bise.store.feedback import Rating, list_feedback, prefer_answer, rate_answer
 from bise.store.keys import Grant, create_key, revoke_key
+from bise.store.sessions import list_sessions
 from bise.store.tables import metadata, users
 from tests.imitated_tune import imitated_command
 from tests.scripted_backend import ScriptedBackend
 from tests.store.talk import Talk
 
-OPEN = {"/health", "/ready", "/", "/assets/{name:path}", "/{name}", "/enter"}
+DOOR = {"/enter", "/api/door", "/api/sign-in", "/api/first-run", "/api/sign-up"}
+OPEN = {"/health", "/ready", "/", "/assets/{name:path}", "/{name}"} | DOOR
 # What a route takes beside the ids in its path; "mine" and "theirs" stand for ids of messages.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/api/conversations/{conversation_id}"): {"title": "theirs now"},
@@ -87,7 +89,9 @@ async def _own(database: Database, user: User) -> dict[str, str]:
     await rate_answer(database, user.id, answers[0], Rating("up", None, None))
     await prefer_answer(database, user.id, answers[0], answers[1], "this")
     item = (await list_feedback(database, user.id))[0]
+    session = (await list_sessions(database, user.id, await start_session(database, user)))[0]
     owned = {"conversation_id": talk.id, "message_id": answers[1], "item_id": item.id, "answer": answers[0]}
+    owned |= {"session_id": session.id}
     return owned | {"deleted_id": (await _deleted(database, user))["conversation_id"]}
 
 

@@ -1,6 +1,9 @@
 """The whole application, around a backend that answers by the question: a process of its own for the browser tests.
 
-python tests/browser/room.py PORT DATABASE_FILE
+python tests/browser/room.py PORT DATABASE_FILE [accounts]
+
+With "accounts" it is a server that others reach, without an admin yet, where sign-up is for the invited; it prints the
+code for the first admin.
 
 An adapter in `home()/adapters/bise-demo/` is offered as a second model, as the local backend does, and the name of an
 empty file in `home()/elsewhere/` as the model of another server.
@@ -116,20 +119,21 @@ def scored(piece: str) -> ScoredToken:
     return ScoredToken(piece, piece.encode(), logprob, (ScoredToken(piece, piece.encode(), logprob), *others))
 
 
-async def main(port: int, file: Path) -> None:
+async def main(port: int, file: Path, with_accounts: bool) -> None:
     database = await open_database(f"sqlite+aiosqlite:///{file}")
     await mark_interrupted(database)
     backend = AnsweringBackend()
     admission = Admission(backend, database)
     generations = Generations(database, admission)
-    entrance = Entrance(await local_owner(database), port)
+    entrance = Entrance(None if with_accounts else await local_owner(database), port, sign_up="invited")
     learning = Learning(imitated_command(home()), modules=())
     application = create_app(admission, database, generations, entrance, learning)
     with bind("127.0.0.1", port) as listener:
-        print(f"http://127.0.0.1:{port}/enter?token={entrance.token}", flush=True)
+        way_in = entrance.new_setup_code() if with_accounts else f"http://127.0.0.1:{port}/enter?token={entrance.token}"
+        print(way_in, flush=True)
         await Server(application, generations.close).serve([listener])
     await database.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), "accounts" in sys.argv[3:]))

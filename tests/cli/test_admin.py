@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bise.cli.database import with_database
 from bise.cli.main import main
@@ -34,6 +35,8 @@ def test_an_operator_s_day(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(admin(capsys, "users", "add", "root", "--role", "admin", "--json"))["role"] == "admin"
     link = admin(capsys, "users", "link", "ada", "--url", "https://chat.example/")
     assert link.startswith("https://chat.example/enter?token=")
+    invitation = admin(capsys, "users", "invite", "--uses", "3", "--url", "https://chat.example/")
+    assert invitation.startswith("https://chat.example/#join=")
     admin(capsys, "projects", "add", "search")
     assert admin(capsys, "projects", "join", "search", "ada") == "ada is in search.\n"
     made = json.loads(
@@ -63,7 +66,8 @@ def test_an_operator_s_day(capsys: pytest.CaptureFixture[str]) -> None:
     admin(capsys, "users", "remove", "ada", "--yes")
     actions = [entry["action"] for entry in json.loads(admin(capsys, "audit", "--json"))]
     assert actions == [
-        *("user.add", "user.add", "user.link", "project.add", "project.join", "key.add", "limits.set", "limits.set"),
+        *("user.add", "user.add", "user.link", "invitation.add", "project.add", "project.join", "key.add"),
+        *("limits.set", "limits.set"),
         *("limits.set", "key.revoke", "project.archive", "user.disable", "user.enable", "user.remove"),
     ]
     assert "user.remove  user ada" in admin(capsys, "audit", "--last", "1")
@@ -108,3 +112,16 @@ def test_usage_is_told_as_table_json_and_csv(capsys: pytest.CaptureFixture[str])
 def test_mistakes_are_sentences(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
     with pytest.raises(BiseError, match=words):
         admin(capsys, *arguments)
+
+
+def test_a_password_is_asked_for_and_never_shown() -> None:
+    runner = CliRunner()
+    assert runner.invoke(main, ["admin", "users", "add", "zoe"]).exit_code == 0
+    typed = "four words of mine\n"
+    done = runner.invoke(main, ["admin", "users", "password", "zoe"], input=typed * 2)
+    assert (done.exit_code, done.stdout) == (0, "zoe has a new password.\n")
+    assert typed.strip() not in done.output
+    for again, why in (("short\n" * 2, "must have 12"), (typed + "other\n" + typed, "do not match")):
+        done = runner.invoke(main, ["admin", "users", "password", "zoe"], input=again)
+        assert done.exit_code != 0
+        assert why in done.output + str(done.exception)

@@ -20,7 +20,6 @@ from tests.command import bise
         (["tune", "recipes/tiny/tune.toml", "--set", "base=missing"], "no run at missing"),
         (["pull", "missing", "--name", "x"], "missing"),
         (["serve", "--model", "missing"], "no model named missing"),
-        (["serve", "--host", "0.0.0.0", "--port", "0"], "there must be an account"),
         (["serve", "--port", "99999"], "99999 is not a port"),
         (["ask", "-m", "missing", "Hello"], "no model named missing"),
         (["ask", ""], "empty"),

@@ -79,11 +79,6 @@ def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_sentence(model: Pa
     ("arguments", "words"),
     [
         (["serve", "--model", "none-such"], "There is no model named none-such"),
-        (["serve", "--model", "{model}", "--port", "0", "--host", "0.0.0.0"], "bise admin users add NAME --role admin"),
-        (
-            ["serve", "--model", "{model}", "--port", "0", "--url", "https://chat.example"],
-            "bise admin users add NAME --role admin",
-        ),
         (["serve", "--model", "{model}", "--url", "chat.example"], "https://chat.example.org"),
         (["serve", "--model", "{model}", "--settings", "none.toml"], "none.toml"),
         (["serve", "--model", "{model}", "--port", "99999"], "not a port"),
@@ -220,3 +215,21 @@ def test_a_server_and_its_commands_use_postgresql_when_it_is_named(
     assert row["num_prompt_tokens"] + row["num_completion_tokens"] == reply.usage.total_tokens
     succeed("admin", "backup", tmp_path / "copy.backup")
     assert not (tmp_path / "bise.db").exists()
+
+
+def test_the_first_admin_of_a_server_for_others_has_the_terminal_s_code(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BISE_HOME", str(tmp_path))
+    port, url = free_port(), "https://chat.example"
+    command = [sys.executable, "-m", "bise", "serve", "--model", str(model), "--port", str(port), "--url", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        *_, code = [process.stdout.readline().split()[-1] for _ in range(3)]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"host": "chat.example"}) as browser:
+            account = {"name": "ada", "password": "four words of mine", "code": code}
+            assert browser.post("/api/first-run", json=account | {"code": "x"}).status_code == 403
+            made = browser.post("/api/first-run", json=account)
+            assert made.status_code == 204
+            assert "__Host-bise_session=" in made.headers["set-cookie"]
+        process.terminate()
+    assert [user["name"] for user in json.loads(succeed("admin", "users", "--json"))] == ["ada"]

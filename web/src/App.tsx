@@ -1,5 +1,5 @@
 // The page: sidebar, conversation, composer, and the keys that work everywhere.
-import { Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { flushSync } from "react-dom";
 import { Announcer } from "./Announcer";
 import { ChatSettings } from "./ChatSettings";
@@ -18,6 +18,7 @@ import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./sto
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
+const Door = lazy(() => import("./Door").then((module) => ({ default: module.Door })));
 const NARROW = "(max-width: 52rem)";
 
 export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Speech }) {
@@ -46,6 +47,10 @@ export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Spe
     <SpeechProvider speech={speech}>
       {snapshot.app ? (
         <Room store={store} snapshot={snapshot} onLanguage={(language) => void speak(language)} />
+      ) : snapshot.problem?.status === 401 ? (
+        <Suspense fallback={<main className="problem" />}>
+          <Door message={snapshot.problem.message} />
+        </Suspense>
       ) : snapshot.problem && !WAITING.has(snapshot.problem.status) ? (
         <NoEntry status={snapshot.problem.status} message={snapshot.problem.message} />
       ) : (

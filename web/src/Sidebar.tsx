@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import type { ConversationSummary } from "./api";
 import { groupByDay, withDeleted } from "./days";
 import { LANGUAGES, useLanguage, useWords } from "./i18n";
-import { BinIcon, CloseIcon, LearnIcon, Mark, PenIcon, PlusIcon, SearchIcon } from "./icons";
+import { BinIcon, CloseIcon, LearnIcon, Mark, PenIcon, PersonIcon, PlusIcon, SearchIcon } from "./icons";
 import { RenameConversation } from "./RenameConversation";
 import { NEW, type ChatStore, type Snapshot } from "./store";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
@@ -95,6 +95,12 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
           <LearnIcon />
           {words("learn")}
         </button>
+        {snapshot.app?.accounts && (
+          <button type="button" className="learn-link" aria-current={snapshot.openId === "account" ? "page" : undefined} onClick={() => onOpen("account")}>
+            <PersonIcon />
+            {snapshot.app.user.name}
+          </button>
+        )}
         <Preferences onLanguage={onLanguage} />
       </nav>
       {renaming && <RenameConversation conversation={renaming} store={store} onClose={() => setRenaming(null)} />}

@@ -100,7 +100,9 @@ export interface Model {
 }
 
 export interface AppState {
-  user: { name: string };
+  user: { name: string; role: "user" | "admin" };
+  /** Whether people have accounts here; without them this machine's owner is the one user. */
+  accounts: boolean;
   version: string;
   default_model: string;
   default_parameters: Parameters;

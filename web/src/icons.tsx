@@ -132,3 +132,9 @@ export const RetryIcon = () => (
     <path d="M19 12a7 7 0 1 1-2.2-5.1L19 9M19 4.5V9h-4.5" />
   </Icon>
 );
+export const PersonIcon = () => (
+  <Icon>
+    <circle cx="12" cy="8" r="3.75" />
+    <path d="M4.5 20c.8-4 3.7-6 7.5-6s6.7 2 7.5 6" />
+  </Icon>
+);

@@ -18,3 +18,13 @@ export function remember(name: string, value: string): void {
     fallback.set(name, value);
   }
 }
+
+/** Forget all text that was not sent. */
+export function forgetDrafts(): void {
+  fallback.clear();
+  try {
+    for (const name of Object.keys(localStorage)) if (name.startsWith("bise.draft.")) localStorage.removeItem(name);
+  } catch {
+    // A browser that refuses storage has kept none.
+  }
+}

@@ -11,5 +11,6 @@ interface Page {
 
 export const PAGES: Record<Place, Page> = {
   learn: { title: "learn", Content: lazy(() => import("./Learn").then((module) => ({ default: module.Learn }))) },
+  account: { title: "people.account", Content: lazy(() => import("./Account").then((module) => ({ default: module.Account }))) },
   deleted: { title: "deletedPage", Content: lazy(() => import("./Deleted").then((module) => ({ default: module.Deleted }))) },
 };

@@ -10,7 +10,7 @@ from bise.app.chat_settings import ChatSettings
 from bise.app.generation import show_message
 from bise.app.models import DEFAULT_PARAMETERS, default_model, model_for, settings_for, show_model
 from bise.app.requests import Id, Text, database_of, generations_of, json_response, read_body, summary
-from bise.app.session import SignedIn, enter, enter_by_link
+from bise.app.session import SignedIn, enter, enter_by_link, entrance_of, keep_in
 from bise.server.answering import backend_of, find_model
 from bise.server.backend import ModelInfo
 from bise.server.errors import ApiError
@@ -87,15 +87,17 @@ async def use_link(request: Request) -> Response:
 async def show_state(request: Request, user: SignedIn) -> Response:
     """Tell what the page needs to know at its start."""
     models = backend_of(request).models()
-    return json_response(
+    answer = json_response(
         {
-            "user": {"name": user.name},
+            "user": {"name": user.name, "role": user.role},
+            "accounts": entrance_of(request).user is None,
             "version": __version__,
             "default_model": default_model(request, user).id,
             "default_parameters": DEFAULT_PARAMETERS,
             "models": [show_model(model) for model in models],
         }
     )
+    return await keep_in(request, answer)
 
 
 @router.put("/api/settings")

@@ -11,9 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
+from bise.app.account import router as account_router
 from bise.app.chat_settings import router as settings_router
 from bise.app.deleted_routes import purge_regularly
 from bise.app.deleted_routes import router as deleted_router
+from bise.app.door import router as door_router
 from bise.app.feedback import router as feedback_router
 from bise.app.generation import Generations
 from bise.app.learning import Learning
@@ -38,7 +40,8 @@ from bise.server.remote import RemoteBackend
 from bise.server.request_log import RequestLog
 from bise.server.settings import STANDARD, ServerSettings
 from bise.server.upstream import Upstream
-from bise.store.accounts import LOCAL_OWNER, list_users, local_owner
+from bise.store.accounts import local_owner
+from bise.store.administration import RoleError, has_admin
 from bise.store.branches import BusyError
 from bise.store.database import Database, open_database
 from bise.store.turns import mark_interrupted
@@ -48,7 +51,8 @@ from bise.store.turns import mark_interrupted
 class Announcements:
     """Whom to tell what happens."""
 
-    address: Callable[[str, str], None]  # where it listens, and the token that lets the owner's browser in, if any
+    # Where it listens, the token that lets the owner's browser in, and the code for the first admin, each if any.
+    address: Callable[[str, str, str], None]
     progress: Progress  # (kernel, done, total) while the engine prepares itself for this processor
     ready: Callable[[str], None]  # the model that answers now
 
@@ -70,6 +74,9 @@ def create_app(
     app.state.learning = learning
     app.state.provenance = provenance or Provenance()
     app.add_exception_handler(BusyError, _busy)
+    app.add_exception_handler(RoleError, _not_an_admin)
+    app.include_router(door_router)
+    app.include_router(account_router)
     app.include_router(router)
     app.include_router(settings_router)
     app.include_router(feedback_router)
@@ -85,6 +92,11 @@ def create_app(
 async def _busy(request: Request, error: Exception) -> JSONResponse:
     del request
     return ApiError(409, str(error), code="busy").response()
+
+
+async def _not_an_admin(request: Request, error: Exception) -> JSONResponse:
+    del request
+    return ApiError(403, str(error), code="role").response()
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,7 @@ async def serve(
     """Serve a model directory, for which a smaller model may guess, and the models of other servers, until Ctrl-C.
 
     Raises:
-        InputError: the model or the database is damaged, the host is not ours, or others may come and there is no admin.
+        InputError: the model or the database is damaged, or the host is not ours.
         UnavailableError: the port is taken, or the engine, the database or another server cannot start.
     """
     local, remote = LocalBackend(model, draft), [RemoteBackend(upstream) for upstream in upstreams]
@@ -129,7 +141,7 @@ async def serve(
         admission = Admission(backend, database, settings, Metrics(lambda: (local.load,)))
         try:
             await mark_interrupted(database)
-            entrance = await _entrance(database, place, port)
+            entrance = await _entrance(database, place, port, settings)
             for each in remote:
                 await each.start()
             generations = Generations(database, admission)
@@ -147,7 +159,7 @@ async def serve(
             server = Server(app, stop, notice, settings)
             serving = asyncio.create_task(server.serve([listener]))
             purging = asyncio.create_task(purge_regularly(database))
-            announce.address(_address(place, listener.getsockname()), entrance.token)
+            announce.address(_address(place, listener.getsockname()), entrance.token, entrance.setup_code)
             try:
                 await _load_and_serve(server, serving, local, announce)
             finally:
@@ -159,17 +171,21 @@ async def serve(
             await database.close()
 
 
-async def _entrance(database: Database, place: Place, port: int) -> Entrance:
-    """The local owner's, or that of accounts, of which an admin must exist: somebody has to answer for the server."""
+async def _entrance(database: Database, place: Place, port: int, settings: ServerSettings) -> Entrance:
+    """The local owner's, or that of accounts; without an admin, with a code for whoever sees the terminal."""
     if not place.is_open:
         return Entrance(await local_owner(database), port)
-    people = [user for user in await list_users(database) if user.name != LOCAL_OWNER and user.disabled_at is None]
-    if not any(user.role == "admin" for user in people):
-        raise InputError(
-            f"Others can come to {place.url or place.host}, so there must be an account of somebody who answers for "
-            "this server. Type: bise admin users add NAME --role admin"
-        )
-    return Entrance(None, port, is_secure=place.url.startswith("https://"))
+    entrance = Entrance(
+        None,
+        port,
+        is_secure=place.url.startswith("https://"),
+        is_behind_proxy=bool(place.url),
+        sign_up=settings.sign_up,
+    )
+    async with database.read() as connection:
+        if not await has_admin(connection):
+            entrance.new_setup_code()
+    return entrance
 
 
 def _address(place: Place, bound: Sequence[Any]) -> str:

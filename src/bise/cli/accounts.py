@@ -55,6 +55,38 @@ def link(name: str, url: str) -> None:
     click.echo(f"{url.rstrip('/')}/enter?token={token}")
 
 
+@users.command("password")
+@click.argument("name")
+def password(name: str) -> None:
+    """Give NAME a password to sign in with; it is asked for. All their browsers are signed out."""
+    import asyncio
+
+    from bise.app.passwords import Passwords
+    from bise.store.accounts import find_user
+    from bise.store.audit import COMMAND_LINE
+    from bise.store.passwords import check_password, set_password
+
+    with_database(lambda database: find_user(database, name))
+    text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    check_password(name, text)
+    hashed = asyncio.run(Passwords().hash(text))
+    with_database(lambda database: set_password(database, name, hashed, COMMAND_LINE))
+    click.echo(f"{name} has a new password.")
+
+
+@users.command("invite")
+@click.option("--role", type=click.Choice(["user", "admin"]), default="user", show_default=True)
+@click.option("--days", default=7, show_default=True, help="How long it is valid.")
+@click.option("--uses", default=1, show_default=True, help="How many people may use it.")
+@click.option("--url", default="http://127.0.0.1:8421", show_default=True, help="The address of the server.")
+def invite(role: "Role", days: int, uses: int, url: str) -> None:
+    """Print an address at which people make accounts. The server's settings must say sign_up = "invited" or "open"."""
+    from bise.store.signing_up import create_invitation
+
+    _, token = with_database(lambda database: create_invitation(database, None, role, days, uses))
+    click.echo(f"{url.rstrip('/')}/#join={token}")
+
+
 @users.command("disable")
 @click.argument("name")
 def disable(name: str) -> None:

@@ -64,10 +64,16 @@ def _announcements(open_page: bool) -> "Announcements":
     from bise.cli.preparing import preparing
     from bise.config import has_display
 
-    def address(root: str, token: str) -> None:
+    def address(root: str, token: str, setup_code: str) -> None:
         if not token:
             click.echo(f"For accounts and keys: {root}")
-            click.echo(f"Let a browser in with: bise admin users link NAME --url {root}", err=True)
+            if setup_code:
+                click.echo(
+                    "There is no admin yet. Open the address and make the account of the one who answers for it."
+                )
+                click.echo(f"The code for that, which works once: {setup_code}")
+            else:
+                click.echo(f"Let a browser in with: bise admin users link NAME --url {root}", err=True)
             if root.startswith("http://"):
                 click.echo(
                     "Without TLS, others on the way can read keys and chats: put a TLS proxy before it.", err=True

@@ -1,6 +1,9 @@
 """What an operator may set in the file of `bise serve --settings`; everything has a value that suits one machine."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+SignUp = Literal["off", "invited", "open"]
 
 
 @dataclass(frozen=True)
@@ -12,6 +15,9 @@ class ServerSettings:
     notice_s: float = 0.0  # before that: /ready already says no, and new requests are still taken
     log_requests: bool = False  # one line of JSON for each request to the API, on stderr
     log_prompts: bool = False  # in these lines, also what was asked
+    sign_up: SignUp = (
+        "off"  # who may make an account of their own, where others come: nobody, whoever is invited, anybody
+    )
     workers: int = 1  # one process: see below
 
     def __post_init__(self) -> None:

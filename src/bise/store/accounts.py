@@ -21,7 +21,9 @@ from bise.store.tables import new_id, now, sessions, sign_in_links, users
 LOCAL_OWNER = "owner"
 SESSION_DAYS = 30
 LINK_HOURS = 24
+RENEWAL_S = 60  # how long requests may still come with a session's secret from before its renewal
 MAX_NAME_CHARS = 100
+MAX_AGENT_CHARS = 200
 Role = Literal["admin", "user"]
 
 
@@ -49,12 +51,17 @@ async def create_user(database: Database, name: str, role: Role = "user", actor:
     Raises:
         InputError: the name is taken, empty or too long.
     """
-    name = check_name(name)
     async with database.write() as connection:
-        if await _find(connection, name) is not None:
-            raise InputError(f"There is a user {name} already. Choose another name.")
-        user = await _insert(connection, name, role)
-        await record(connection, actor, "user.add", f"user {name}", role=role)
+        return await add_user(connection, name, role, actor)
+
+
+async def add_user(connection: AsyncConnection, name: str, role: Role, actor: str) -> User:
+    """Make a user, inside a transaction of the caller's; raises what `create_user` raises."""
+    name = check_name(name)
+    if await _find(connection, name) is not None:
+        raise InputError(f"There is a user {name} already. Choose another name.")
+    user = await _insert(connection, name, role)
+    await record(connection, actor, "user.add", f"user {name}", role=role)
     return user
 
 
@@ -71,7 +78,7 @@ async def find_user(database: Database, name: str) -> User:
 async def list_users(database: Database) -> tuple[User, ...]:
     """All users, by name."""
     async with database.read() as connection:
-        return tuple(_user(row) for row in await connection.execute(users.select().order_by(users.c.name)))
+        return tuple(user_of_row(row) for row in await connection.execute(users.select().order_by(users.c.name)))
 
 
 async def disable_user(database: Database, name: str, disabled: bool, actor: str = COMMAND_LINE) -> User:
@@ -140,11 +147,11 @@ async def spend_link(database: Database, token: str) -> User | None:
         if row is None:
             return None
         await record(connection, row.name, "user.enter", f"user {row.name}")
-    return _user(row)
+    return user_of_row(row)
 
 
-async def start_session(database: Database, user: User) -> str:
-    """Let a browser in; returns the cookie's secret value."""
+async def start_session(database: Database, user: User, agent: str = "") -> str:
+    """Let a browser in, which calls itself `agent`; returns the cookie's secret value."""
     token = secrets.token_urlsafe(32)
     moment = now()
     async with database.write() as connection:
@@ -155,6 +162,10 @@ async def start_session(database: Database, user: User) -> str:
                 user_id=user.id,
                 created_at=moment,
                 expires_at=moment + timedelta(days=SESSION_DAYS),
+                id=new_id(),
+                agent=printable(agent, MAX_AGENT_CHARS),
+                seen_at=moment,
+                renewed_at=moment,
             )
         )
     return token
@@ -165,11 +176,18 @@ async def user_of_session(database: Database, token: str) -> User | None:
     query = (
         sa.select(users)
         .join(sessions, sessions.c.user_id == users.c.id)
-        .where(sessions.c.token_sha256 == sha256(token), sessions.c.expires_at > now(), users.c.disabled_at.is_(None))
+        .where(is_session(token), sessions.c.expires_at > now(), users.c.disabled_at.is_(None))
     )
     async with database.read() as connection:
         row = (await connection.execute(query)).one_or_none()
-    return None if row is None else _user(row)
+    return None if row is None else user_of_row(row)
+
+
+def is_session(token: str) -> sa.ColumnElement[bool]:
+    """The condition that a session is that of a cookie: its secret, or for a minute the one that it had before."""
+    hashed = sha256(token)
+    before = (sessions.c.previous_sha256 == hashed) & (sessions.c.renewed_at > now() - timedelta(seconds=RENEWAL_S))
+    return (sessions.c.token_sha256 == hashed) | before
 
 
 async def choose_default_model(database: Database, user: User, model: str | None) -> None:
@@ -199,6 +217,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def printable(text: str, max_chars: int) -> str:
+    """Text of others on one line: without what does not show, and cut."""
+    return "".join(character for character in text if character.isprintable())[:max_chars]
+
+
 def sha256(text: str) -> str:
     """What the database keeps of a secret."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -206,7 +229,7 @@ def sha256(text: str) -> str:
 
 async def _find(connection: AsyncConnection, name: str) -> User | None:
     row = (await connection.execute(users.select().where(users.c.name == name.replace("\0", "")))).one_or_none()
-    return None if row is None else _user(row)
+    return None if row is None else user_of_row(row)
 
 
 async def _insert(connection: AsyncConnection, name: str, role: Role) -> User:
@@ -215,5 +238,6 @@ async def _insert(connection: AsyncConnection, name: str, role: Role) -> User:
     return user
 
 
-def _user(row: sa.Row[Any]) -> User:
+def user_of_row(row: sa.Row[Any]) -> User:
+    """A user from a row with the columns of the table."""
     return User(row.id, row.name, row.default_model, row.role, row.disabled_at)

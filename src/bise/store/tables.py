@@ -1,7 +1,8 @@
 """The tables of the database, in types that SQLite and PostgreSQL share.
 
-    users ──┬── sessions        a browser that came in through /enter
+    users ──┬── sessions        a browser that is signed in
             ├── sign_in_links   an address that lets one browser in, once
+            ├── identities      an account of another provider (OpenID Connect)
             ├── api_keys        a program that calls /v1, for a project or not
             ├── project_members ── projects
             └── conversations ── messages ──┬── ratings       a thumb, with a reason
@@ -13,6 +14,7 @@ The messages of a conversation form a tree: a question asked anew and an answer 
 the messages with one parent, exactly one is shown; the shown ones, from the root on, are what is read.
 
     limits, usage, audit        of users, projects and keys; usage and audit outlive those that they are about
+    invitations                 for people who have no account yet
 
 Ids are random hex, never counted: they tell nothing and cannot be guessed. Secrets are kept as hashes only.
 """
@@ -87,6 +89,7 @@ users = sa.Table(
     sa.Column("default_model", sa.String(200)),  # for new conversations; without one, the server's default
     sa.Column("role", sa.String(16), nullable=False, server_default="user"),  # or "admin"
     sa.Column("disabled_at", UtcTime),  # neither browser nor program of theirs comes in
+    sa.Column("password_hash", sa.String(200)),  # argon2id, with its salt and costs; None: no password opens it
 )
 
 sessions = sa.Table(
@@ -96,6 +99,32 @@ sessions = sa.Table(
     sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("expires_at", UtcTime, nullable=False),
+    sa.Column("id", ID, nullable=False, server_default=""),  # what it is called where it is listed; stays when renewed
+    sa.Column("agent", sa.String(200), nullable=False, server_default=""),  # how the browser calls itself
+    sa.Column("seen_at", UtcTime),
+    sa.Column("renewed_at", UtcTime),
+    # The secret before the last renewal: requests that were on their way may still come with it, for a minute.
+    sa.Column("previous_sha256", SHA256, index=True),
+)
+
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("issuer", sa.String(300), primary_key=True),
+    sa.Column("subject", sa.String(300), primary_key=True),
+    sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+
+invitations = sa.Table(
+    "invitations",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("token_sha256", SHA256, nullable=False, unique=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime, nullable=False),
+    sa.Column("uses_left", sa.Integer, nullable=False),
 )
 
 sign_in_links = sa.Table(

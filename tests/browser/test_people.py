@@ -1,0 +1,175 @@
+"""A server with accounts in a real browser: from the first admin's page to signing in elsewhere and out again."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.conftest import PAGE, ROOT
+from tests.browser.test_access import violations
+from tests.command import free_port, succeed
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+PASSWORD = "four words of mine"
+WORDS = {"en": "Sign in", "fr": "Se connecter", "de": "Anmelden", "es": "Iniciar sesión", "it": "Accedi"}
+
+
+@dataclass
+class Server:
+    """A server with accounts, without an admin yet."""
+
+    root: str
+    code: str
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    assert PAGE.exists(), "The page has not been built. Type: make web"
+    home, port = tmp_path_factory.mktemp("accounts"), free_port()
+    command = [sys.executable, str(Path(__file__).with_name("room.py")), str(port), str(home / "bise.db"), "accounts"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "BISE_HOME": str(home)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        yield Server(f"http://127.0.0.1:{port}", process.stdout.readline().strip(), home)
+        process.kill()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    opened = browser.new_context(locale="en-GB", viewport={"width": 1200, "height": 800})
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: Server) -> Iterator[Page]:
+    """A browser that is not in; afterwards its console holds what refusals put there, and nothing else."""
+    opened, console = context.new_page(), []
+    opened.on("console", lambda message: console.append(message.text))
+    opened.on("pageerror", lambda error: console.append(f"error: {error}"))
+    opened.goto(server.root)
+    yield opened
+    assert not [text for text in console if "Failed to load resource" not in text]
+
+
+def fill(page: Page, **fields: str) -> None:
+    for label, text in fields.items():
+        page.get_by_label(label.replace("_", " "), exact=True).fill(text)
+
+
+def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
+    fill(page, Name=name, Password=password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def sign_out(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+    page.get_by_role("button", name="Sign out", exact=True).last.click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_the_first_admin_comes_in_by_keyboard_alone(page: Page, server: Server) -> None:
+    expect(page.get_by_role("heading", name="Welcome to your server")).to_be_visible()
+    assert violations(page) == []
+    expect(page.get_by_label("Code")).to_be_focused()
+    for text in ("AAAAA-AAAAA-AAAAA-AAAAA", "ada", PASSWORD):
+        page.keyboard.type(text)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Make an account")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("This is not the code")
+    assert violations(page) == []
+    page.get_by_label("Code").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type(server.code.lower())
+    page.keyboard.press("Enter")
+    expect(page.locator(".welcome")).to_be_visible()
+    expect(page.get_by_role("button", name="ada", exact=True)).to_be_visible()
+
+
+def test_signing_in_elsewhere_changing_the_password_and_signing_out(
+    page: Page, server: Server, browser: Browser
+) -> None:
+    sign_in(page, "ada", "a wrong password")
+    expect(page.get_by_role("alert")).to_contain_text("The name or the password is wrong")
+    assert violations(page) == []
+    sign_in(page, "ada")
+    expect(page.locator(".welcome")).to_be_visible()
+    page.get_by_label("Message", exact=True).fill("nobody else may read this")
+    elsewhere = browser.new_context(locale="en-GB")
+    other = elsewhere.new_page()
+    other.goto(server.root)
+    sign_in(other, "ada")
+    expect(other.locator(".welcome")).to_be_visible()
+
+    page.get_by_role("button", name="ada", exact=True).click()
+    rows = page.locator(".rows li")
+    expect(rows).to_have_count(3)
+    assert violations(page) == []
+    rows.get_by_role("button").last.click()
+    expect(rows).to_have_count(2)
+    fill(page, Current_password="wrong", New_password="another four words")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("alert")).to_contain_text("nothing was changed")
+    fill(page, Current_password=PASSWORD)
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("status").get_by_text("The password is changed.")).to_be_visible()
+    expect(rows).to_have_count(1)
+    other.reload()
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+    elsewhere.close()
+    fill(page, Current_password="another four words", New_password=PASSWORD)
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("status").get_by_text("The password is changed.")).to_be_visible()
+
+    sign_out(page, "ada")
+    assert page.evaluate("JSON.stringify(localStorage)").count("nobody else") == 0
+    page.go_back()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_an_invitation_makes_an_account_and_is_then_gone(page: Page, server: Server, monkeypatch: Any) -> None:
+    monkeypatch.setenv("BISE_HOME", str(server.home))
+    expect(page.get_by_role("button", name="Make an account")).to_have_count(0)
+    address = succeed("admin", "users", "invite", "--url", server.root).strip()
+    page.goto("about:blank")
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Make an account")).to_be_visible()
+    assert violations(page) == []
+    fill(page, Name="ada", Password="some other words")
+    page.get_by_label("Show the password").check()
+    assert page.get_by_label("Password", exact=True).get_attribute("type") == "text"
+    page.get_by_role("button", name="Make an account").click()
+    expect(page.get_by_role("alert")).to_contain_text("There is a user ada already")
+    fill(page, Name="bob")
+    page.get_by_role("button", name="Make an account").click()
+    expect(page.locator(".welcome")).to_be_visible()
+    assert "join" not in page.url
+    sign_out(page, "bob")
+    page.goto("about:blank")
+    page.goto(address)
+    fill(page, Name="eve", Password="some other words")
+    page.get_by_role("button", name="Make an account").click()
+    expect(page.get_by_role("alert")).to_contain_text("This invitation is not valid")
+
+
+@pytest.mark.parametrize("language", WORDS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_door_speaks_the_browser_s_language_on_a_phone(
+    browser: Browser, server: Server, language: str, theme: Any
+) -> None:
+    context = browser.new_context(locale=language, color_scheme=theme, viewport={"width": 390, "height": 700})
+    page = context.new_page()
+    page.goto(server.root)
+    expect(page.get_by_role("heading", name=WORDS[language])).to_be_visible()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    context.close()

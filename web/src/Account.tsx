@@ -1,0 +1,129 @@
+// One's own account: the password, where one is signed in, signing out.
+import { useState } from "react";
+import { Field, PasswordField } from "./Field";
+import { useLanguage, useWords } from "./i18n";
+import { forgetDrafts } from "./memory";
+import { people, readAgent, type Account as AccountFacts, type Session } from "./people";
+import { useAnswered } from "./useAnswered";
+import { useAttempt } from "./useAttempt";
+
+export function Account() {
+  const words = useWords();
+  const [round, setRound] = useState(0); // counts what was changed, so that everything is read again
+  const [account, trouble] = useAnswered(people.account, `account ${round}`);
+  const [shown, setShown] = useState<AccountFacts | null>(null);
+  if (account && account !== shown) setShown(account); // what was there stays until what comes next is
+  if (!shown) return <div className="scroller" aria-busy={trouble === null}>{trouble && <p role="alert">{trouble}</p>}</div>;
+  return (
+    <div className="scroller" tabIndex={0} role="region" aria-label={words("people.account")}>
+      <div className="learn people">
+        <p className="lead">{words(shown.role === "admin" ? "people.signedInAdmin" : "people.signedInAs", { name: shown.name })}</p>
+        <section>
+          <h2>{words("people.password")}</h2>
+          <ChangePassword account={shown} onChanged={() => setRound(round + 1)} />
+        </section>
+        <section>
+          <h2>{words("people.sessions")}</h2>
+          <p className="fine">{words("people.sessionsHelp")}</p>
+          <Sessions sessions={shown.sessions} onChanged={() => setRound(round + 1)} />
+        </section>
+        <section>
+          <button type="button" onClick={() => void signOut()}>
+            {words("people.signOut")}
+          </button>
+        </section>
+      </div>
+    </div>
+  );
+}
+
+/** Whoever comes next to this browser finds nothing of what was written. */
+async function signOut(): Promise<void> {
+  await people.signOut();
+  forgetDrafts();
+  location.assign("/");
+}
+
+function ChangePassword({ account, onChanged }: { account: AccountFacts; onChanged: () => void }) {
+  const words = useWords();
+  const [current, setCurrent] = useState("");
+  const [password, setPassword] = useState("");
+  const [changed, setChanged] = useState(false);
+  const [trouble, attempt] = useAttempt();
+
+  async function change(): Promise<void> {
+    setChanged(false);
+    await people.changePassword(current, password);
+    setCurrent("");
+    setPassword("");
+    setChanged(true);
+    onChanged();
+  }
+
+  return (
+    <form
+      className="stack"
+      onSubmit={(event) => {
+        event.preventDefault();
+        attempt(change());
+      }}
+    >
+      <input type="text" className="unseen" tabIndex={-1} aria-hidden="true" autoComplete="username" value={account.name} readOnly />
+      {account.has_password && (
+        <Field type="password" label={words("people.currentPassword")} value={current} onText={setCurrent} autoComplete="current-password" maxLength={1000} />
+      )}
+      <PasswordField label={words("people.newPassword")} hint={words("people.passwordHelp")} value={password} onText={setPassword} autoComplete="new-password" />
+      {trouble !== null && (
+        <p className="refusal" role="alert">
+          {trouble}
+        </p>
+      )}
+      <p role="status">{changed && words("people.passwordChanged")}</p>
+      <div>
+        <button type="submit" className="primary">
+          {words("people.changePassword")}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function Sessions({ sessions, onChanged }: { sessions: Session[]; onChanged: () => void }) {
+  const [trouble, attempt] = useAttempt();
+  return (
+    <>
+      <ul className="rows">
+        {sessions.map((session) => (
+          <SessionRow key={session.id} session={session} onEnd={() => attempt(people.endSession(session.id).finally(onChanged))} />
+        ))}
+      </ul>
+      {trouble !== null && (
+        <p className="refusal" role="alert">
+          {trouble}
+        </p>
+      )}
+    </>
+  );
+}
+
+function SessionRow({ session, onEnd }: { session: Session; onEnd: () => void }) {
+  const words = useWords();
+  const language = useLanguage();
+  const agent = readAgent(session.agent);
+  const name = agent ? words("people.browserOn", agent) : session.agent || words("people.unknownBrowser");
+  const time = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  const seen = time.format(new Date(session.seen_at ?? session.created_at));
+  return (
+    <li>
+      <span>
+        <strong>{name}</strong>
+        <span className="fine">{session.is_current ? words("people.thisBrowser") : words("people.lastSeen", { time: seen })}</span>
+      </span>
+      {!session.is_current && (
+        <button type="button" aria-label={words("people.endSessionOf", { browser: name, time: seen })} onClick={onEnd}>
+          {words("people.endSession")}
+        </button>
+      )}
+    </li>
+  );
+}

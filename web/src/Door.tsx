@@ -1,0 +1,146 @@
+// Who is not in: sign in, make an account where that is allowed, or make the first admin's.
+import { useEffect, useId, useState, type ReactNode } from "react";
+import { Field, PasswordField } from "./Field";
+import { useWords } from "./i18n";
+import { Mark } from "./icons";
+import { invitationIn, people, type DoorState } from "./people";
+import { NoEntry } from "./Problem";
+import { useAnswered } from "./useAnswered";
+import { useAttempt } from "./useAttempt";
+
+export function Door({ message }: { message: string }) {
+  const words = useWords();
+  const [door, trouble] = useAnswered(people.door, "door");
+  const invitation = invitationIn(location.hash);
+  const [joining, setJoining] = useState(invitation !== "");
+  useEffect(() => void (document.title = "Bise"), []);
+  if (trouble !== null) return <NoEntry status={0} message={trouble} />;
+  if (!door) return <main className="problem" aria-busy="true" />;
+  if (!door.accounts) return <NoEntry status={401} message={message} />;
+  if (door.first_run) return <FirstRun />;
+  if (joining && mayJoin(door, invitation)) return <SignUp invitation={invitation} onBack={() => setJoining(false)} />;
+  return (
+    <SignIn>
+      {mayJoin(door, invitation) && (
+        <button type="button" className="link" onClick={() => setJoining(true)}>
+          {words("people.makeAccount")}
+        </button>
+      )}
+    </SignIn>
+  );
+}
+
+const mayJoin = (door: DoorState, invitation: string): boolean => door.sign_up === "open" || (door.sign_up === "invited" && invitation !== "");
+
+/** Into the chat, with nothing left of whoever was here before; the address keeps no secret. */
+const goIn = () => {
+  history.replaceState(null, "", location.pathname);
+  location.reload();
+};
+
+function SignIn({ children }: { children: ReactNode }) {
+  const words = useWords();
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  return (
+    <DoorForm title={words("people.signIn")} button={words("people.signIn")} onSubmit={() => people.signIn(name, password)} more={children}>
+      <Field label={words("people.name")} value={name} onText={setName} autoComplete="username" autoCapitalize="none" autoFocus />
+      <PasswordField label={words("people.password")} value={password} onText={setPassword} autoComplete="current-password" />
+    </DoorForm>
+  );
+}
+
+function FirstRun() {
+  const words = useWords();
+  const [code, setCode] = useState("");
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  return (
+    <DoorForm
+      title={words("people.firstRun")}
+      lead={words("people.firstRunHelp")}
+      button={words("people.makeAccount")}
+      onSubmit={() => people.firstRun(name, password, code)}
+    >
+      <Field label={words("people.code")} hint={words("people.codeHelp")} value={code} onText={setCode} autoComplete="one-time-code" autoFocus />
+      <NewAccountFields name={name} onName={setName} password={password} onPassword={setPassword} />
+    </DoorForm>
+  );
+}
+
+function SignUp({ invitation, onBack }: { invitation: string; onBack: () => void }) {
+  const words = useWords();
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  return (
+    <DoorForm
+      title={words("people.makeAccount")}
+      lead={invitation ? words("people.invited") : undefined}
+      button={words("people.makeAccount")}
+      onSubmit={() => people.signUp(name, password, invitation)}
+      more={
+        <button type="button" className="link" onClick={onBack}>
+          {words("people.haveAccount")}
+        </button>
+      }
+    >
+      <NewAccountFields name={name} onName={setName} password={password} onPassword={setPassword} />
+    </DoorForm>
+  );
+}
+
+interface NewAccountProps {
+  name: string;
+  onName: (name: string) => void;
+  password: string;
+  onPassword: (password: string) => void;
+}
+
+function NewAccountFields({ name, onName, password, onPassword }: NewAccountProps) {
+  const words = useWords();
+  return (
+    <>
+      <Field label={words("people.name")} value={name} onText={onName} autoComplete="username" autoCapitalize="none" maxLength={100} />
+      <PasswordField label={words("people.password")} hint={words("people.passwordHelp")} value={password} onText={onPassword} autoComplete="new-password" />
+    </>
+  );
+}
+
+interface DoorFormProps {
+  title: string;
+  lead?: string | undefined;
+  button: string;
+  onSubmit: () => Promise<void>;
+  more?: ReactNode;
+  children: ReactNode;
+}
+
+function DoorForm({ title, lead, button, onSubmit, more, children }: DoorFormProps) {
+  const heading = useId();
+  const [trouble, attempt] = useAttempt();
+  return (
+    <main className="problem door">
+      <Mark />
+      <h1 id={heading}>{title}</h1>
+      {lead && <p>{lead}</p>}
+      <form
+        aria-labelledby={heading}
+        onSubmit={(event) => {
+          event.preventDefault();
+          attempt(onSubmit().then(goIn));
+        }}
+      >
+        {children}
+        {trouble !== null && (
+          <p className="refusal" role="alert">
+            {trouble}
+          </p>
+        )}
+        <button type="submit" className="primary">
+          {button}
+        </button>
+      </form>
+      {more}
+    </main>
+  );
+}

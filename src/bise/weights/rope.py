@@ -63,7 +63,9 @@ def yarn_attention_factor(factor: float, mscale: float = 1.0, mscale_all_dim: fl
     def scale(weight: float) -> float:
         return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0
 
-    return scale(mscale) / scale(mscale_all_dim) if mscale and mscale_all_dim else scale(1.0)
+    if not (mscale and mscale_all_dim):
+        return scale(1.0)
+    return scale(mscale) / scale(mscale_all_dim) if scale(mscale_all_dim) else math.inf  # which no model may have
 
 
 def rotary_frequencies(head_dim: int, theta: float, scaling: RopeScaling | None) -> NDArray[np.float64]:

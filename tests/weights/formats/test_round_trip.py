@@ -1,6 +1,7 @@
 """A model goes through every format and comes back with equal logits, and integers pass GGUF bit for bit."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,12 @@ import numpy as np
 import pytest
 
 from bise.errors import InputError
-from bise.gguf import open_gguf, write_gguf
+from bise.gguf import Value, open_gguf, write_gguf
 from bise.weights.files import Weights, open_weights
 from bise.weights.formats.blocks import to_floats
 from bise.weights.formats.detect import open_foreign
 from bise.weights.formats.export import Companions, export_model
-from bise.weights.formats.gguf import gguf_name, make_metadata
+from bise.weights.formats.gguf import gguf_name, make_metadata, read_metadata
 from bise.weights.quantise import PRECISIONS, convert
 from bise.weights.rope import RopeScaling, yarn_attention_factor
 from bise.weights.spec import ModelSpec
@@ -37,6 +38,12 @@ SPECS = SHAPES | {
     "Qwen3, Llama 3's frequencies": replace(TINY, qk_norm=True, rope_scaling=RopeScaling("llama3", 8.0, 8192)),
     "yarn": replace(TINY, rope_scaling=RopeScaling("yarn", 4.0, 16, attention_factor=yarn_attention_factor(4.0))),
     "growing queries": replace(TINY, rope_scaling=RopeScaling("yarn", 4.0, original_context=16, query_beta=0.3)),
+    "a ramp of its own": replace(
+        TINY,
+        rope_scaling=RopeScaling(
+            "yarn", 4.0, 16, beta_fast=4.0, beta_slow=0.5, attention_factor=yarn_attention_factor(4.0)
+        ),
+    ),
     "SmolLM3": replace(TINY, num_layers=5, unrotated_layers=(3,)),
     "windows in some layers": replace(TINY, sliding_window=9, full_attention_layers=(1,)),
 }
@@ -44,7 +51,8 @@ ROADS |= {
     "Qwen2": ("hf", "gguf", "hf"),
     "Qwen3, Llama 3's frequencies": ("hf", "gguf", "hf"),
     "yarn": ("hf", "gguf", "mistral", "hf"),
-    "growing queries": ("hf", "mistral", "hf"),
+    "growing queries": ("hf", "gguf", "mistral", "hf"),
+    "a ramp of its own": ("hf", "gguf", "hf"),
     "SmolLM3": ("hf", "gguf", "hf"),
     "windows in some layers": ("hf", "hf"),
 }
@@ -212,6 +220,40 @@ def test_gguf_that_is_not_supported_is_named(tmp_path: Path, changes: dict[str, 
     with pytest.raises(InputError) as error:
         open_foreign(tmp_path / "changed.gguf")
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.3])
+def test_a_temperature_of_its_own_passes_mistral3(tmp_path: Path, factor: float) -> None:
+    scaling = RopeScaling("yarn", 4.0, 16, attention_factor=factor, query_beta=0.1)
+    path = tmp_path / "m.gguf"
+    metadata = make_metadata(replace(TINY, rope_scaling=scaling), "m", "F32")
+    assert metadata["general.architecture"] == "mistral3"
+    write_gguf(path, metadata, {"token_embd.weight": ("F32", (97, 64))}, [np.zeros((97, 64), np.float32)])
+    header, data = open_gguf(path)
+    again = read_metadata(header, data, str(path)).rope_scaling
+    assert again is not None
+    assert again.attention_factor == pytest.approx(factor, rel=1e-6)
+    assert replace(again, attention_factor=factor) == scaling
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rope.scaling.attn_factor": 1.5}, "mistral3.rope.scaling.attn_factor is 1.5"),
+        ({"rope.scaling.yarn_ext_factor": 0.5}, "mistral3.rope.scaling.yarn_ext_factor is 0.5"),
+        ({"rope.scaling.type": "linear"}, "mistral3.attention.temperature_scale is 0.1"),
+        ({"rope.scaling.yarn_log_multiplier": -20.0}, "attention_factor is -"),
+        ({"expert_count": 4}, "of mixtures of experts in GGUF"),
+    ],
+)
+def test_what_mistral3_asks_for_beyond_ours_is_named(tmp_path: Path, changes: dict[str, Value], words: str) -> None:
+    scaling = RopeScaling("yarn", 4.0, 16, query_beta=0.1)
+    metadata = make_metadata(replace(TINY, rope_scaling=scaling), "m", "F32")
+    metadata |= {f"mistral3.{key}": value for key, value in changes.items()}
+    path = tmp_path / "m.gguf"
+    write_gguf(path, metadata, {"token_embd.weight": ("F32", (97, 64))}, [np.zeros((97, 64), np.float32)])
+    with pytest.raises(InputError, match=re.escape(words)):
+        open_foreign(path)
 
 
 def mistral_directory(tmp_path: Path, **changes: object) -> Path:

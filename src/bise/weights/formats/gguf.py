@@ -4,6 +4,7 @@ Q4_0 and Q8_0 pass unchanged. The other quantised types become 8 bits, as does a
 floats: the engine has no kernels for them. llama.cpp rotates neighbouring rows in files of the architecture "llama".
 """
 
+import math
 import mmap
 import re
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ ARCHITECTURES = {
     "qwen2": ("qwen2", False),
     "qwen3": ("qwen3", False),
     "smollm3": ("smollm3", True),
+    "mistral3": ("ministral3", True),
 }
 ROPE_FACTORS = "rope_freqs.weight"
 _KEYS = {
@@ -56,6 +58,13 @@ _KEYS = {
     "attention.sliding_window": "sliding_window",
     "expert_count": "num_local_experts",
     "expert_used_count": "num_experts_per_tok",
+}
+# What only files of the architecture mistral3 say of rotary embeddings, and what it is in config.json.
+_MISTRAL3_KEYS = {
+    "rope.scaling.yarn_beta_fast": "beta_fast",
+    "rope.scaling.yarn_beta_slow": "beta_slow",
+    "rope.scaling.yarn_log_multiplier": "mscale_all_dim",
+    "attention.temperature_scale": "llama_4_scaling_beta",
 }
 _LLAMA3 = [RopeScaling("llama3", factor, 8192) for factor in (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)]
 NAMES = {
@@ -240,7 +249,7 @@ def read_metadata(header: Header, data: mmap.mmap, where: str) -> ModelSpec:
         "vocab_size": embeddings.shape[0],
         "tie_word_embeddings": "output.weight" not in header.tensors,
         "use_sliding_window": window is not None,
-        "rope_scaling": _read_scaling(own),
+        "rope_scaling": _read_scaling(own, architecture, where),
     }
     spec = model_spec(config, where)
     return _with_factors(spec, header, data, where)
@@ -271,11 +280,8 @@ def make_metadata(spec: ModelSpec, name: str, dtype: str) -> dict[str, Value]:
         own |= {"expert_count": spec.num_experts, "expert_used_count": spec.experts_per_token}
     if spec.sliding_window:
         own["attention.sliding_window"] = spec.sliding_window
-    scaling = spec.rope_scaling
-    if scaling is not None and scaling.kind in ("linear", "yarn"):
-        own |= {"rope.scaling.type": scaling.kind, "rope.scaling.factor": scaling.factor}
-        if scaling.kind == "yarn":
-            own["rope.scaling.original_context_length"] = scaling.original_context
+    if spec.rope_scaling is not None:
+        own |= _write_scaling(spec.rope_scaling, architecture)
     general: dict[str, Value] = {
         "general.architecture": architecture,
         "general.type": "model",
@@ -317,44 +323,91 @@ def is_interleaved(architecture: str) -> bool:
 
 
 def _architecture(spec: ModelSpec) -> str:
-    """llama.cpp's architecture that computes this model."""
-    kinds = [
-        kind
-        for kind, is_wanted in (
-            ("qwen2", spec.attention_bias), ("qwen3", spec.qk_norm), ("smollm3", bool(spec.unrotated_layers))
-        )
-        if is_wanted
-    ]  # fmt: skip
+    """llama.cpp's architecture that computes this model.
+
+    Raises:
+        InputError: there is none.
+    """
     scaling = spec.rope_scaling
+    wanted = {
+        "qwen2": spec.attention_bias,
+        "qwen3": spec.qk_norm,
+        "smollm3": bool(spec.unrotated_layers),
+        "mistral3": scaling is not None and scaling.kind == "yarn" and scaling != _plain_yarn(scaling),
+    }
+    kinds = [kind for kind, is_wanted in wanted.items() if is_wanted]
     every_fourth = tuple(range(3, spec.num_layers, 4))
     if (
         len(kinds) > 1
         or spec.full_attention_layers
         or (kinds == ["smollm3"] and spec.unrotated_layers != every_fourth)
-        or (scaling is not None and scaling.kind == "yarn" and scaling != _plain_yarn(scaling))
+        or (kinds == ["mistral3"] and not _is_mistral3(spec))
     ):
         raise InputError(
-            "llama.cpp has no architecture with all that this model has (windows in some layers, a yarn of its own, or "
+            "llama.cpp has no architecture with all that this model has (windows in some layers, a yarn with windows, or "
             "parts of several families). Export it to hf."
         )
     return kinds[0] if kinds else "llama"
 
 
 def _plain_yarn(scaling: RopeScaling) -> RopeScaling:
-    """The one yarn whose meaning is the same in llama.cpp and transformers."""
+    """The one yarn whose meaning is the same in all of llama.cpp's architectures and transformers."""
     return RopeScaling(
         "yarn", scaling.factor, scaling.original_context, attention_factor=yarn_attention_factor(scaling.factor)
     )
 
 
-def _read_scaling(own: Mapping[str, Value]) -> dict[str, object] | None:
+def _is_mistral3(spec: ModelSpec) -> bool:
+    """Whether llama.cpp's mistral3, which has no windows and ramps between whole dimensions, computes a model with yarn."""
+    scaling = spec.rope_scaling
+    assert scaling is not None
+    says_temperature = scaling.factor > 1 or scaling.attention_factor == 1
+    return scaling.truncate and says_temperature and not spec.sliding_window and not spec.num_experts
+
+
+def _write_scaling(scaling: RopeScaling, architecture: str) -> dict[str, Value]:
+    """The stretching of rotary frequencies that metadata says; that of other kinds is a tensor."""
+    if scaling.kind not in ("linear", "yarn"):
+        return {}
+    own: dict[str, Value] = {"rope.scaling.type": scaling.kind, "rope.scaling.factor": scaling.factor}
+    if scaling.kind == "yarn":
+        own["rope.scaling.original_context_length"] = scaling.original_context
+    if architecture != "mistral3":
+        return own
+    own |= {"rope.scaling.yarn_beta_fast": scaling.beta_fast, "rope.scaling.yarn_beta_slow": scaling.beta_slow}
+    # llama.cpp multiplies by the temperature that yarn derives from the factor, over that of the factor and this number.
+    excess = yarn_attention_factor(scaling.factor) / scaling.attention_factor - 1
+    if excess:
+        own["rope.scaling.yarn_log_multiplier"] = excess / (0.1 * math.log(scaling.factor))
+    if scaling.query_beta:
+        own["attention.temperature_scale"] = scaling.query_beta
+    return own
+
+
+def _read_scaling(own: Mapping[str, Value], architecture: str, where: str) -> dict[str, object] | None:
     """The stretching of rotary frequencies as config.json has it."""
     kind = own.get("rope.scaling.type", "none")
+    keys = {"rope.scaling.factor": "factor", "rope.scaling.original_context_length": "original_max_position_embeddings"}
+    if architecture == "mistral3":
+        _refuse_scaling(own, kind, where)
+        keys |= _MISTRAL3_KEYS
     if kind == "none":
         return None
-    keys = {"factor": "factor", "original_context_length": "original_max_position_embeddings"}
-    table = {theirs: own[f"rope.scaling.{ours}"] for ours, theirs in keys.items() if f"rope.scaling.{ours}" in own}
-    return {"rope_type": kind, **table}
+    table: dict[str, object] = {theirs: own[ours] for ours, theirs in keys.items() if ours in own}
+    return {"rope_type": kind, "mscale": 1.0, **table}
+
+
+def _refuse_scaling(own: Mapping[str, Value], kind: Value, where: str) -> None:
+    """Name what a file of the architecture mistral3 says of rotary embeddings and Bise does not compute."""
+    plain = {f"rope.scaling.{key}": 1.0 for key in ("attn_factor", "yarn_attn_factor", "yarn_ext_factor")}
+    if kind != "yarn":
+        plain["attention.temperature_scale"] = 0.0
+    for key, value in plain.items():
+        if own.get(key, value) != value:
+            raise InputError(
+                f"{where}: mistral3.{key} is {own[key]!r}, but only {value} is supported with rope.scaling.type {kind!r}. "
+                "Fetch the model as safetensors."
+            )
 
 
 def _with_factors(spec: ModelSpec, header: Header, data: mmap.mmap, where: str) -> ModelSpec:

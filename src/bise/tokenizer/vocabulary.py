@@ -10,8 +10,6 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -61,8 +59,11 @@ class BytePairs:
     def __init__(self, tokens: list[bytes], first_id: int, pattern: str) -> None:
         # Only the order of ranks matters, so they can be the ids themselves.
         ranks = dict(zip(tokens, range(first_id, first_id + len(tokens)), strict=True))
-        with _panics_told(0):
+        try:
             self._encoding = tiktoken.Encoding("tekken", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+        except BaseException as error:
+            _tell_panic(error, 0)
+            raise
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; half a surrogate pair counts as U+FFFD.
@@ -70,22 +71,20 @@ class BytePairs:
         Raises:
             InputError: the vocabulary's expression cannot cut this text.
         """
-        with _panics_told(len(text)):
+        try:
             if len(text) < _BLANKS or not _MANY_SAMPLES.search(text[::_STEP]):
                 return self._encoding.encode_ordinary(text)
             borders = [0, *(match.end() for match in _LONG_BLANKS.finditer(text)), len(text)]
             parts = (self._encoding.encode_ordinary(text[start:end]) for start, end in pairwise(borders))
             return [token for part in parts for token in part]
-
-
-@contextmanager
-def _panics_told(num_characters: int) -> Iterator[None]:
-    """A panic of the library's, which is no Exception and would end a server, as an error of the file's."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
+        except BaseException as error:  # in place: a context manager takes as long as encoding a word
+            _tell_panic(error, len(text))
             raise
+
+
+def _tell_panic(error: BaseException, num_characters: int) -> None:
+    """Raise a panic of the library's, which is no Exception and would end a server, as an error of the file's."""
+    if type(error).__name__ == "PanicException":
         raise InputError(
             f"The tokenizer's expression cannot cut this text of {num_characters:,} characters: {str(error)[-80:]}. Use a "
             "shorter text, or a model from a source that you trust."

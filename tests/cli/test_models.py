@@ -64,7 +64,12 @@ def test_pull_list_show_remove(
 def test_a_stranger_s_tokenizer_is_tried_before_it_is_taken_in(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export_model(open_weights(Path(source)), tmp_path / "theirs", "hf", Companions("m"))
+    export_model(open_weights(Path(source)), tmp_path / "small", "hf", Companions("m"))
+    make_directory("chatml", tmp_path / "small")
+    assert bise("pull", str(tmp_path / "small")) == 2
+    assert "has 607 tokens, but the weights know only 97" in capsys.readouterr().err
+    large = write_model(tmp_path / "ours", replace(TINY, vocab_size=640))
+    export_model(open_weights(large), tmp_path / "theirs", "hf", Companions("m"))
     make_directory("chatml", tmp_path / "theirs")
     assert bise("pull", str(tmp_path / "theirs"), "--name", "good") == 0
     path = tmp_path / "theirs/tokenizer.json"

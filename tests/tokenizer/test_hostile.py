@@ -226,7 +226,7 @@ def test_hostile_tables_are_refused_on_trial_and_in_use(tmp_path: Path, case: st
     path.write_text(json.dumps(HOSTILE_TABLES[case](json.loads(path.read_text()))))
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError):
-        examine(directory)
+        examine(directory, 1 << 20)
     if "never ends" not in case:  # which takes its time here, too
         with pytest.raises(InputError):
             ChatTokenizer.load(directory).encode("x" * 2000)
@@ -281,12 +281,19 @@ def test_a_bomb_of_brackets_is_refused_in_bounded_memory(tmp_path: Path) -> None
     """Sixty megabytes of JSON that are gigabytes of lists."""
     (tmp_path / "tokenizer.json").write_bytes(b'{"a": [' + b"[]," * 20_000_000 + b"[]]}")
     with pytest.raises(InputError, match="was refused: on trial it"):
-        examine(tmp_path)
+        examine(tmp_path, 1 << 20)
 
 
 def test_good_ones_pass_the_trial(tmp_path: Path, tekken_path: Path) -> None:
     for path in (tekken_path, make_directory("chatml", tmp_path)):
-        examine(path)
+        examine(path, ChatTokenizer.load(path).vocab_size)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_weights_is_another_model_s(tekken_path: Path) -> None:
+    size = ChatTokenizer.load(tekken_path).vocab_size
+    examine(tekken_path, size + 7)
+    with pytest.raises(InputError, match=f"has {size:,} tokens, but the weights know only {size - 1:,}"):
+        examine(tekken_path, size - 1)
 
 
 @pytest.mark.slow

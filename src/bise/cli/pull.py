@@ -173,10 +173,11 @@ def _calibrate(place: "Source", text: Path, bits: str | None) -> "Scales":
     from bise.weights.pull import is_ours, open_original, resolve_run
     from bise.weights.quantise import Scales, chosen_quantisation
 
-    if not is_ours(place.path):
+    if is_foreign := not is_ours(place.path):
         examine(place.path)
-        examine_tokenizer(place.path)
     weights = open_original(place)
+    if is_foreign:
+        examine_tokenizer(place.path, weights.spec.vocab_size)
     chosen_quantisation(weights, bits)
     directory = resolve_run(place.path)[0] if is_ours(place.path) else place.path
     ids = ChatTokenizer.load(directory).encode(text.read_text(encoding="utf-8", errors="replace"))

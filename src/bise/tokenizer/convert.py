@@ -14,13 +14,13 @@ from bise.tokenizer.exchange import (
     GGUF_FILE,
     HUGGING_FACE_FILE,
     HUGGING_FACE_KEY,
-    mistral_template,
     read_tekken_table,
     spelled_merges,
 )
 from bise.tokenizer.gguf import cutter_name, merges_by_score, read_parts
 from bise.tokenizer.hugging_face import BLANK, Parts
 from bise.tokenizer.letters import spell
+from bise.tokenizer.mistral_template import mistral_template
 from bise.tokenizer.tekken import FILE_NAME
 
 _SENTENCEPIECE = "tokenizer.model"
@@ -64,7 +64,7 @@ def _of_tekken(path: Path) -> dict[str, str]:
     table |= {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, _LETTERS]}, "decoder": _LETTERS}
     table["model"]["ignore_merges"] = True  # a piece that is an entry is one token, as in tiktoken
     special = {f"{key}_token": name for key, name in (("bos", "<s>"), ("eos", "</s>"), ("unk", "<unk>"))}
-    return _files(table, special, mistral_template(tekken.special))
+    return _files(table, special, tekken.template)
 
 
 def _of_gguf(path: Path) -> dict[str, str]:
@@ -97,8 +97,9 @@ def _of_sentencepiece(path: Path) -> dict[str, str]:
     ]
     table |= {"normalizer": {"type": "Sequence", "normalizers": turns}, "decoder": _PIECES}
     table["model"] |= {"byte_fallback": True, "fuse_unk": True, "unk_token": names[pieces.unk_id()]}
+    version = path.name.rpartition(".v")[2] if ".model.v" in path.name else "1"
     found = (("bos", pieces.bos_id()), ("eos", pieces.eos_id()), ("unk", pieces.unk_id()))
-    return _files(table, {f"{key}_token": names[token] for key, token in found}, "")
+    return _files(table, {f"{key}_token": names[token] for key, token in found}, mistral_template(f"v{version}"))
 
 
 def _table(names: list[str], merges: list[list[str]], controls: list[str], control_ids: list[int]) -> dict[str, Any]:

@@ -26,15 +26,20 @@ _MAX_WORDS = 200
 _EXPRESSIONS = ("pattern", "Regex", "String")
 
 
-def examine(path: Path) -> None:
+def examine(path: Path, vocab_size: int) -> None:
     """Load the tokenizer of a model's directory or file, and try it.
 
+    Args:
+        path: of the model.
+        vocab_size: tokens that its weights know; a tokenizer may have fewer, since models fill theirs up.
+
     Raises:
-        InputError: it is missing, damaged, of a kind that Bise does not read, or takes too much time or memory.
+        InputError: it is missing, damaged, of a kind that Bise does not read, another model's, or takes too much time or
+            memory.
     """
     process = BoundedProcess("bise.tokenizer.examine", None)
     try:
-        problem = process.ask(str(path), _LIMIT_S)
+        problem = process.ask([str(path), vocab_size], _LIMIT_S)
     except Refused as reason:
         raise InputError(
             f"The tokenizer of {path} was refused: on trial it {reason}. Fetch it again from a source that you trust."
@@ -43,16 +48,22 @@ def examine(path: Path) -> None:
         raise InputError(problem)
 
 
-def _prepare(_: None) -> Callable[[str], str]:
+def _prepare(_: None) -> Callable[[tuple[str, int]], str]:
     return _problem
 
 
-def _problem(path: str) -> str:
+def _problem(request: tuple[str, int]) -> str:
     """What is wrong with a tokenizer, or nothing."""
+    path, vocab_size = request
     try:
         with tempfile.TemporaryDirectory() as directory:
             file = _tokenizer_of(Path(path), Path(directory))
             tokenizer = ChatTokenizer.load(file)
+            if tokenizer.vocab_size > vocab_size:
+                return (
+                    f"The tokenizer of {path} has {tokenizer.vocab_size:,} tokens, but the weights know only "
+                    f"{vocab_size:,}: they do not belong together. Put the tokenizer of this very model beside the weights."
+                )
             for text in _hard_texts(tokenizer.path):
                 tokenizer.encode(text)
     except BiseError as error:

@@ -17,6 +17,7 @@ import numpy as np
 from bise.errors import InputError
 from bise.gguf import Value, open_gguf
 from bise.tokenizer.letters import spell
+from bise.tokenizer.mistral_template import mistral_template
 from bise.tokenizer.tekken import FILE_NAME, PATTERN
 
 HUGGING_FACE_FILE = "tokenizer.json"
@@ -34,23 +35,6 @@ _PRE_TOKENIZERS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}": "llama-bpe",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|": "qwen2",
 }
-# What mistral-common's v7 to v15 make of a conversation without tools, in Jinja.
-_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{% if message.role == 'system' %}"
-    "{{ '[SYSTEM_PROMPT]' + message.content + '[/SYSTEM_PROMPT]' }}{% elif message.role == 'user' %}"
-    "{{ '[INST]' + message.content + '[/INST]' }}{% elif message.role == 'assistant' %}"
-    "{{ message.content + eos_token }}{% else %}{{ raise_exception('Only system, user and assistant messages') }}"
-    "{% endif %}{% endfor %}"
-)
-# The same of v3, which puts a system prompt before the last question.
-_TEMPLATE_V3 = (
-    "{{ bos_token }}{% if messages[0].role == 'system' %}{% set system = messages[0].content + '\n\n' %}"
-    "{% set turns = messages[1:] %}{% else %}{% set system = '' %}{% set turns = messages %}{% endif %}"
-    "{% for message in turns %}{% if message.role == 'user' %}"
-    "{{ '[INST]' + (system if loop.last else '') + message.content + '[/INST]' }}{% elif message.role == 'assistant' %}"
-    "{{ message.content + eos_token }}{% else %}{{ raise_exception('Only system, user and assistant messages') }}"
-    "{% endif %}{% endfor %}"
-)
 
 
 @dataclass(frozen=True)
@@ -61,6 +45,7 @@ class TekkenTable:
     pattern: str
     special: list[str]  # names of the first ids
     tokens: list[bytes]
+    template: str  # mistral-common's of its version, in Jinja
 
 
 def gguf_vocabulary(directory: Path, vocab_size: int, made: Mapping[str, str]) -> dict[str, Value]:
@@ -112,11 +97,6 @@ def spelled_merges(tokens: Sequence[bytes]) -> list[list[str]]:
     return [[spell(part) for part in pair] for pair in merges_of(tokens)]
 
 
-def mistral_template(special: Sequence[str]) -> str:
-    """Mistral's chat template in Jinja, for a vocabulary with these control tokens; conversations without tools."""
-    return _TEMPLATE if "[SYSTEM_PROMPT]" in special else _TEMPLATE_V3
-
-
 def read_tekken_table(path: Path) -> TekkenTable:
     """Read a tekken file.
 
@@ -131,12 +111,13 @@ def read_tekken_table(path: Path) -> TekkenTable:
         tokens = [base64.b64decode(entry["token_bytes"]) for entry in table["vocab"][: size - num_special]]
         special = [str(entry["token_str"]) for entry in table.get("special_tokens") or _older_special_tokens()]
         pattern = str(config["pattern"])
+        template = mistral_template(str(config["version"]), table.get("model_settings_builder"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"The tokenizer {path} is damaged: {error!r}. Copy or train it again.") from None
     if not {"<s>", "</s>", "<unk>"} <= set(special):
         raise InputError(f"The tokenizer {path} has no <s>, </s> and <unk>. Copy or train it again.")
     special += [f"<SPECIAL_{rank}>" for rank in range(len(special), num_special)]
-    return TekkenTable(text, pattern, special, tokens)
+    return TekkenTable(text, pattern, special, tokens, template)
 
 
 def _older_special_tokens() -> list[Any]:
@@ -156,7 +137,7 @@ def _from_tekken(path: Path, vocab_size: int) -> dict[str, Value]:
         **{f"tokenizer.ggml.{name}_token_id": token_id for name, token_id in ids.items()},
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.add_eos_token": False,
-        "tokenizer.chat_template": mistral_template(tekken.special),
+        "tokenizer.chat_template": tekken.template,
         TEKKEN_KEY: tekken.text,
     }
 

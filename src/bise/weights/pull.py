@@ -70,7 +70,7 @@ def pull(
     precision: str | None = None,
     companions: Mapping[str, str] | None = None,
     progress: Progress | None = None,
-    examine_tokenizer: Callable[[Path], None] | None = None,
+    examine_tokenizer: Callable[[Path, int], None] | None = None,
     scales: Scales = SEARCHED,
 ) -> Pulled:
     """Take a model into the store as `name`.
@@ -81,7 +81,8 @@ def pull(
         precision: of `quantise.PRECISIONS`; None keeps it.
         companions: file name -> text that goes along, such as a card instead of the source's.
         progress: told of the weights done.
-        examine_tokenizer: given another program's model, raises InputError when nobody could talk to it.
+        examine_tokenizer: given another program's model and the size of its vocabulary, raises InputError when nobody
+            could talk to it.
         scales: of four-bit groups.
 
     Raises:
@@ -176,13 +177,13 @@ def _take_ours(source: Path, part: Path, rounding: _Rounding) -> tuple[Input, di
     return parent, facts, ()
 
 
-def _open_foreign(path: Path, examine_tokenizer: Callable[[Path], None] | None) -> ForeignModel:
+def _open_foreign(path: Path, examine_tokenizer: Callable[[Path, int], None] | None) -> ForeignModel:
     examine(path)
     model = open_foreign(path)
     if not model.tokenizer_files and "tokenizer.ggml.tokens" not in model.vocabulary:
         raise InputError(f"{path} has no tokenizer, so nobody could talk to it. Put the tokenizer's file beside it.")
     if examine_tokenizer is not None:
-        examine_tokenizer(path)
+        examine_tokenizer(path, model.weights.spec.vocab_size)
     return model
 
 

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "models": "bise.cli.models",
     "pull": "bise.cli.pull",
     "export": "bise.cli.export",
+    "compare": "bise.cli.compare",
     "serve": "bise.cli.serve",
     "ask": "bise.cli.ask",
     "trace": "bise.cli.trace",

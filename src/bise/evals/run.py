@@ -32,7 +32,7 @@ from bise.evals.statistics import half_width, minimum_detectable_effect, ratio, 
 from bise.evals.suites import SUITES, check_suites
 from bise.evals.target import Target
 from bise.evals.tasks import EvalSettings, Prices, Task
-from bise.runs import Input, Manifest, RunDirectory
+from bise.runs import MANIFEST, Input, Manifest, RunDirectory
 
 Advance = Callable[[int, int, str], None]  # done, of how many, of which task
 
@@ -53,6 +53,26 @@ def evaluate(
     inputs += [Input("file", path, sha256) for path, sha256 in sorted(data)]
     config = asdict(settings) | {"suites": list(suites), "model": target.described.name}
     return results, run.finish(config, inputs, {task.task: task.value for task in results.tasks})
+
+
+def finished(target: Target, suites: Sequence[str], settings: EvalSettings) -> Results | None:
+    """The results of the run that `evaluate` would make, if it is finished.
+
+    Raises:
+        InputError: it is another model's, or was measured by another protocol.
+    """
+    path = settings.root / "eval" / run_name(target, suites, settings)
+    if not (path / MANIFEST).is_file():
+        return None
+    results = _before(path, target)
+    for task in (task for name in check_suites(suites) for task in SUITES[name].tasks(settings)):
+        known = results.task(task.name)
+        if known is None or known.protocol != _protocol(task, settings, target):
+            raise InputError(
+                f"{path} is a finished run that measured {task.name} otherwise, or not at all. Choose another place with "
+                "--set root=…, or delete it."
+            )
+    return results
 
 
 def run_name(target: Target, suites: Sequence[str], settings: EvalSettings) -> str:

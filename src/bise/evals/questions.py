@@ -202,7 +202,7 @@ def _examples(
 def _item(kind: _Kind, asked: Record, record: Record, sample: Any, *, cut: bool) -> Item:
     prompt = str(sample["arguments"][0][0])
     answers = sample["filtered_resps"]
-    answer, expected = str(answers[0]), str(sample["target"])
+    answer, expected = str(sample["resps"][0][0]), str(sample["target"])
     if kind.scoring == "likelihood":
         scores = np.array([likelihood for likelihood, _ in answers])
         answer, prompt = str(int(scores.argmax())), prompt + str(sample["arguments"][0][1])

@@ -16,6 +16,7 @@ from bise import __version__
 from bise.errors import InputError
 from bise.evals.api import Api
 from bise.evals.data import data_files
+from bise.evals.report import write_report
 from bise.evals.results import (
     RESULTS,
     Item,
@@ -46,7 +47,9 @@ def evaluate(
         InputError: the run is finished already, or a part of it is another model's; or what `run_suites` raises.
     """
     run = RunDirectory(settings.root, "eval", run_name(target, suites, settings))
+    beside = [read_results(directory) for directory in settings.beside]
     results = run_suites(target, suites, settings, run.path, advance)
+    write_report(run.path, results, beside)
     stamp = target.described.sha256
     inputs = [Input("model", f"model/{target.described.name}", stamp)] if stamp else []
     data = {(file.path, file.sha256) for task in results.tasks for file in task.protocol.data}

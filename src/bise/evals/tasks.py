@@ -41,6 +41,7 @@ class EvalSettings:
     max_tokens: int | None = None  # of an answer; None: as the task has it
     chat: bool | None = None  # whether word problems are asked as chats; None: of remote APIs, which may have no more
     seed: int = 1234  # of what is drawn: items and examples
+    beside: tuple[Path, ...] = ()  # finished evaluations of other models, for the report
     root: Path = Path("runs")
     name: str = ""  # of the run; empty: of the model and the suites
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from bise.app.generation import Generations
+from bise.app.importing import Imports
 from bise.app.learning import Learning
 from bise.app.session import Entrance
 from bise.app.start import create_app
@@ -33,6 +34,7 @@ class App:
     entrance: Entrance
     learning: Learning
     home: Path
+    imports: Imports
 
     async def begin(self) -> str:
         response = await self.client.post("/api/conversations", json={})
@@ -86,6 +88,7 @@ async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BISE_HOME", str(tmp_path))
     learning = Learning(imitated_command(tmp_path), modules=())
     application = create_app(admission, database, generations, entrance, learning, static)
+    imports: Imports = application._app.state.imports  # type: ignore[attr-defined]
     cookies = [{entrance.cookie_name: await start_session(database, user)} for user in (owner, other)]
     async with (
         serving(application, generations.close) as root,
@@ -93,6 +96,6 @@ async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> 
         httpx.AsyncClient(base_url=root, cookies=cookies[1]) as others,
         httpx.AsyncClient(base_url=root) as stranger,
     ):
-        yield App(root, client, others, stranger, backend, database, generations, entrance, learning, tmp_path)
+        yield App(root, client, others, stranger, backend, database, generations, entrance, learning, tmp_path, imports)
     await admission.meter.close()
     await database.close()

@@ -1,5 +1,8 @@
-"""What is kept and taken away: deleting with undo, the page of the deleted."""
+"""What is kept and taken away: deleting with undo, the page of the deleted, taking everything along, bringing it in."""
 
+import json
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +82,72 @@ def test_what_was_deleted_is_restored_or_erased_on_its_page(chat: Chat) -> None:
     assert [each["title"] for each in room.ask("GET", "/api/conversations")["conversations"]] == ["second"]
 
 
+def hostile(number: int) -> dict[str, Any]:
+    """A conversation as ChatGPT exports it, with a canary in every text."""
+    canary = f"<img src=x onerror=\"window.broken='{number}'\"><script>window.broken=1</script>[x](javascript:window.broken=2)"
+    content = {"content_type": "text", "parts": [f"canary {canary}"]}
+    mapping = {
+        "q": {"message": {"author": {"role": "user"}, "content": content}, "parent": None, "children": ["a"]},
+        "a": {
+            "message": {"author": {"role": "assistant"}, "content": content, "metadata": {"model_slug": canary}},
+            "parent": "q",
+        },
+    }
+    return {"title": f"{number} {canary}", "conversation_id": str(number), "mapping": mapping, "current_node": "a"}
+
+
+def test_others_conversations_are_brought_in_and_stay_text(chat: Chat, tmp_path: Path) -> None:
+    page, file = chat.page, tmp_path / "conversations.json"
+    bad = {"format": "bise-conversation", "version": 9, "title": hostile(3)["title"]}
+    file.write_text(json.dumps([hostile(1), hostile(2), bad]))
+    page.get_by_role("button", name="Your data").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your data")
+    page.get_by_label("Choose a file").set_input_files(file)
+    expect(page.locator(".import-result")).to_be_focused()
+    expect(page.locator(".import-result")).to_contain_text(
+        "Conversations brought in2Messages in them4Here already0Refused1"
+    )
+    expect(page.locator(".refusals")).to_contain_text("version is 9")
+    assert violations(page) == []
+    page.get_by_label("Choose a file").set_input_files(file)
+    expect(page.locator(".import-result")).to_contain_text("Here already2")
+    for row in page.locator(".list .row").all():
+        row.click()
+        expect(page.locator(".answer .markdown")).to_contain_text("canary")
+        expect(page.locator(".answer .markdown").locator("img, script, a[href^=javascript]")).to_have_count(0)
+    page.goto(f"{chat.room.root}/#data")
+    expect(page.locator(".import-result")).to_contain_text("Here already")
+    assert page.evaluate("window.broken") is None
+
+
+def test_a_file_that_is_none_gets_a_sentence(chat: Chat, tmp_path: Path) -> None:
+    page, file = chat.page, tmp_path / "conversations.json"
+    file.write_bytes(b"PK\x03\x04 no zip file at all")
+    page.goto(f"{chat.room.root}/#data")
+    page.get_by_label("Choose a file").set_input_files(file)
+    expect(page.locator(".import-result")).to_contain_text("The zip file is damaged")
+    assert violations(page) == []
+
+
+def test_everything_is_taken_along_and_brought_in_again(chat: Chat, tmp_path: Path) -> None:
+    page, file = chat.page, tmp_path / "bise.zip"
+    chat.ask("everything")
+    chat.answered()
+    page.get_by_role("button", name="Your data").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download (zip)").click()
+    download.value.save_as(file)
+    with zipfile.ZipFile(file) as archive:
+        assert archive.namelist()[1:] == ["conversations/0001 everything.json", "conversations/0001 everything.md"]
+        assert "made by an AI" in archive.read("conversations/0001 everything.md").decode()
+    page.get_by_role("navigation").get_by_role("button", name="everything", exact=True).hover()
+    page.get_by_role("button", name="Delete “everything”").click()
+    page.get_by_label("Choose a file").set_input_files(file)
+    expect(page.locator(".import-result")).to_contain_text("Conversations brought in1")
+    page.get_by_role("navigation").get_by_role("button", name="everything", exact=True).click()
+    chat.answered()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("language", DELETED)
 class TestForEverybody:
@@ -93,5 +162,8 @@ class TestForEverybody:
         page.goto(f"{room.root}/#deleted")
         expect(page.get_by_role("heading", level=1)).to_have_text(DELETED[language])
         expect(page.locator(".holding-list li").first).to_be_visible()
-        assert violations(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        for place in ("deleted", "data"):
+            page.goto(f"{room.root}/#{place}")
+            expect(page.locator(".holding")).to_be_visible()
+            assert violations(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth") == 390

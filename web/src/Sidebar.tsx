@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import type { ConversationSummary } from "./api";
 import { groupByDay, withDeleted } from "./days";
 import { LANGUAGES, useLanguage, useWords } from "./i18n";
-import { BinIcon, CloseIcon, LearnIcon, Mark, PenIcon, PersonIcon, PlusIcon, SearchIcon } from "./icons";
+import { BinIcon, BoxIcon, CloseIcon, LearnIcon, Mark, PenIcon, PersonIcon, PlusIcon, SearchIcon } from "./icons";
 import { RenameConversation } from "./RenameConversation";
 import { NEW, type ChatStore, type Snapshot } from "./store";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
@@ -101,6 +101,10 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
             {snapshot.app.user.name}
           </button>
         )}
+        <button type="button" className="learn-link data-link" aria-current={snapshot.openId === "data" ? "page" : undefined} onClick={() => onOpen("data")}>
+          <BoxIcon />
+          {words("yourData")}
+        </button>
         <Preferences onLanguage={onLanguage} />
       </nav>
       {renaming && <RenameConversation conversation={renaming} store={store} onClose={() => setRenaming(null)} />}

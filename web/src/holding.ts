@@ -1,5 +1,5 @@
 // What the server is asked about conversations that were deleted, and everything else that it keeps.
-import { request, type ConversationSummary } from "./api";
+import { ApiError, request, type ConversationSummary } from "./api";
 
 export interface DeletedConversation {
   id: string;
@@ -21,5 +21,40 @@ export const holding = {
   deleted: () => request<DeletedState>("GET", "/api/deleted"),
   restore: (id: string) => request<ConversationSummary>("POST", `/api/deleted/${at(id)}/restore`),
   erase: (id: string) => request<void>("DELETE", `/api/deleted/${at(id)}`),
+  importState: () => request<{ import: ImportState | null }>("GET", "/api/import"),
+  cancelImport: () => request<void>("DELETE", "/api/import"),
   eraseDeleted: () => request<{ num_erased: number }>("DELETE", "/api/deleted"),
 };
+
+export interface ImportState {
+  status: "running" | "finished" | "failed" | "cancelled";
+  /** Of the file, 0 to 1. */
+  share: number;
+  num_imported: number;
+  /** Here already. */
+  num_known: number;
+  num_refused: number;
+  num_messages: number;
+  /** Pieces of conversations by kind. */
+  left_out: Record<string, number>;
+  refusals: { title: string; reason: string }[];
+  /** Why it ended before the end of the file. */
+  error: string | null;
+}
+
+/** Send a file as the whole body; only this old interface tells how much of it has been sent. */
+export function upload<T>(path: string, file: File, onShare: (share: number) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const sending = new XMLHttpRequest();
+    sending.open("POST", path);
+    sending.responseType = "json";
+    sending.upload.onprogress = ({ loaded, total }) => onShare(loaded / total);
+    sending.onload = () => {
+      if (sending.status < 300) return resolve(sending.response as T);
+      const message = (sending.response as { error?: { message?: string } } | null)?.error?.message;
+      reject(new ApiError(message ?? `${sending.status} ${sending.statusText}`, sending.status));
+    };
+    sending.onerror = () => reject(new ApiError("", 0));
+    sending.send(file);
+  });
+}

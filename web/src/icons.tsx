@@ -37,6 +37,11 @@ export const CloseIcon = () => (
     <path d="m6 6 12 12M18 6 6 18" />
   </Icon>
 );
+export const BoxIcon = () => (
+  <Icon>
+    <path d="M4 8h16v10.5A1.5 1.5 0 0 1 18.5 20h-13A1.5 1.5 0 0 1 4 18.5V8ZM3 4.5h18V8H3zM10 12h4" />
+  </Icon>
+);
 export const PenIcon = () => (
   <Icon>
     <path d="m4 20 .9-4L16.5 4.4a1.9 1.9 0 0 1 2.7 0l.4.4a1.9 1.9 0 0 1 0 2.7L8 19.1 4 20Z" />

@@ -13,4 +13,5 @@ export const PAGES: Record<Place, Page> = {
   learn: { title: "learn", Content: lazy(() => import("./Learn").then((module) => ({ default: module.Learn }))) },
   account: { title: "people.account", Content: lazy(() => import("./Account").then((module) => ({ default: module.Account }))) },
   deleted: { title: "deletedPage", Content: lazy(() => import("./Deleted").then((module) => ({ default: module.Deleted }))) },
+  data: { title: "yourData", Content: lazy(() => import("./YourData").then((module) => ({ default: module.YourData }))) },
 };

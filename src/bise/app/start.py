@@ -12,12 +12,16 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from bise.app.account import router as account_router
+from bise.app.archive_reading import MAX_FILE_BYTES
+from bise.app.archive_routes import UPLOAD
+from bise.app.archive_routes import router as archive_router
 from bise.app.chat_settings import router as settings_router
 from bise.app.deleted_routes import purge_regularly
 from bise.app.deleted_routes import router as deleted_router
 from bise.app.door import router as door_router
 from bise.app.feedback import router as feedback_router
 from bise.app.generation import Generations
+from bise.app.importing import Imports
 from bise.app.learning import Learning
 from bise.app.learning_routes import router as learning_router
 from bise.app.page import page_router
@@ -72,6 +76,7 @@ def create_app(
     app.state.generations = generations
     app.state.entrance = entrance
     app.state.learning = learning
+    app.state.imports = Imports(database)
     app.state.provenance = provenance or Provenance()
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(RoleError, _not_an_admin)
@@ -82,11 +87,13 @@ def create_app(
     app.include_router(feedback_router)
     app.include_router(deleted_router)
     app.include_router(search_router)
+    app.include_router(archive_router)
     app.include_router(learning_router)
     app.include_router(provenance_router)
     app.include_router(page_router(static))
     settings = admission.settings
-    return Guard(RequestLog(app, with_prompts=settings.log_prompts) if settings.log_requests else app, names)
+    inside = RequestLog(app, with_prompts=settings.log_prompts) if settings.log_requests else app
+    return Guard(inside, names, {UPLOAD: MAX_FILE_BYTES})
 
 
 async def _busy(request: Request, error: Exception) -> JSONResponse:

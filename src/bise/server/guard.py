@@ -4,7 +4,7 @@ A page of another site can make a browser send requests here, and can even let i
 rebinding). So the server answers only to its own names, and to no page but its own.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bise.server.errors import ApiError
 
 MAX_BODY_BYTES = 2 << 20
+NO_UPLOADS: Mapping[str, int] = {}
 _DISCARDED_BYTES = 32 << 20
 _POLICY = "; ".join(
     (
@@ -74,9 +75,10 @@ ONLY_LOOPBACK = Names()
 class Guard:
     """ASGI middleware: refuses foreign hosts, foreign pages and oversized bodies; adds the security headers."""
 
-    def __init__(self, app: ASGIApp, names: Names = ONLY_LOOPBACK) -> None:
+    def __init__(self, app: ASGIApp, names: Names = ONLY_LOOPBACK, uploads: Mapping[str, int] = NO_UPLOADS) -> None:
         self._app = app
         self._names = names
+        self._uploads = uploads  # paths whose bodies are files, with the bytes that these may have
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or answer it here."""
@@ -89,15 +91,16 @@ class Guard:
                 _add_headers(message)
             await send(message)
 
-        refusal = refuse(scope, self._names)
+        max_bytes = self._uploads.get(scope["path"], MAX_BODY_BYTES)
+        refusal = refuse(scope, self._names, max_bytes)
         if refusal is not None:
             await _discard(receive)
             await refusal.response()(scope, receive, send_guarded)
             return
-        await self._app(scope, _limited(receive), send_guarded)
+        await self._app(scope, _limited(receive, max_bytes), send_guarded)
 
 
-def refuse(scope: Scope, names: Names = ONLY_LOOPBACK) -> ApiError | None:
+def refuse(scope: Scope, names: Names = ONLY_LOOPBACK, max_bytes: int = MAX_BODY_BYTES) -> ApiError | None:
     """Say why a request may not come in, from its head alone, or None."""
     headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
     host, origin = headers.get(b"host", ""), headers.get(b"origin")
@@ -108,7 +111,7 @@ def refuse(scope: Scope, names: Names = ONLY_LOOPBACK) -> ApiError | None:
     length = headers.get(b"content-length", "0")
     if not length.isdecimal():
         return ApiError(400, "The content-length header is not a number.", code="http")
-    return _too_large() if int(length) > MAX_BODY_BYTES else None
+    return _too_large(max_bytes) if int(length) > max_bytes else None
 
 
 def _wrong_name(host: str, names: Names) -> str:
@@ -140,7 +143,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, max_bytes: int) -> Receive:
     """Count what really comes: a body may have no length, or a wrong one."""
     received = 0
 
@@ -148,9 +151,9 @@ def _limited(receive: Receive) -> Receive:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
+        if received > max_bytes:
             await _discard(receive)
-            raise _too_large()
+            raise _too_large(max_bytes)
         return message
 
     return limited
@@ -165,8 +168,8 @@ async def _discard(receive: Receive) -> None:
         more = message.get("more_body", False)
 
 
-def _too_large() -> ApiError:
-    message = f"The body is larger than {MAX_BODY_BYTES} bytes, the most this server reads. Send less text."
+def _too_large(max_bytes: int) -> ApiError:
+    message = f"The body is larger than {max_bytes} bytes, the most this server reads here. Send less."
     return ApiError(413, message, code="body_too_large", headers={"connection": "close"})
 
 

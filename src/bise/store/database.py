@@ -5,7 +5,7 @@ takes its write lock at the transaction's start, PostgreSQL a lock of ours. Migr
 same lock (`migrating.py`). What one of the two databases needs alone is in `sqlite.py` and `postgres.py`.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import sqlalchemy as sa
@@ -35,6 +35,7 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self.url = engine.url
         self.num_account_changes = 0  # by this process: what was looked up before may not be true any more
+        self._users: list[Callable[[], Awaitable[None]]] = []
         self._reader = _reading(engine)
         self._writer = engine.execution_options(bise_write=True)
 
@@ -62,8 +63,14 @@ class Database:
         """Say that users, keys, projects or limits are not what they were; called after the commit."""
         self.num_account_changes += 1
 
+    def before_close(self, stop: Callable[[], Awaitable[None]]) -> None:
+        """Stop something that uses the database before it closes."""
+        self._users.append(stop)
+
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Stop what uses it, and let go of all connections."""
+        for stop in self._users:
+            await stop()
         await self._reader.dispose()
 
 

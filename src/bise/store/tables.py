@@ -183,6 +183,8 @@ conversations = sa.Table(
     sa.Column("system_prompt", PlainText),
     sa.Column("parameters", sa.JSON(none_as_null=True)),
     sa.Column("keeps_probabilities", sa.Boolean, nullable=False, server_default=sa.false()),
+    # Of what it was called where it was brought from: the same is not brought twice.
+    sa.Column("source_sha256", SHA256),
     sa.Column("deleted_at", UtcTime, index=True),  # its owner deleted it, and can have it back for a while
 )
 

@@ -1,0 +1,127 @@
+// Bringing conversations in: a file is sent, then the server reads it; both show how far they are, and the end what came of it.
+import { useEffect, useRef, useState } from "react";
+import { ApiError } from "./api";
+import { holding, upload, type ImportState } from "./holding";
+import { useLanguage, useWords, type WordKey } from "./i18n";
+import type { ChatStore } from "./store";
+import { useAttempt } from "./useAttempt";
+
+const ASK_EVERY_MS = 400;
+const PATIENT_MS = 3000; // while the server is away
+
+export function ImportFile({ store }: { store: ChatStore }) {
+  const words = useWords();
+  const [sent, setSent] = useState<number | null>(null);
+  const [state, setState] = useState<ImportState | null>(null);
+  const [trouble, attempt] = useAttempt();
+  const chooser = useRef<HTMLInputElement>(null);
+  const result = useRef<HTMLDivElement>(null);
+  const started = useRef(false);
+  const running = state?.status === "running";
+
+  useEffect(() => attempt(holding.importState().then((answer) => setState(answer.import))), [attempt]);
+  useEffect(() => {
+    if (!running) return;
+    let timer = 0;
+    const ask = () =>
+      holding.importState().then(
+        (answer) => setState(answer.import),
+        (error: unknown) => {
+          if (!(error instanceof ApiError)) throw error;
+          timer = window.setTimeout(ask, PATIENT_MS);
+        },
+      );
+    timer = window.setTimeout(ask, ASK_EVERY_MS);
+    return () => clearTimeout(timer);
+  }, [running, state]);
+  useEffect(() => {
+    if (running || !state || !started.current) return;
+    started.current = false;
+    result.current?.focus();
+    void store.comeBack();
+  }, [running, state, store]);
+
+  async function send(file: File): Promise<void> {
+    started.current = true;
+    setSent(0);
+    try {
+      const answer = await upload<{ import: ImportState | null }>("/api/import", file, setSent);
+      setState(answer.import);
+    } finally {
+      setSent(null);
+      if (chooser.current) chooser.current.value = ""; // the same file can be chosen again
+    }
+  }
+
+  const share = sent ?? (running ? state.share : null);
+  return (
+    <section aria-labelledby="import-title">
+      <h2 id="import-title">{words("importTitle")}</h2>
+      <p>{words("importHelp")}</p>
+      <p role="status" className={share === null ? "unseen" : "fine"}>
+        {sent !== null ? words("importSending") : running ? words("importReading") : state && words(`import.${state.status}`)}
+      </p>
+      {share === null ? (
+        <label className="file-button">
+          <input ref={chooser} type="file" accept=".zip,.json,.jsonl" onChange={(event) => event.target.files?.[0] && attempt(send(event.target.files[0]))} />
+          <span>{words("importChoose")}</span>
+        </label>
+      ) : (
+        <p className="import-progress">
+          <progress value={share} max={1} aria-label={words("importTitle")} />
+          {running && (
+            <button type="button" onClick={() => attempt(holding.cancelImport())}>
+              {words("cancel")}
+            </button>
+          )}
+        </p>
+      )}
+      {trouble !== null && (
+        <p className="refusal" role="alert">
+          {trouble}
+        </p>
+      )}
+      {state && !running && sent === null && (
+        <div ref={result} tabIndex={-1} className="import-result">
+          <Summary state={state} />
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Summary({ state }: { state: ImportState }) {
+  const words = useWords();
+  const number = new Intl.NumberFormat(useLanguage());
+  const left = Object.entries(state.left_out).map(([kind, count]): [WordKey, number] => [`importLeft.${kind as LeftOut}`, count]);
+  const counts: [WordKey, number][] = [
+    ["importConversations", state.num_imported],
+    ["importMessages", state.num_messages],
+    ["importKnown", state.num_known],
+    ["importRefused", state.num_refused],
+    ...left,
+  ];
+  return (
+    <>
+      <h3>{words(`import.${state.status}`)}</h3>
+      {state.error && <p className="refusal">{state.error}</p>}
+      <dl className="figures">
+        {counts.map(([key, count]) => (
+          <div key={key}>
+            <dt>{words(key)}</dt>
+            <dd>{number.format(count)}</dd>
+          </div>
+        ))}
+      </dl>
+      <ul className="refusals">
+        {state.refusals.map(({ title, reason }, index) => (
+          <li key={index}>
+            <strong>{title || words("untitled")}</strong> {reason}
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+type LeftOut = "attachments" | "tools" | "hidden" | "thinking" | "broken";

@@ -24,6 +24,7 @@ from bise.store.conversations import create_conversation
 from bise.store.database import Database, open_database
 from bise.store.deleted import delete_conversation
 from bise.store.feedback import Rating, list_feedback, prefer_answer, rate_answer
+from bise.store.folders import create_folder
 from bise.store.keys import Grant, create_key, revoke_key
 from bise.store.sessions import list_sessions
 from bise.store.tables import metadata, users
@@ -44,6 +45,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/api/messages/{message_id}/better"): {"content": "x"},
     ("PUT", "/api/messages/{message_id}/preference"): {"other_id": "mine", "verdict": "this"},
     ("PATCH", "/api/feedback/{item_id}"): {"excluded": True},
+    ("PUT", "/api/folders/{folder_id}"): {"name": "theirs now"},
+    ("PUT", "/api/conversations/{conversation_id}/folder"): {"folder_id": None},
+    ("PUT", "/api/conversations/{conversation_id}/pin"): {"pinned": True},
 }
 BODILESS = {"/stop", "/continue", "/events", "/restore"}
 
@@ -92,7 +96,8 @@ async def _own(database: Database, user: User) -> dict[str, str]:
     session = (await list_sessions(database, user.id, await start_session(database, user)))[0]
     owned = {"conversation_id": talk.id, "message_id": answers[1], "item_id": item.id, "answer": answers[0]}
     owned |= {"session_id": session.id}
-    return owned | {"deleted_id": (await _deleted(database, user))["conversation_id"]}
+    folder = await create_folder(database, user.id, "A project", "Its instructions")
+    return owned | {"deleted_id": (await _deleted(database, user))["conversation_id"], "folder_id": folder.id}
 
 
 async def _deleted(database: Database, user: User) -> dict[str, str]:

@@ -37,7 +37,7 @@ async def test_a_conversation_from_beginning_to_end(app: App) -> None:
     assert (shown["title"], shown["generating"]) == ("What is the name of the wind?", False)
     listed = (await app.client.get("/api/conversations")).json()["conversations"]
     assert [entry["id"] for entry in listed] == [first, second]
-    assert set(listed[0]) == {"id", "title", "updated_at", "generating", "model", "settings"}
+    assert set(listed[0]) == {"id", "title", "updated_at", "generating", "model", "folder_id", "pinned", "settings"}
     renamed = await app.client.patch(f"/api/conversations/{first}", json={"title": "Winds"})
     assert renamed.json()["title"] == (await app.look(first))["title"] == "Winds"
     assert (await app.client.delete(f"/api/conversations/{first}")).status_code == 204

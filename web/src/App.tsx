@@ -5,8 +5,9 @@ import { Announcer } from "./Announcer";
 import { ChatSettings } from "./ChatSettings";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
+import { FolderDialog } from "./FolderDialog";
 import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
-import { MenuIcon } from "./icons";
+import { FolderIcon, MenuIcon } from "./icons";
 import { ModelPicker } from "./ModelPicker";
 import { PAGES } from "./pages";
 import { isPlace } from "./places";
@@ -71,6 +72,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   const narrow = useMediaQuery(NARROW);
   const [drawerOpen, setDrawerOpen] = useState(false);
   const [searching, setSearching] = useState(false);
+  const [folderShown, setFolderShown] = useState(false);
   const menuButton = useRef<HTMLButtonElement>(null);
   const composer = useRef<HTMLTextAreaElement>(null);
   const { openId: id, app } = snapshot;
@@ -79,6 +81,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   const generating = isGenerating(chat);
   const page = isPlace(id) ? PAGES[id] : null;
   const title = page ? words(page.title) : snapshot.conversations.find((c) => c.id === id)?.title || words("untitled");
+  const folder = page ? null : store.folder(id);
   const empty = !page && chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.error;
 
   useEffect(() => void (document.title = words("documentTitle", { title })), [words, title]);
@@ -150,6 +153,12 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
             </button>
           )}
           {!empty && <h1>{title}</h1>}
+          {folder && (
+            <button type="button" className="folder-name" aria-label={words("folderOf", { name: folder.name })} onClick={() => setFolderShown(true)}>
+              <FolderIcon />
+              {folder.name}
+            </button>
+          )}
           {!page && <ChatSettings store={store} chatId={id} model={model} />}
           {!page && <ModelPicker app={app} store={store} chatId={id} model={model} />}
         </header>
@@ -185,6 +194,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
         )}
       </main>
       {searching && <SearchDialog onPick={openHit} onClose={() => setSearching(false)} />}
+      {folder && folderShown && <FolderDialog folder={folder} store={store} onClose={() => setFolderShown(false)} />}
       <Announcer spoken={snapshot.spoken} />
     </div>
   );

@@ -1,7 +1,8 @@
-// Another title for a conversation, in a dialog; a refusal is shown there.
+// Another title for a conversation, or another project, in a dialog; a refusal is shown there.
 import { useState } from "react";
 import type { ConversationSummary } from "./api";
 import { Dialog } from "./Dialog";
+import { folderApi } from "./folders";
 import { useWords } from "./i18n";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
@@ -15,19 +16,40 @@ interface RenameConversationProps {
 export function RenameConversation({ conversation, store, onClose }: RenameConversationProps) {
   const words = useWords();
   const [title, setTitle] = useState(conversation.title);
+  const { folders } = store.snapshot();
+  const [folderId, setFolderId] = useState(conversation.folder_id);
   const [trouble, attempt] = useAttempt();
+
+  async function save(): Promise<void> {
+    if (title.trim() !== conversation.title) await store.rename(conversation.id, title.trim());
+    if (folderId !== conversation.folder_id) await folderApi.file(conversation.id, folderId).then(() => store.refresh());
+  }
+
   return (
-    <Dialog title={words("rename")} onClose={onClose}>
+    <Dialog title={words("renameOrMove")} onClose={onClose}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          attempt(store.rename(conversation.id, title.trim()).then(onClose));
+          attempt(save().then(onClose));
         }}
       >
         <label className="field">
           <span>{words("titleField")}</span>
           <input value={title} maxLength={200} autoFocus onFocus={(event) => event.target.select()} onChange={(event) => setTitle(event.target.value)} />
         </label>
+        {folders.length > 0 && (
+          <label className="field">
+            <span>{words("folder")}</span>
+            <select value={folderId ?? ""} onChange={(event) => setFolderId(event.target.value || null)}>
+              <option value="">{words("folderNone")}</option>
+              {folders.map(({ id, name }) => (
+                <option key={id} value={id}>
+                  {name}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
         {trouble !== null && (
           <p className="refusal" role="alert">
             {trouble}

@@ -1,9 +1,11 @@
 // The list of conversations, by day; a drawer on narrow screens.
 import { useEffect, useRef, useState } from "react";
 import type { ConversationSummary } from "./api";
-import { groupByDay, withDeleted } from "./days";
+import { groupByDay, withDeleted, type Group } from "./days";
+import { FolderList } from "./FolderList";
+import { folderApi } from "./folders";
 import { LANGUAGES, useLanguage, useWords } from "./i18n";
-import { BinIcon, BoxIcon, CloseIcon, LearnIcon, Mark, PenIcon, PersonIcon, PlusIcon, SearchIcon } from "./icons";
+import { BinIcon, BoxIcon, CloseIcon, LearnIcon, Mark, PenIcon, PersonIcon, PinIcon, PlusIcon, SearchIcon } from "./icons";
 import { RenameConversation } from "./RenameConversation";
 import { NEW, type ChatStore, type Snapshot } from "./store";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
@@ -26,7 +28,39 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
   const [renaming, setRenaming] = useState<ConversationSummary | null>(null);
   const [trouble, attempt] = useAttempt();
   const closer = useRef<HTMLButtonElement>(null);
-  const groups = groupByDay(withDeleted(snapshot.conversations, snapshot.deleted), new Date(), language, words("lastDays"));
+  /** The conversation that was pinned or let go last: its row has moved, and takes the focus along. */
+  const [moved, setMoved] = useState<string | null>(null);
+  const all = withDeleted(snapshot.conversations, snapshot.deleted);
+  const pinned = all.filter((conversation) => conversation.pinned);
+  const filed = all.filter(({ folder_id }) => folder_id !== null);
+  const rest = all.filter((conversation) => !conversation.pinned && conversation.folder_id === null);
+  const days = groupByDay(rest, new Date(), language, words("lastDays"));
+  const groups = pinned.length > 0 ? [{ label: words("pinned"), conversations: pinned }] : [];
+
+  const row = (conversation: ConversationSummary) => (
+    <Row
+      key={conversation.id}
+      conversation={conversation}
+      current={conversation.id === snapshot.openId}
+      unread={snapshot.unread.has(conversation.id)}
+      deleted={snapshot.deleted.includes(conversation)}
+      moved={conversation.id === moved}
+      onOpen={onOpen}
+      onPin={() => {
+        setMoved(conversation.id);
+        attempt(folderApi.pin(conversation.id, !conversation.pinned).then(() => store.refresh()));
+      }}
+      onRename={setRenaming}
+      onDelete={() => attempt(store.remove(conversation.id))}
+      onUndo={() => attempt(store.restore(conversation.id))}
+    />
+  );
+  const section = ({ label, conversations }: Group) => (
+    <section key={label} aria-label={label}>
+      <h2>{label}</h2>
+      <ul>{conversations.map(row)}</ul>
+    </section>
+  );
 
   useEffect(() => {
     if (narrow && shown) closer.current?.focus();
@@ -61,27 +95,20 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
           {!narrow && <kbd aria-hidden="true">{isApple() ? "⌘ K" : "Ctrl K"}</kbd>}
         </button>
         <div className="list">
-          {groups.length === 0 && <p className="fine">{words("noConversations")}</p>}
-          {groups.map(({ label, conversations }) => (
-            <section key={label} aria-label={label}>
-              <h2>{label}</h2>
-              <ul>
-                {conversations.map((conversation) => (
-                  <Row
-                    key={conversation.id}
-                    conversation={conversation}
-                    current={conversation.id === snapshot.openId}
-                    unread={snapshot.unread.has(conversation.id)}
-                    deleted={snapshot.deleted.includes(conversation)}
-                    onOpen={onOpen}
-                    onRename={setRenaming}
-                    onDelete={() => attempt(store.remove(conversation.id))}
-                    onUndo={() => attempt(store.restore(conversation.id))}
-                  />
-                ))}
-              </ul>
-            </section>
-          ))}
+          {all.length === 0 && <p className="fine">{words("noConversations")}</p>}
+          {groups.map(section)}
+          <FolderList
+            store={store}
+            folders={snapshot.folders}
+            conversations={filed}
+            openId={snapshot.openId}
+            row={row}
+            onNew={(folderId) => {
+              onOpen(NEW);
+              store.openIn(folderId);
+            }}
+          />
+          {days.map(section)}
           {trouble !== null && (
             <p className="refusal" role="alert">
               {trouble}
@@ -119,13 +146,16 @@ interface RowProps {
   current: boolean;
   unread: boolean;
   deleted: boolean;
+  /** It has just come here from another part of the list. */
+  moved: boolean;
   onOpen: (id: string) => void;
+  onPin: () => void;
   onRename: (conversation: ConversationSummary) => void;
   onDelete: () => void;
   onUndo: () => void;
 }
 
-function Row({ conversation, current, unread, deleted, onOpen, onRename, onDelete, onUndo }: RowProps) {
+function Row({ conversation, current, unread, deleted, moved, onOpen, onPin, onRename, onDelete, onUndo }: RowProps) {
   const words = useWords();
   const button = useRef<HTMLButtonElement>(null);
   const was = useRef(deleted);
@@ -134,6 +164,9 @@ function Row({ conversation, current, unread, deleted, onOpen, onRename, onDelet
     if (was.current !== deleted) button.current?.focus();
     was.current = deleted;
   }, [deleted]);
+  useEffect(() => {
+    if (moved) button.current?.focus();
+  }, []);
   const title = conversation.title || words("untitled");
   if (deleted) {
     return (
@@ -157,7 +190,10 @@ function Row({ conversation, current, unread, deleted, onOpen, onRename, onDelet
         )}
       </button>
       <span className="row-tools">
-        <button type="button" className="quiet" aria-label={words("renameOf", { title })} title={words("rename")} onClick={() => onRename(conversation)}>
+        <button type="button" className="quiet" aria-pressed={conversation.pinned} aria-label={words("pinOf", { title })} title={words("pin")} onClick={onPin}>
+          <PinIcon />
+        </button>
+        <button type="button" className="quiet" aria-label={words("renameOf", { title })} title={words("renameOrMove")} onClick={() => onRename(conversation)}>
           <PenIcon />
         </button>
         <button type="button" className="quiet" aria-label={words("deleteOf", { title })} title={words("delete")} onClick={onDelete}>

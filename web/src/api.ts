@@ -65,6 +65,9 @@ export interface ConversationSummary {
   generating: boolean;
   /** Who answers here; null: the default. */
   model: string | null;
+  /** The project that it lies in. */
+  folder_id: string | null;
+  pinned: boolean;
   settings: Settings;
 }
 

@@ -27,6 +27,16 @@ export const SearchIcon = () => (
     <path d="m15 15 5 5" />
   </Icon>
 );
+export const FolderIcon = () => (
+  <Icon>
+    <path d="M3.5 18.5v-12h6l2 2.5h9v9.5h-17Z" />
+  </Icon>
+);
+export const PinIcon = () => (
+  <Icon>
+    <path d="M9 4h6M10 4v6l-3 4h10l-3-4V4M12 14v6" />
+  </Icon>
+);
 export const MenuIcon = () => (
   <Icon>
     <path d="M4 7h16M4 12h11M4 17h16" />

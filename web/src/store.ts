@@ -2,6 +2,7 @@
 // gathered and published once per animation frame, so that a fast model never makes the page paint twice for nothing.
 import { api, ApiError, type AppState, type ConversationSummary, type Message, type Model, type Rating, type Settings, type Stats, type Turn, type Verdict } from "./api";
 import { holding } from "./holding";
+import { folderApi, type Folder } from "./folders";
 import { inTurn } from "./inTurn";
 import { answered, judged, withTurn } from "./path";
 import { recall, remember } from "./memory";
@@ -42,6 +43,9 @@ export interface Snapshot {
   drafts: Readonly<Record<string, string>>;
   /** Who answers in the conversation that does not exist yet; null: the default. */
   newModel: string | null;
+  folders: Folder[];
+  /** The project that the conversation that does not exist yet will lie in. */
+  newFolder: string | null;
   /** The message that a search led to, until something else is opened. */
   sought: string | null;
   /** How it will be asked. */
@@ -80,6 +84,8 @@ export class ChatStore {
     unread: new Set(),
     drafts: {},
     newModel: null,
+    folders: [],
+    newFolder: null,
     sought: null,
     newSettings: AS_EVER,
     spoken: null,
@@ -174,8 +180,8 @@ export class ChatStore {
   }
 
   async refresh(): Promise<void> {
-    const { conversations } = await api.conversations();
-    this.#change({ conversations, away: false });
+    const [{ conversations }, { folders }] = await Promise.all([api.conversations(), folderApi.list()]);
+    this.#change({ conversations, folders, away: false });
     for (const { id, generating } of conversations) if (generating && !this.#following.has(id)) void this.#load(id);
   }
 
@@ -191,11 +197,24 @@ export class ChatStore {
     }
   }
 
+  /** The project that a conversation lies in, or will. */
+  folder(id: string): Folder | null {
+    const { conversations, folders, newFolder } = this.#snapshot;
+    const folderId = id === NEW ? newFolder : conversations.find((c) => c.id === id)?.folder_id;
+    return folders.find((folder) => folder.id === folderId) ?? null;
+  }
+
+  /** Begin a conversation in a project. */
+  openIn(folderId: string): void {
+    this.open(NEW);
+    this.#change({ newFolder: folderId });
+  }
+
   open(id: string): void {
     if (location.hash.slice(1) !== id) history.pushState(null, "", id === NEW ? location.pathname : `#${id}`);
     const unread = new Set(this.#snapshot.unread);
     unread.delete(id);
-    this.#change({ openId: id, unread, deleted: [], sought: null });
+    this.#change({ openId: id, unread, deleted: [], newFolder: null, sought: null });
     if (id !== NEW && !isPlace(id) && !this.#snapshot.chats[id]) void this.#load(id);
   }
 
@@ -339,7 +358,10 @@ export class ChatStore {
 
   /** Make the conversation that the question waiting under NEW starts. */
   async #begin(): Promise<string> {
-    const summary = await api.create(this.#snapshot.newModel, this.#snapshot.newSettings);
+    const made = await api.create(this.#snapshot.newModel, this.#snapshot.newSettings);
+    const folder = this.folder(NEW);
+    if (folder) await folderApi.file(made.id, folder.id);
+    const summary = { ...made, folder_id: folder?.id ?? null };
     const { [NEW]: waiting, ...chats } = this.#snapshot.chats;
     this.#cursors.set(summary.id, { last: 0 });
     const { drafts } = this.#snapshot;

@@ -8,7 +8,7 @@ it("names days in the reader's language", () => {
   const conversations = ages.map((days) => ({
     id: String(days),
     title: "",
-    generating: false, model: null, settings: AS_EVER,
+    generating: false, model: null, folder_id: null, pinned: false, settings: AS_EVER,
     updated_at: new Date(2026, 10, 23 - days, 23, 59).toISOString(),
   }));
   const groups = groupByDay(conversations, now, "fr", "7 derniers jours");

@@ -51,6 +51,8 @@ def summary(conversation: StoredConversation) -> dict[str, object]:
         "updated_at": conversation.updated_at.isoformat(),
         "generating": conversation.generating,
         "model": conversation.model,
+        "folder_id": conversation.folder_id,
+        "pinned": conversation.pinned,
         "settings": show_settings(conversation),
     }
 

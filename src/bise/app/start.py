@@ -20,6 +20,7 @@ from bise.app.deleted_routes import purge_regularly
 from bise.app.deleted_routes import router as deleted_router
 from bise.app.door import router as door_router
 from bise.app.feedback import router as feedback_router
+from bise.app.folders import router as folders_router
 from bise.app.generation import Generations
 from bise.app.importing import Imports
 from bise.app.learning import Learning
@@ -88,6 +89,7 @@ def create_app(
     app.include_router(deleted_router)
     app.include_router(search_router)
     app.include_router(archive_router)
+    app.include_router(folders_router)
     app.include_router(learning_router)
     app.include_router(provenance_router)
     app.include_router(page_router(static))

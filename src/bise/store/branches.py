@@ -180,7 +180,7 @@ async def _open_answer(
         model=settings.model,
         created_at=now(),
         parent_id=question_id,
-        system_prompt=conversation.system_prompt,
+        system_prompt=conversation.full_prompt,
         parameters=settings.parameters,
     )
     await _insert(connection, conversation.id, answer, client_id)

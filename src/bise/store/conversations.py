@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bise.errors import NotFoundError
 from bise.store.database import Database
-from bise.store.tables import conversations, messages, new_id, now, users
+from bise.store.tables import conversations, folders, messages, new_id, now, users
 
 MAX_TITLE_CHARS = 60
 GENERATING = "generating"  # the status of an answer in the making
@@ -32,6 +32,14 @@ class StoredConversation:
     system_prompt: str | None = None
     parameters: Mapping[str, float] | None = None  # of its own; those that are missing are the default ones
     keeps_probabilities: bool = False  # whether how likely each token was is kept with the next answers
+    folder_id: str | None = None
+    pinned: bool = False
+    instructions: str = ""  # of its folder
+
+    @property
+    def full_prompt(self) -> str | None:
+        """What its answers are asked with: the folder's instructions, then its own."""
+        return "\n\n".join(part for part in (self.instructions, self.system_prompt) if part) or None
 
 
 @dataclass(frozen=True)
@@ -136,18 +144,22 @@ async def _change(database: Database, owner: str, conversation_id: str, **values
 
 def _select(owner: str) -> sa.Select[Any]:
     generating = sa.exists().where(messages.c.conversation_id == conversations.c.id, messages.c.status == GENERATING)
-    return sa.select(conversations, generating.label("generating")).where(kept(owner))
+    query = sa.select(conversations, generating.label("generating"), folders.c.instructions)
+    return query.outerjoin(folders, folders.c.id == conversations.c.folder_id).where(kept(owner))
 
 
 def _conversation(row: sa.Row[Any]) -> StoredConversation:
     return StoredConversation(
-        row.id,
-        row.title,
-        row.updated_at,
-        row.last_event,
-        bool(row.generating),
-        row.model,
-        row.system_prompt,
-        row.parameters,
-        row.keeps_probabilities,
+        id=row.id,
+        title=row.title,
+        updated_at=row.updated_at,
+        last_event=row.last_event,
+        generating=bool(row.generating),
+        model=row.model,
+        system_prompt=row.system_prompt,
+        parameters=row.parameters,
+        keeps_probabilities=row.keeps_probabilities,
+        folder_id=row.folder_id,
+        pinned=row.pinned_at is not None,
+        instructions=row.instructions or "",
     )

@@ -5,6 +5,7 @@
             ├── identities      an account of another provider (OpenID Connect)
             ├── api_keys        a program that calls /v1, for a project or not
             ├── project_members ── projects
+            ├── folders         for conversations; the chat calls them projects
             └── conversations ── messages ──┬── ratings       a thumb, with a reason
                                             ├── better_answers
                                             ├── answer_tokens   how likely each token was
@@ -168,6 +169,16 @@ api_keys = sa.Table(
     sa.Column("expires_at", UtcTime),
 )
 
+folders = sa.Table(
+    "folders",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("instructions", PlainText, nullable=False),  # sent before what is said in its conversations
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+
 conversations = sa.Table(
     "conversations",
     metadata,
@@ -185,6 +196,8 @@ conversations = sa.Table(
     sa.Column("keeps_probabilities", sa.Boolean, nullable=False, server_default=sa.false()),
     # Of what it was called where it was brought from: the same is not brought twice.
     sa.Column("source_sha256", SHA256),
+    sa.Column("folder_id", ID, sa.ForeignKey("folders.id"), index=True),
+    sa.Column("pinned_at", UtcTime),
     sa.Column("deleted_at", UtcTime, index=True),  # its owner deleted it, and can have it back for a while
 )
 

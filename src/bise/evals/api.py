@@ -25,8 +25,13 @@ _AT_ONCE = 4  # requests of many prompts, or chats times four
 _PROMPTS_A_REQUEST = 16
 _TIMEOUT_S = 600.0
 _TRIES = 4
+_WRONG = {400, 413, 422}
 _BUSY = {429, 502, 503, 504}
 _FIRST_WAIT_S = 1.0
+
+
+class _RefusedError(UnavailableError):
+    """The server understands, and will not do it."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +115,22 @@ class Api:
         return [str(answer["choices"][0]["text"]) for answer in answers]
 
     def chat(self, bodies: Sequence[Object], progress: Progress | None = None) -> list[Object]:
-        """The message that answers each body of /v1/chat/completions, greedily."""
-        answers = self._all(
-            (self._post(f"{self.target.url}/chat/completions", self._greedy(body)) for body in bodies),
-            4 * _AT_ONCE,
-            progress,
-        )
-        return [answer["choices"][0]["message"] for answer in answers]
+        """The message that answers each body of /v1/chat/completions, greedily.
+
+        A prompt that does not fit is a message with `refused`; so is what else is refused, unless the server refuses all.
+        """
+        messages = self._all(map(self._message, bodies), 4 * _AT_ONCE, progress)
+        if messages and all("context" not in message.get("refused", "context") for message in messages):
+            raise UnavailableError(str(messages[0]["refused"]))
+        return messages
+
+    async def _message(self, body: Object) -> Object:
+        try:
+            answer = await self._post(f"{self.target.url}/chat/completions", self._greedy(body))
+        except _RefusedError as error:
+            return {"refused": str(error)}
+        message: Object = answer["choices"][0]["message"]
+        return message
 
     def _greedy(self, body: Object) -> Object:
         return {"model": self.target.model, "temperature": 0, **body}
@@ -172,6 +186,8 @@ class Api:
                     found: Object = answer.json()
                     return found
                 problem = f"answers {answer.status_code}: {answer.text[:300]}"
+                if answer.status_code in _WRONG:
+                    raise _RefusedError(f"{url} {problem}")
                 if answer.status_code not in _BUSY:
                     break
             await asyncio.sleep(wait_s)

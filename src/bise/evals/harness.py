@@ -32,7 +32,7 @@ class ApiModel(LM):  # type: ignore[misc]
         self._api = api
         self._progress = progress
         self._chat = chat
-        self._max_tokens = max_tokens or _MAX_TOKENS
+        self._max_tokens = api.target.most_tokens(max_tokens or _MAX_TOKENS)
         self.cut: set[int] = set()  # documents whose prompts lost their beginning
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
@@ -59,7 +59,9 @@ class ApiModel(LM):  # type: ignore[misc]
                 {"messages": [{"role": "user", "content": context}], "max_tokens": self._max_tokens}
                 for context, _ in asked
             ]
-            texts = [str(answer.get("content") or "") for answer in self._api.chat(bodies, self._progress)]
+            answers = self._api.chat(bodies, self._progress)
+            self.cut |= {r.doc_id for r, answer in zip(requests, answers, strict=True) if "refused" in answer}
+            texts = [str(answer.get("content") or "") for answer in answers]
         else:
             texts = self._completed(requests)
         return [_before(text, until) for text, (_, until) in zip(texts, asked, strict=True)]

@@ -35,7 +35,7 @@ class Item:
     answer: str = ""  # what the model wrote or chose, where it is asked for an answer
     expected: str = ""
     chance: float | None = None  # what guessing would get; None where that means nothing
-    cut: bool = False  # it did not fit into the context: the model saw the end of its prompt alone
+    cut: bool = False  # its prompt did not fit: the model saw the end of it alone, or nothing where it is a chat
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def make_result(task: Task, items: Sequence[Item], protocol: Protocol, usage: Us
 def _note(task: Task, items: Sequence[Item]) -> str:
     num_cut = sum(item.cut for item in items)
     cut = (
-        f"{num_cut:,} of {len(items):,} prompts were longer than the context and lost their beginnings."
+        f"{num_cut:,} of {len(items):,} prompts did not fit into the context: texts lost their beginnings, chats count as wrong."
         if num_cut
         else ""
     )
@@ -180,7 +180,7 @@ def _protocol(task: Task, settings: EvalSettings, target: Target) -> Protocol:
         template=task.template,
         seed=settings.seed,
         limit=settings.limit,
-        max_tokens=task.max_tokens,
+        max_tokens=target.most_tokens(task.max_tokens) if task.max_tokens else None,
         context=target.context_length if task.scoring == "likelihood" else None,
         bise=__version__,
         data=data_files(task.files, settings.data.texts or settings.data.root),

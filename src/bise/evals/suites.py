@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 
 from bise.errors import NotFoundError
-from bise.evals import bits_per_byte, questions
+from bise.evals import bits_per_byte, function_calling, instruction_following, questions
 from bise.evals.tasks import Suite
 
-SUITES: dict[str, Suite] = {
-    suite.name: suite for suite in (bits_per_byte.SUITE, *questions.LIKELIHOOD, *questions.GENERATION)
-}
+_ALL = (
+    bits_per_byte.SUITE,
+    *questions.LIKELIHOOD,
+    *questions.GENERATION,
+    instruction_following.SUITE,
+    function_calling.SUITE,
+)
+SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
 
 
 def check_suites(names: Sequence[str]) -> list[str]:

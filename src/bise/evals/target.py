@@ -47,6 +47,10 @@ class Target:
         """The address without the version, where /tokenize is."""
         return self.url.removesuffix("/v1")
 
+    def most_tokens(self, wished: int) -> int:
+        """How long an answer may be: as wished, but at most half of the context."""
+        return min(wished, self.context_length // 2)
+
     @property
     def headers(self) -> dict[str, str]:
         """What shows who asks."""

@@ -10,11 +10,12 @@ import { Markdown } from "./Markdown";
 import type { MessageViewProps } from "./MessageView";
 import { RatingReason } from "./RatingReason";
 import { Thinking } from "./Thinking";
-import { TrainingData } from "./TrainingData";
 import { useAttempt } from "./useAttempt";
 import { WhichIsBetter } from "./WhichIsBetter";
 
 const LookInside = lazy(() => import("./LookInside").then((module) => ({ default: module.LookInside })));
+
+const TrainingData = lazy(() => import("./TrainingData").then((module) => ({ default: module.TrainingData })));
 
 /** What is being done with one answer; nothing, for the others that stand in its place. */
 interface Doing {
@@ -111,7 +112,11 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
             onInside={() => setInside(inside === message.id ? null : message.id)}
             onFind={() => setFinding(finding === message.id ? null : message.id)}
           />
-          {finding === message.id && <TrainingData message={message} id={`found-${message.id}`} />}
+          {finding === message.id && (
+            <Suspense>
+              <TrainingData message={message} id={`found-${message.id}`} />
+            </Suspense>
+          )}
           {message.rating && what === "say why" && (
             <RatingReason
               key={message.rating.thumb}

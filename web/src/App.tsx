@@ -5,7 +5,6 @@ import { Announcer } from "./Announcer";
 import { ChatSettings } from "./ChatSettings";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
-import { FolderDialog } from "./FolderDialog";
 import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
 import { FolderIcon, MenuIcon } from "./icons";
 import { ModelPicker } from "./ModelPicker";
@@ -13,13 +12,14 @@ import { PAGES } from "./pages";
 import { isPlace } from "./places";
 import { NoEntry, Starting } from "./Problem";
 import type { Hit } from "./search";
-import { SearchDialog } from "./SearchDialog";
 import { Sidebar } from "./Sidebar";
 import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
 const Door = lazy(() => import("./Door").then((module) => ({ default: module.Door })));
+const SearchDialog = lazy(() => import("./SearchDialog").then((module) => ({ default: module.SearchDialog })));
+const FolderDialog = lazy(() => import("./FolderDialog").then((module) => ({ default: module.FolderDialog })));
 const NARROW = "(max-width: 52rem)";
 
 export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Speech }) {
@@ -193,8 +193,10 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           />
         )}
       </main>
-      {searching && <SearchDialog onPick={openHit} onClose={() => setSearching(false)} />}
-      {folder && folderShown && <FolderDialog folder={folder} store={store} onClose={() => setFolderShown(false)} />}
+      <Suspense>
+        {searching && <SearchDialog onPick={openHit} onClose={() => setSearching(false)} />}
+        {folder && folderShown && <FolderDialog folder={folder} store={store} onClose={() => setFolderShown(false)} />}
+      </Suspense>
       <Announcer spoken={snapshot.spoken} />
     </div>
   );

@@ -18,6 +18,9 @@ interface ComposerProps {
   onStop: () => void;
 }
 
+/** Where the style sheet's `field-sizing` is known, nothing has to be measured. */
+const GROWS_ITSELF = CSS.supports("field-sizing", "content");
+
 export function Composer({ field, text, busy, generating, modelId, host, onText, onSend, onStop }: ComposerProps) {
   const words = useWords();
   const touch = useMediaQuery("(pointer: coarse)");
@@ -25,7 +28,7 @@ export function Composer({ field, text, busy, generating, modelId, host, onText,
 
   useLayoutEffect(() => {
     const element = field.current;
-    if (!element) return;
+    if (!element || GROWS_ITSELF) return;
     element.style.height = "auto";
     element.style.height = `${element.scrollHeight}px`;
   }, [field, text]);

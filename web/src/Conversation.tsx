@@ -6,6 +6,7 @@ import { withoutReplaced } from "./path";
 import { useWords } from "./i18n";
 import { DownIcon } from "./icons";
 import { MessageView, PendingView } from "./MessageView";
+import { useDrawnTurns } from "./useDrawnTurns";
 import { isGenerating, type Chat, type ChatStore } from "./store";
 
 /** Closer to the end than this counts as being there, in pixels. */
@@ -93,10 +94,12 @@ export const Conversation = memo(function Conversation({ id, chat, store, sought
   const messages = withoutReplaced(chat.messages, chat.pending?.insteadOf ?? null);
   const turns = groupTurns(messages);
   const busy = isGenerating(chat) || chat.pending !== null;
+  const numLeft = useDrawnTurns(scroller, turns.length, sought !== null);
   return (
     <div className="scroll-frame">
       <div
         className="scroller"
+        data-growing={numLeft > 0}
         ref={scroller}
         tabIndex={0}
         role="region"
@@ -119,6 +122,7 @@ export const Conversation = memo(function Conversation({ id, chat, store, sought
             </div>
           )}
           {turns.map((turn, index) => {
+            if (index < numLeft) return null;
             const last = index === turns.length - 1 && !chat.pending;
             return (
               <div className="turn" key={placeOf(turn[0])} data-pinned={last && pinned}>

@@ -1,11 +1,12 @@
 // Who gives the next answers of a conversation, and the way to what is known about them.
-import { useState } from "react";
-import { AboutModel } from "./AboutModel";
+import { lazy, Suspense, useState } from "react";
 import type { AppState, Model } from "./api";
 import { useWords } from "./i18n";
 import { InfoIcon } from "./icons";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
+
+const AboutModel = lazy(() => import("./AboutModel").then((module) => ({ default: module.AboutModel })));
 
 interface ModelPickerProps {
   app: AppState;
@@ -21,7 +22,11 @@ export function ModelPicker({ app, store, chatId, model }: ModelPickerProps) {
   const [trouble, attempt] = useAttempt();
   const gone = typeof model === "string";
   const name = gone ? model : model.id;
-  const about = !gone && aboutOpen && <AboutModel model={model} version={app.version} onClose={() => setAboutOpen(false)} />;
+  const about = !gone && aboutOpen && (
+    <Suspense>
+      <AboutModel model={model} version={app.version} onClose={() => setAboutOpen(false)} />
+    </Suspense>
+  );
   if (app.models.length === 1 && !gone) {
     return (
       <>

@@ -6,6 +6,7 @@ TUNING_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/tuning-peers
 OPENNESS_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/openness-peers
 VLLM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/vllm
 LLAMA_CPP ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bise/llama.cpp
+LLAMA_SERVER ?= $(LLAMA_CPP)/build/bin/llama-server
 BIN := $(VENV)/bin
 INSTALL := -m pip install --disable-pip-version-check --constraint constraints.txt
 DEV := $(VENV)/.installed-dev
@@ -33,8 +34,8 @@ test: check chromium web ## everything a change must pass
 test-fast: $(DEV) ## the quick tests: no browser, nothing slow
 	$(BIN)/pytest -m "not ($(NOT_HERE) or slow or browser)"
 
-test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed $(OPENNESS_PEERS)/.installed $(VLLM)/.installed $(LLAMA_CPP)/.unpacked ## against other people's programs, in environments of their own
-	LLAMA_CPP_SOURCE=$(LLAMA_CPP) BISE_PEERS_PYTHON=$(PEERS)/bin/python BISE_TUNING_PEERS_PYTHON=$(TUNING_PEERS)/bin/python \
+test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed $(OPENNESS_PEERS)/.installed $(VLLM)/.installed $(LLAMA_CPP)/.source $(LLAMA_SERVER) ## against other people's programs, in environments of their own
+	LLAMA_CPP_SOURCE=$(LLAMA_CPP) LLAMA_SERVER=$(LLAMA_SERVER) BISE_PEERS_PYTHON=$(PEERS)/bin/python BISE_TUNING_PEERS_PYTHON=$(TUNING_PEERS)/bin/python \
 		BISE_OPENNESS_PEERS_PYTHON=$(OPENNESS_PEERS)/bin/python BISE_VLLM_PYTHON=$(VLLM)/bin/python $(BIN)/pytest -m peers
 
 reference: $(DEV) ## write docs/commands.md from the commands' own help
@@ -50,7 +51,7 @@ check: $(DEV) ## style, types, imports, spelling, dependencies, dead code
 	$(BIN)/vulture src --min-confidence 80
 
 clean: ## remove the environments and everything built
-	rm -rf $(VENV) $(PEERS) $(TUNING_PEERS) $(OPENNESS_PEERS) $(VLLM) build dist src/bise/app/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(TUNING_PEERS) $(OPENNESS_PEERS) $(VLLM) $(LLAMA_CPP) build dist src/bise/app/static .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(RUNTIME): pyproject.toml constraints.txt $(shell git ls-files src web recipes 2>/dev/null)
 	@$(BOOTSTRAP) $(VENV)
@@ -88,14 +89,20 @@ $(VLLM)/.installed: tests/peers/vllm_requirements.py
 	$(VLLM)/bin/python -m pip install --disable-pip-version-check --requirement $(VLLM)/requirements.txt torch==2.13.0
 	@touch $@
 
-# The vocabularies and chat templates that the source of llama.cpp carries, out of the package that carries that source.
-$(LLAMA_CPP)/.unpacked: $(DEV)
+# The source of llama.cpp with its vocabularies and chat templates, out of the package that carries it.
+$(LLAMA_CPP)/.source: $(DEV)
 	@mkdir -p $(LLAMA_CPP)
 	$(BIN)/python -m pip download --disable-pip-version-check --no-deps --no-binary llama-cpp-python \
 		--dest $(LLAMA_CPP) llama-cpp-python==0.3.36
 	cd $(LLAMA_CPP) && tar xzf llama_cpp_python-*.tar.gz --strip-components=3 \
-		$$(tar tzf llama_cpp_python-*.tar.gz | grep 'vendor/llama.cpp/models/.')
+		$$(tar tzf llama_cpp_python-*.tar.gz | grep 'vendor/llama.cpp/.')
 	@touch $@
+
+# Needs a C++ compiler and cmake; takes ten minutes on two cores. Another one: make test-peers LLAMA_SERVER=PATH
+$(LLAMA_CPP)/build/bin/llama-server: $(LLAMA_CPP)/.source
+	cmake -S $(LLAMA_CPP) -B $(LLAMA_CPP)/build -DCMAKE_BUILD_TYPE=Release -DLLAMA_USE_PREBUILT_UI=OFF \
+		-DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
+	cmake --build $(LLAMA_CPP)/build --target llama-server --parallel
 
 # The wheel's build makes the page by the same script.
 $(CLIENT): $(DEV) $(shell git ls-files --cached --others --exclude-standard web 2>/dev/null)

@@ -1,5 +1,7 @@
 """Spans are all the longest common runs of words that a search finds; the pieces are the text; common words say nothing."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,28 @@ def test_a_passage_of_rare_words_is_found_and_marked_in_the_text(tmp_path: Path)
     marked = [piece.text for piece in found.pieces if piece.span == 0]
     assert marked == [span.text]
     assert "".join(piece.text for piece in found.pieces) == text
+
+
+WARM = """
+import sys
+from pathlib import Path
+from bise.corpus.index import open_index
+from bise.corpus.kernels import runs_of_words, spans
+from bise.openness.trace import trace, warm
+
+kernels = (runs_of_words.count_words, runs_of_words.find_words, spans.longest_matches, spans.find_range, spans.end_of_words)
+warm()
+before = [len(kernel.signatures) for kernel in kernels]
+found = trace(open_index(Path(sys.argv[1])), sys.argv[2])
+print(len(found.spans), before, [len(kernel.signatures) for kernel in kernels])
+"""
+
+
+def test_a_look_up_after_warming_compiles_nothing(tmp_path: Path) -> None:
+    indexed(tmp_path, [TALE])
+    directory = next(path.parent for path in tmp_path.rglob("index.json"))
+    done = subprocess.run([sys.executable, "-c", WARM, directory, TALE], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == f"1 {[1] * 5} {[1] * 5}"
 
 
 def test_words_that_are_everywhere_are_no_finding(tmp_path: Path) -> None:

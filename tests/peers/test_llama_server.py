@@ -1,6 +1,6 @@
 """llama.cpp's own `llama-server` behind ours, with the shipped model as GGUF: the same words through it.
 
-`LLAMA_SERVER` names the program (`cmake -DCMAKE_BUILD_TYPE=Release`, target llama-server); without it the test says so.
+`make test-peers` builds the program; elsewhere `LLAMA_SERVER` names it, and without that the test says so.
 """
 
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.peers
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = os.environ.get("LLAMA_SERVER")
     if program is None:
-        pytest.skip("LLAMA_SERVER does not name llama.cpp's llama-server")
+        pytest.skip("LLAMA_SERVER does not name llama.cpp's llama-server: type `make test-peers`")
     directory, port = tmp_path_factory.mktemp("llama"), free_port()
     succeed("export", "bise-demo", "--to", "gguf", directory / "gguf")
     (model,) = (directory / "gguf").rglob("*.gguf")

@@ -10,7 +10,7 @@ export interface FeedbackItem {
   conversation_id: string;
   excluded: boolean;
   /** Why no right answer follows from it; null when one does. */
-  teaches_nothing: "other_model" | "better_counts" | "no_better" | "equal" | null;
+  teaches_nothing: "other_model" | "better_counts" | "no_better" | "equal" | "no_question" | null;
   model: string | null;
   conversation: { role: string; content: string }[];
   /** Pieces of personal data that were masked in what is shown. */

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Container
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -19,9 +18,11 @@ from bise.store.feedback import (
     Reason,
     exclude_feedback,
     improve_answer,
+    improved_messages,
     list_feedback,
     prefer_answer,
     rate_answer,
+    why_useless,
 )
 from bise.store.tables import now
 from bise.store.turns import Rating
@@ -99,10 +100,10 @@ async def show_feedback(request: Request, user: SignedIn) -> Response:
     """List all feedback, the newest first, as it would be learned from: with personal data masked."""
     items = await list_feedback(database_of(request), user.id)
     base = backend_of(request).models()[0].id
-    improved = {item.message_id for item in items if item.kind == "better_answer" and not item.excluded}
+    improved = improved_messages(items)
     shown = await asyncio.to_thread(lambda: [_masked(item) for item in reversed(items)])
     for record, item in zip(shown, reversed(items), strict=True):
-        record["teaches_nothing"] = _why_useless(item, base, improved)
+        record["teaches_nothing"] = why_useless(item, base, improved)
     return json_response({"items": shown})
 
 
@@ -122,17 +123,6 @@ async def export_feedback(request: Request, user: SignedIn) -> Response:
     name = f"bise-feedback-{now():%Y-%m-%d}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
     return Response("".join(lines), media_type="application/jsonl", headers=headers)
-
-
-def _why_useless(item: FeedbackItem, base: str, improved: Container[str]) -> str | None:
-    """Why no right answer of the base model follows from an item, if so; tuning looks for contradictions besides."""
-    if (item.model or "").split(":")[0] != base:
-        return "other_model"
-    if item.rating is not None and item.message_id in improved:
-        return "better_counts"
-    if item.rating is not None and item.rating.thumb == "down":
-        return "no_better"
-    return "equal" if item.kind == "preference" and item.chosen is None else None
 
 
 def _masked(item: FeedbackItem) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +45,9 @@ def compile_kernels() -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from bise.engine.kernels.table import compiler_problem
     from bise.engine.warm import warm
+    from bise.openness.trace import warm as warm_trace
 
     columns = (
         TextColumn("Preparing the engine"),
@@ -55,8 +58,12 @@ def compile_kernels() -> None:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
-        seconds = warm(lambda kernel, done, total: bar.update(task, description=kernel, completed=done, total=total))
-    click.echo(f"The engine is ready ({seconds:.1f} s).", err=True)
+        began = time.monotonic()
+        warm(lambda kernel, done, total: bar.update(task, description=kernel, completed=done, total=total))
+        if compiler_problem() is None:
+            bar.update(task, description="looking up")
+            warm_trace()
+    click.echo(f"The engine is ready ({time.monotonic() - began:.1f} s).", err=True)
 
 
 def examine() -> dict[str, Any]:

@@ -12,7 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from bise.corpus.index import Asked, CorpusIndex, Place, ask
+from bise.corpus.index import Asked, CorpusIndex, Place, Shard, ask
+from bise.corpus.texts import read_only
 
 
 @dataclass(frozen=True)
@@ -126,3 +127,17 @@ def _pieces(asked: Asked, spans: Sequence[Span]) -> list[Piece]:
             at = end
     pieces.append((data[at:], None))
     return [Piece(text.decode("utf-8"), number) for text, number in pieces if text]
+
+
+def warm() -> None:
+    """Compile what a look-up needs, or load it from the cache: a word is looked up in a corpus of that word."""
+    text, record = b"word\0", b'{"id": "", "source": "", "lang": "", "metadata": {}}'
+    shard = Shard(
+        text=read_only(np.frombuffer(text, np.uint8)),
+        starts=read_only(np.zeros(1, np.uint32)),
+        document_ends=read_only(np.array([len(text)])),
+        records=read_only(np.frombuffer(record, np.uint8)),
+        record_ends=read_only(np.array([len(record)])),
+        licences={},
+    )
+    trace(CorpusIndex(1, (shard,)), "word", TraceSettings(min_words=1, min_bits=0))

@@ -5,7 +5,7 @@ changed and taken back; it goes with the conversation it is about. `list_feedbac
 the owner sees and takes along: each item holds everything that it says, also the conversation before the answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -27,6 +27,8 @@ Reason = Literal[
     "wrong", "off_topic", "incomplete", "too_long", "language", "style", "harmful",  # for a thumb down
 ]  # fmt: skip
 REASONS: Mapping[str, tuple[Reason, ...]] = {"up": get_args(Reason)[:3], "down": get_args(Reason)[3:]}
+# Why no right answer of a model follows from an item.
+Useless = Literal["other_model", "better_counts", "no_better", "equal", "no_question"]
 MAX_COMMENT_CHARS = 2000
 MIN_LESSONS = 5  # to learn from: fewer leave nothing to hold out that would tell something
 
@@ -86,6 +88,32 @@ class FeedbackItem:
             "conversation": [{"role": turn.role, "content": turn.content} for turn in self.conversation.messages],
         }
         return head | {name: value for name, value in said.items() if value is not None}
+
+
+def improved_messages(items: Iterable[FeedbackItem]) -> set[str]:
+    """Ids of the answers that have a better one to learn from, which then counts instead of a thumb."""
+    return {item.message_id for item in items if item.kind == "better_answer" and not item.excluded}
+
+
+def why_useless(item: FeedbackItem, model: str, improved: Container[str]) -> Useless | None:
+    """Why nothing follows from an item for a model and its adapters, if so; exclusion is the owner's to say.
+
+    Args:
+        item: what somebody said.
+        model: the name of the base model.
+        improved: what `improved_messages` gives of all items.
+    """
+    if (item.model or "").split(":")[0] != model:
+        return "other_model"
+    if item.rating is not None:
+        if item.message_id in improved:
+            return "better_counts"
+        if item.rating.thumb == "down":
+            return "no_better"
+    if item.kind == "preference" and item.chosen is None:
+        return "equal"
+    turns = item.conversation.messages
+    return None if turns and turns[-1].role == "user" else "no_question"
 
 
 async def rate_answer(database: Database, owner: str, message_id: str, rating: Rating | None) -> None:

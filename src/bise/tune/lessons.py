@@ -12,8 +12,15 @@ from typing import Any, Literal
 
 from bise.corpus.personal import PersonalData
 from bise.messages import Message
-from bise.store.feedback import FeedbackItem
+from bise.store.feedback import FeedbackItem, Useless, improved_messages, why_useless
 
+_REASONS: dict[Useless, str] = {
+    "other_model": "about another model",
+    "better_counts": "the better answer counts instead",
+    "no_better": "thumb down without a better answer",
+    "equal": "both answers equally good",
+    "no_question": "no question before the answer",
+}
 Origin = Literal["better answer", "preference", "thumb up", "everyday question"]
 
 
@@ -55,12 +62,15 @@ class Lessons:
 def collect(items: Iterable[FeedbackItem], model: str) -> Lessons:
     """Lessons from what was said about answers of a model and of its adapters."""
     lessons, personal = Lessons(), PersonalData()
-    improved = {item.message_id for item in items if item.kind == "better_answer" and not item.excluded}
+    improved = improved_messages(items)
     right: set[tuple[tuple[Message, ...], str]] = set()
     wrong: set[tuple[tuple[Message, ...], str]] = set()
     for item in sorted(items, key=lambda item: item.created_at, reverse=True):
-        if reason := _useless(item, model, improved):
-            lessons.left_out[reason] += 1
+        if item.excluded:
+            lessons.left_out["excluded by you"] += 1
+            continue
+        if useless := why_useless(item, model, improved):
+            lessons.left_out[_REASONS[useless]] += 1
             continue
         lesson = _masked(_lesson(item), personal, lessons.masked)
         chosen, rejected = (lesson.messages, lesson.chosen), (lesson.messages, lesson.rejected or "")
@@ -74,24 +84,6 @@ def collect(items: Iterable[FeedbackItem], model: str) -> Lessons:
         if lesson.rejected is not None:
             wrong.add(rejected)
     return lessons
-
-
-def _useless(item: FeedbackItem, model: str, improved: set[str]) -> str:
-    """Why nothing can be learned from an item, or nothing."""
-    if item.excluded:
-        return "excluded by you"
-    if (item.model or "").split(":")[0] != model:
-        return "about another model"
-    if item.kind == "rating":
-        assert item.rating is not None
-        if item.message_id in improved:
-            return "the better answer counts instead"
-        if item.rating.thumb == "down":
-            return "thumb down without a better answer"
-    if item.kind == "preference" and item.chosen is None:
-        return "both answers equally good"
-    turns = item.conversation.messages
-    return "" if turns and turns[-1].role == "user" else "no question before the answer"
 
 
 def _lesson(item: FeedbackItem) -> Lesson:

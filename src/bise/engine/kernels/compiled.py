@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bise.engine.kernels.attention import MAX_ROWS, call_attend, load_attend, scratch_floats
-from bise.engine.kernels.cache import compile_kernel, mark_complete
+from bise.engine.kernels.cache import compile_kernel, is_complete, mark_complete
 from bise.engine.kernels.cells import PRECISIONS, Cells
 from bise.engine.kernels.control import load_announce
 from bise.engine.kernels.halves import second_process
@@ -170,17 +170,21 @@ _SIGNATURES: dict[str, tuple[Callable[..., None], str]] = {
 
 
 def load_kernels(progress: Progress | None = None, set_name: str = "auto", *, operations: bool = True) -> Kernels:
-    """Compile the kernels, or load them from the cache, for an instruction set or the best.
+    """Compile the kernels, or load them from the cache, for an instruction set or the best; `progress` hears of compiling.
 
     Without `operations`, those that the fused path does not need wait until somebody calls them.
     """
     instruction_set = choose_instruction_set(set_name)
     loaders = loaders_for(instruction_set, operations=operations)
     name = instruction_set.name if instruction_set is not None else None
+    needed = {name, None} if operations else {name}  # None: single operations
+    if all(map(is_complete, needed)):
+        progress = None
     with second_process(name, tuple(loaders)) as elsewhere:
         _load([kernel for kernel in loaders if kernel not in elsewhere], 0, loaders, progress)
     _load(elsewhere, len(loaders) - len(elsewhere), loaders, progress)
-    mark_complete(name)
+    for part in needed:
+        mark_complete(part)
     single = _single_operations()
     compiled = {name: load() if name in loaders else _when_called(load) for name, load in single.items()}
     return Kernels("numba", instruction_set, **compiled | {"attention": _attention_of(compiled["attention"])})

@@ -38,8 +38,9 @@ COMPARISON = {
 def imitated_command(home: Path) -> LearnCommand:
     """The command to give to `Learning`."""
 
-    def command(user: User, model: str, name: str) -> Sequence[str]:
+    def command(user: User, model: str, name: str, keep_contacts: bool) -> Sequence[str]:
         del user
+        (home / "kept.json").write_text(json.dumps(keep_contacts), encoding="utf-8")
         return (sys.executable, __file__, str(home), model, name)
 
     return command

@@ -58,6 +58,7 @@ async def test_the_list_masks_personal_data_and_the_export_gives_what_was_given(
     await put(app, f"/api/messages/{first}/rating", {"thumb": "up"})
     rating, better = await items(app)
     assert rating["conversation"] == [{"role": "user", "content": "Write to <EMAIL>"}]
+    assert better["contacts"] == ["ada@example.org", "+44 20 7946 0958", "bob@example.org"]
     assert (better["answer"], better["better"], better["num_masked"]) == ("Call <PHONE>", "Mail <EMAIL>", 3)
     await app.client.patch(f"/api/feedback/{better['id']}", json={"excluded": True})
     assert [item["excluded"] for item in await items(app)] == [False, True]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bise.app.learning import COMPARISON, Learning, read_result
+from bise.app.learning import COMPARISON, Learning, learn_command, read_result
 from bise.errors import InputError
 from tests.app.conftest import App
 from tests.imitated_tune import imitate, imitated_command
@@ -40,6 +40,21 @@ async def learned(app: App) -> dict:
     found = await until(app, "finished")
     app.backend.offered = [MODEL, type(MODEL)(**(vars(MODEL) | {"id": ADAPTER}))]
     return found
+
+
+async def test_contacts_are_kept_only_on_purpose_and_an_attempt_goes_on_as_it_was_begun(
+    app: App, tmp_path: Path
+) -> None:
+    await learned(app)
+    assert json.loads((app.home / "kept.json").read_text()) is False
+    await post(app, "/discard")
+    await post(app, "?keep_contacts=maybe", 422)
+    await post(app, "?keep_contacts=true")
+    await until(app, "finished")
+    assert json.loads((app.home / "kept.json").read_text()) is True
+    user = type("User", (), {"name": "ada"})()
+    assert "--keep-contacts" in learn_command(user, "m", "n", True)
+    assert "--keep-contacts" not in learn_command(user, "m", "n", False)
 
 
 async def test_what_was_learned_is_shown_kept_and_gone_back_from(app: App) -> None:
@@ -99,12 +114,13 @@ async def test_progress_is_told_another_start_is_refused_and_a_new_server_finds_
 
 async def test_an_attempt_that_was_killed_goes_on_under_its_name(app: App) -> None:
     imitate(app.home, steps=400, pause_s=0.02)
-    await post(app)
+    await post(app, "?keep_contacts=true")
     await until(app, "running")
     os.killpg(app.learning.attempt(app.entrance.user.id).pid, signal.SIGKILL)
     assert (await until(app, "interrupted"))["error"] is None
     imitate(app.home)
     assert (await learned(app))["adapter"] == ADAPTER
+    assert json.loads((app.home / "kept.json").read_text()) is True  # as it was begun
 
 
 async def test_what_the_program_refuses_is_said_and_the_next_attempt_has_a_name_of_its_own(app: App) -> None:

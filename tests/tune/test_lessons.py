@@ -107,9 +107,19 @@ def test_personal_data_is_masked_in_questions_and_answers_and_counted() -> None:
     assert lesson.question == "Write to <EMAIL>"
     assert (lesson.chosen, lesson.rejected) == ("Done. Call <PHONE>.", "To <EMAIL>?")
     assert lessons.masked == {"email": 2, "phone": 1}
+    assert lessons.contacts == {"ada@example.org": 2, "+41 22 345 67 89": 1}
 
 
 def test_questions_that_had_no_answer_stand_in_one_message() -> None:
     conversation = Conversation((Message("system", "Be brief."), Message("user", "A"), Message("user", "B")))
     (lesson,) = learn(item("rating", 1, conversation=conversation, answer="C", rating=UP)).taught
     assert lesson.messages == (Message("system", "Be brief."), Message("user", "A\n\nB"))
+
+
+def test_contacts_are_learned_as_they_are_where_somebody_says_so_and_nothing_else_is() -> None:
+    better = "Call +41 22 345 67 89 or write to ada@example.org; pay to CH93 0076 2011 6238 5295 7."
+    said = item("better_answer", 1, "How do I reach the shop?", answer="No idea.", better=better)
+    lessons = collect([said], "bise-demo", keep_contacts=True)
+    assert lessons.taught[0].chosen == "Call +41 22 345 67 89 or write to ada@example.org; pay to <IBAN>."
+    assert lessons.masked == {"iban": 1}
+    assert set(lessons.contacts) == {"+41 22 345 67 89", "ada@example.org"}

@@ -1,8 +1,8 @@
 // Learning from feedback: what would be learned from, the attempt, what it changed, and what to do with it.
-import { useCallback, useEffect, useRef } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { FeedbackList } from "./FeedbackList";
 import { useLanguage, useWords, type WordKey } from "./i18n";
-import { count, useLearning, type Action, type Attempt, type Counts, type LearningState } from "./learning";
+import { contactsOf, count, useLearning, type Action, type Attempt, type Counts, type LearningState } from "./learning";
 import { LearnResult } from "./LearnResult";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
@@ -39,7 +39,7 @@ export function Learn({ store }: { store: ChatStore }) {
       <div className="learn">
         <p className="lead">{words("learnLead", { model: state.model })}</p>
         <section className="learn-state" ref={status} tabIndex={-1} aria-label={words("learnState")}>
-          <Stage state={state} counts={counts} onPress={press} />
+          <Stage state={state} counts={counts} contacts={contactsOf(items)} onPress={press} />
           {trouble !== null && (
             <p className="refusal" role="alert">
               {trouble}
@@ -64,23 +64,25 @@ export function Learn({ store }: { store: ChatStore }) {
 interface StageProps {
   state: LearningState;
   counts: Counts;
+  contacts: string[];
   onPress: (action: Action) => void;
 }
 
-function Stage({ state, counts, onPress }: StageProps) {
+function Stage({ state, counts, contacts, onPress }: StageProps) {
   const { attempt } = state;
   if (attempt?.status === "running") return <Running attempt={attempt} onCancel={() => onPress("/cancel")} />;
   if (attempt?.status === "finished" && !attempt.decided) return <Decide attempt={attempt} onPress={onPress} />;
   return (
     <>
       {attempt?.status === "finished" && <Decided attempt={attempt} state={state} onPress={onPress} />}
-      <Before state={state} counts={counts} onStart={() => onPress("")} />
+      <Before state={state} counts={counts} contacts={contacts} onPress={onPress} />
     </>
   );
 }
 
-function Before({ state, counts, onStart }: { state: LearningState; counts: Counts; onStart: () => void }) {
+function Before({ state, counts, contacts, onPress }: StageProps) {
   const words = useWords();
+  const [keepsContacts, keepContacts] = useState(false);
   const number = new Intl.NumberFormat(useLanguage());
   const { attempt, missing, min_lessons: least } = state;
   const { betterAnswers, preferences, thumbsUp, leftOut } = counts;
@@ -117,12 +119,25 @@ function Before({ state, counts, onStart }: { state: LearningState; counts: Coun
           </pre>
         </>
       ) : (
-        <p className="learn-actions">
-          <button type="button" className="primary" disabled={!enough} onClick={onStart}>
-            {words(attempt?.status === "interrupted" ? "learnGoOn" : "learnStart")}
-          </button>
-          <span className="fine">{enough ? words("learnHint") : words("learnTooFew", { count: number.format(least) })}</span>
-        </p>
+        <>
+          {contacts.length > 0 && attempt?.status !== "interrupted" && (
+            <label className="keep-contacts">
+              <input type="checkbox" checked={keepsContacts} onChange={(event) => keepContacts(event.target.checked)} />
+              <span>{words("keepContacts", { contacts: contacts.join(", ") })}</span>
+            </label>
+          )}
+          <p className="learn-actions">
+            <button
+              type="button"
+              className="primary"
+              disabled={!enough}
+              onClick={() => onPress(keepsContacts && contacts.length > 0 ? "?keep_contacts=true" : "")}
+            >
+              {words(attempt?.status === "interrupted" ? "learnGoOn" : "learnStart")}
+            </button>
+            <span className="fine">{enough ? words("learnHint") : words("learnTooFew", { count: number.format(least) })}</span>
+          </p>
+        </>
       )}
     </>
   );

@@ -15,6 +15,8 @@ export interface FeedbackItem {
   conversation: { role: string; content: string }[];
   /** Pieces of personal data that were masked in what is shown. */
   num_masked: number;
+  /** Phone numbers and e-mail addresses among what is masked. */
+  contacts: string[];
   answer?: string;
   thumb?: "up" | "down";
   reason?: string;
@@ -66,7 +68,7 @@ export interface LearningState {
   attempt: Attempt | null;
 }
 
-export type Action = "" | "/cancel" | "/keep" | "/back" | "/discard";
+export type Action = "" | "?keep_contacts=true" | "/cancel" | "/keep" | "/back" | "/discard";
 
 const POLL_MS = 1000;
 const sending = inTurn();
@@ -148,4 +150,10 @@ export function count(items: FeedbackItem[]): Counts {
     thumbsUp: of("rating"),
     leftOut: items.length - taught.length,
   };
+}
+
+/** Phone numbers and e-mail addresses in what would be learned from, which may be public. */
+export function contactsOf(items: FeedbackItem[]): string[] {
+  const taught = items.filter((item) => item.teaches_nothing === null && !item.excluded);
+  return [...new Set(taught.flatMap((item) => item.contacts))];
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { count, type FeedbackItem } from "../src/learning";
+import { contactsOf, count, type FeedbackItem } from "../src/learning";
 
 const item = (kind: FeedbackItem["kind"], teaches: boolean, excluded = false): FeedbackItem => ({
   id: "",
@@ -11,6 +11,7 @@ const item = (kind: FeedbackItem["kind"], teaches: boolean, excluded = false): F
   model: null,
   conversation: [],
   num_masked: 0,
+  contacts: [],
 });
 
 it("counts what teaches and was not left out, and everything once", () => {
@@ -27,4 +28,15 @@ it("counts what teaches and was not left out, and everything once", () => {
   expect(counts).toEqual({ betterAnswers: 2, preferences: 1, thumbsUp: 1, leftOut: 3 });
   expect(Object.values(counts).reduce((sum, each) => sum + each)).toBe(items.length);
   expect(count([])).toEqual({ betterAnswers: 0, preferences: 0, thumbsUp: 0, leftOut: 0 });
+});
+
+it("asks about contacts once, and only about those that would be learned", () => {
+  const contacts = ["ada@example.org"];
+  const items = [
+    { ...item("better_answer", true), contacts: [...contacts, "+41 22 345 67 89"] },
+    { ...item("rating", true), contacts },
+    { ...item("rating", true, true), contacts: ["left@example.org"] },
+    { ...item("rating", false), contacts: ["useless@example.org"] },
+  ];
+  expect(contactsOf(items)).toEqual(["ada@example.org", "+41 22 345 67 89"]);
 });

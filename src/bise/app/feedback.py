@@ -10,7 +10,7 @@ from pydantic import BaseModel, StringConstraints
 
 from bise.app.requests import Id, Text, database_of, json_response, read_body
 from bise.app.session import SignedIn
-from bise.corpus.personal import PersonalData
+from bise.corpus.personal import CONTACTS, PersonalData
 from bise.server.answering import backend_of
 from bise.store.feedback import (
     MAX_COMMENT_CHARS,
@@ -126,17 +126,21 @@ async def export_feedback(request: Request, user: SignedIn) -> Response:
 
 
 def _masked(item: FeedbackItem) -> dict[str, Any]:
-    """Write an item for the page, and how many pieces of personal data were masked in it."""
+    """Write an item for the page, how many pieces of personal data were masked, and which of them may be public."""
     counts: Counter[str] = Counter()
+    contacts: dict[str, None] = {}
 
     def mask(value: Any) -> Any:
         if isinstance(value, str):
+            contacts.update((value[span.start : span.stop], None) for span in PersonalData(CONTACTS).find(value))
             text, found = PersonalData().mask(value)
             counts.update(found)
             return text
         return [turn | {"content": mask(turn["content"])} for turn in value]
 
     record = item.as_record()
-    texts = ("conversation", "answer", "better", "first", "second", "chosen", "rejected", "comment")
+    texts = ("conversation", "answer", "better", "first", "second", "chosen", "rejected")
     masked = {name: mask(record[name]) for name in texts if name in record}
-    return record | masked | {"num_masked": counts.total()}
+    learned = list(contacts)
+    masked |= {"comment": mask(record["comment"])} if "comment" in record else {}  # which nothing is learned from
+    return record | masked | {"num_masked": counts.total(), "contacts": learned}

@@ -37,14 +37,15 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 Status = Literal["running", "finished", "failed", "interrupted", "cancelled"]
 LearnCommand = Callable[
-    [User, str, str], Sequence[str]
-]  # (whose feedback, model, name of run and adapter) -> the program
+    [User, str, str, bool], Sequence[str]
+]  # (whose feedback, model, name of run and adapter, whether contacts are kept) -> the program
 
 
-def learn_command(user: User, model: str, name: str) -> Sequence[str]:
+def learn_command(user: User, model: str, name: str, keep_contacts: bool) -> Sequence[str]:
     """Write the command that learns from a user's feedback without asking."""
     program = (sys.executable, "-m", "bise", "tune", "--from-feedback")
-    return (*program, "--user", user.name, "--model", model, "--name", name, "--yes")
+    kept = ("--keep-contacts",) if keep_contacts else ()
+    return (*program, "--user", user.name, "--model", model, "--name", name, *kept, "--yes")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Attempt:
     name: str  # of the run and the adapter
     started_at: str  # ISO 8601
     pid: int
+    keeps_contacts: bool = False  # phone numbers and e-mail addresses are learned as they are
     cancelled: bool = False
     decided: bool = False  # the owner kept what came of it, or went back
 
@@ -83,8 +85,8 @@ class Learning:
         """Name the packages that learning needs and that are not installed."""
         return tuple(module for module in self._modules if find_spec(module) is None)
 
-    def start(self, user: User, model: str) -> Attempt:
-        """Begin to learn, or go on with an attempt that something interrupted.
+    def start(self, user: User, model: str, keep_contacts: bool = False) -> Attempt:
+        """Begin to learn, or go on with an attempt that something interrupted, as that one was begun.
 
         Raises:
             BusyError: an attempt is running.
@@ -102,7 +104,9 @@ class Learning:
             raise BusyError("Bise is learning from your feedback already. Wait for its end, or cancel it.")
         goes_on = before is not None and before.model == model and self.status(owner, before) == "interrupted"
         name = before.name if before is not None and goes_on else self._free_name(model)
-        attempt = Attempt(model, name, now().isoformat(timespec="seconds"), self._spawn(directory, user, model, name))
+        keeps = before.keeps_contacts if before is not None and goes_on else keep_contacts
+        pid = self._spawn(directory, self._command(user, model, name, keeps))
+        attempt = Attempt(model, name, now().isoformat(timespec="seconds"), pid, keeps)
         self._keep(owner, attempt)
         return attempt
 
@@ -200,7 +204,7 @@ class Learning:
             number += 1
         return name
 
-    def _spawn(self, directory: Path, user: User, model: str, name: str) -> int:
+    def _spawn(self, directory: Path, command: Sequence[str]) -> int:
         """Start the program with the lock in its hands; it lets go of it by ending."""
         with (directory / _LOCK).open("w") as lock, (directory / _LOG).open("wb") as log:
             try:
@@ -210,7 +214,7 @@ class Learning:
                     "Bise is learning from your feedback already. Wait for its end, or cancel it."
                 ) from None
             process = subprocess.Popen(
-                self._command(user, model, name),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -33,9 +33,9 @@ async def show_learning(request: Request, user: SignedIn) -> Response:
 
 
 @router.post("/api/learning")
-async def start_learning(request: Request, user: Admin) -> Response:
-    """Begin to learn from all feedback that was not excluded."""
-    await asyncio.to_thread(_learning(request).start, user, _base_model(request))
+async def start_learning(request: Request, user: Admin, keep_contacts: bool = False) -> Response:
+    """Begin to learn from all feedback that was not excluded; contacts are masked unless somebody says they are public."""
+    await asyncio.to_thread(_learning(request).start, user, _base_model(request), keep_contacts)
     return Response(status_code=204)
 
 

@@ -20,7 +20,9 @@ from bise.weights.store import DEFAULT_MODEL
 _SHOWN = 5
 
 
-def learn_from_feedback(user: str | None, model: str | None, name: str | None, approved: bool, as_json: bool) -> None:
+def learn_from_feedback(
+    user: str | None, model: str | None, name: str | None, yes: bool, keep_contacts: bool, as_json: bool
+) -> None:
     """Show what would be learned, ask, learn it, and tell what changed.
 
     Raises:
@@ -28,9 +30,9 @@ def learn_from_feedback(user: str | None, model: str | None, name: str | None, a
         InputError: there is too little to learn from, or nobody is there to approve.
     """
     model = model or DEFAULT_MODEL
-    proposal = propose(collect(asyncio.run(_feedback(user)), model), model, name)
+    proposal = propose(collect(asyncio.run(_feedback(user)), model, keep_contacts), model, name)
     click.echo(_proposed(proposal), err=True)
-    if not approved:
+    if not yes:
         if not sys.stdin.isatty():
             raise InputError("Nobody is at the terminal to approve this. Look at it, then add --yes.")
         click.confirm("Learn this?", default=True, abort=True, err=True)
@@ -57,6 +59,15 @@ def _proposed(proposal: Proposal) -> str:
     ]
     if masked := facts["personal_data_masked"]:
         lines.append("Personal data masked: " + ", ".join(f"{count} x {kind}" for kind, count in masked.items()))
+    if contacts := proposal.lessons.contacts:
+        some = ", ".join(_short(contact) for contact in list(contacts)[:_SHOWN]) + (
+            ", …" if len(contacts) > _SHOWN else ""
+        )
+        lines.append(
+            f"Learned as they are, since you say that they are public: {some}"
+            if proposal.lessons.keeps_contacts
+            else f"Among it are {some}. If these are public, and the model is to know them, add --keep-contacts."
+        )
     for lesson in sorted(proposal.learned, key=lambda lesson: lesson.rejected is None)[:_SHOWN]:
         lines.append(f"  {_short(lesson.question)} -> {_short(lesson.chosen)}")
         lines += [f"    instead of: {_short(lesson.rejected)}"] if lesson.rejected else []

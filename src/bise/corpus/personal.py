@@ -65,6 +65,9 @@ class Span(NamedTuple):
     kind: Kind
 
 
+CONTACTS: tuple[Kind, ...] = ("email", "phone")  # that may be public, and worth to be known
+
+
 @dataclass(frozen=True)
 class PersonalData:
     """What counts as personal data, and what takes its place."""

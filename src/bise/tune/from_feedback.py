@@ -76,6 +76,7 @@ class Proposal:
             "held_out": len(self.held_out),
             "left_out": dict(self.lessons.left_out),
             "personal_data_masked": dict(self.lessons.masked),
+            "contacts_kept": self.lessons.contacts.total() if self.lessons.keeps_contacts else 0,
         }
 
 

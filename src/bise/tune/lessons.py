@@ -2,7 +2,8 @@
 
 A better answer and a preference teach which of two answers is right; a thumb up teaches the answer itself; a thumb down
 alone teaches nothing, because it does not say what would have been right. What was said last counts where two sayings
-contradict each other. Personal data is masked in everything.
+contradict each other. Personal data is masked in everything, but for phone numbers and e-mail addresses where whoever
+gave the lessons says that these are public.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bise.corpus.personal import PersonalData
+from bise.corpus.personal import CONTACTS, KINDS, PersonalData
 from bise.messages import Message
 from bise.store.feedback import FeedbackItem, Useless, improved_messages, why_useless
 
@@ -53,15 +54,24 @@ class Lessons:
     taught: list[Lesson] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)  # reason -> items
     masked: Counter[str] = field(default_factory=Counter)  # kind of personal data -> pieces
+    contacts: Counter[str] = field(default_factory=Counter)  # phone numbers and e-mail addresses, masked or kept
+    keeps_contacts: bool = False
 
     def num_of(self, origin: Origin) -> int:
         """How many came from that kind of feedback."""
         return sum(lesson.origin == origin for lesson in self.taught)
 
 
-def collect(items: Iterable[FeedbackItem], model: str) -> Lessons:
-    """Lessons from what was said about answers of a model and of its adapters."""
-    lessons, personal = Lessons(), PersonalData()
+def collect(items: Iterable[FeedbackItem], model: str, keep_contacts: bool = False) -> Lessons:
+    """Lessons from what was said about answers of a model and of its adapters.
+
+    Args:
+        items: the feedback.
+        model: the name of the base model.
+        keep_contacts: leave phone numbers and e-mail addresses as they are: whoever gave the feedback says they are public.
+    """
+    kinds = tuple(kind for kind in KINDS if kind not in CONTACTS) if keep_contacts else KINDS
+    lessons, personal = Lessons(keeps_contacts=keep_contacts), PersonalData(kinds)
     improved = improved_messages(items)
     right: set[tuple[tuple[Message, ...], str]] = set()
     wrong: set[tuple[tuple[Message, ...], str]] = set()
@@ -72,7 +82,7 @@ def collect(items: Iterable[FeedbackItem], model: str) -> Lessons:
         if useless := why_useless(item, model, improved):
             lessons.left_out[_REASONS[useless]] += 1
             continue
-        lesson = _masked(_lesson(item), personal, lessons.masked)
+        lesson = _masked(_lesson(item), personal, lessons)
         chosen, rejected = (lesson.messages, lesson.chosen), (lesson.messages, lesson.rejected or "")
         if chosen in wrong or rejected in right:
             lessons.left_out["contradicted later"] += 1
@@ -108,10 +118,11 @@ def _joined(turns: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(joined)
 
 
-def _masked(lesson: Lesson, personal: PersonalData, counts: Counter[str]) -> Lesson:
+def _masked(lesson: Lesson, personal: PersonalData, lessons: Lessons) -> Lesson:
     def mask(text: str) -> str:
+        lessons.contacts.update(text[span.start : span.stop] for span in PersonalData(CONTACTS).find(text))
         masked, found = personal.mask(text)
-        counts.update(found)
+        lessons.masked.update(found)
         return masked
 
     messages = tuple(Message(turn.role, mask(turn.content)) for turn in lesson.messages)

@@ -22,6 +22,7 @@ from bise.store.conversations import ConversationSettings, choose_settings, list
 from bise.store.database import Database, open_database
 from bise.store.deleted import delete_conversation
 from bise.store.feedback import Rating, exclude_feedback, improve_answer, list_feedback, prefer_answer, rate_answer
+from bise.store.folders import create_folder, file_conversation, pin_conversation
 from bise.store.portable import check_tree, list_portable, read_portable
 from bise.store.turns import get_conversation
 from tests.app.conftest import App
@@ -86,6 +87,9 @@ async def fill(database: Database) -> str:
     await prefer_answer(database, talk.owner, first, second, "other")
     chosen = ConversationSettings("Be a duck.", {"temperature": 0.5}, keeps_probabilities=True)
     await choose_settings(database, talk.owner, talk.id, chosen)
+    folder = await create_folder(database, talk.owner, "Ducks", "Quack.")
+    await file_conversation(database, talk.owner, talk.id, folder.id)
+    await pin_conversation(database, talk.owner, plain.id, True)
     for item in (await list_feedback(database, talk.owner))[:2]:
         await exclude_feedback(database, talk.owner, item.id, True)
     await plain.ask('../../etc/passwd: a "title" *?', "plain")

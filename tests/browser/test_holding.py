@@ -1,6 +1,7 @@
 """What is kept and taken away: deleting with undo, the page of the deleted, taking everything along, bringing it in."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,39 @@ def test_everything_is_taken_along_and_brought_in_again(chat: Chat, tmp_path: Pa
     page.get_by_label("Choose a file").set_input_files(file)
     expect(page.locator(".import-result")).to_contain_text("Conversations brought in1")
     page.get_by_role("navigation").get_by_role("button", name="everything", exact=True).click()
+    chat.answered()
+
+
+def test_what_is_stored_is_told_and_erased_after_a_word_with_a_receipt(chat: Chat) -> None:
+    page, room = chat.page, chat.room
+    chat.ask("Hello")
+    chat.answered()
+    page.get_by_label("Message", exact=True).fill("a draft")
+    page.get_by_role("button", name="Your data").click()
+    figures = page.locator(".tally").first
+    expect(figures).to_contain_text("Conversations1")
+    expect(page.locator(".place")).to_contain_text("bise.db")
+    page.get_by_role("button", name="Erase everything").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Erase everything")).to_be_disabled()
+    assert violations(page) == []
+    page.keyboard.type("era")
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_visible()
+    page.keyboard.type("se")
+    page.keyboard.press("Enter")
+    expect(page.locator(".receipt")).to_be_focused()
+    expect(page.locator(".receipt")).to_contain_text("Receipt: everything was erased")
+    expect(page.locator(".receipt code")).to_have_text(re.compile("^[0-9a-f]{64}$"))
+    expect(figures).to_contain_text("Conversations0")
+    expect(page.locator(".list li")).to_have_count(0)
+    assert violations(page) == []
+    assert (
+        room.ask("GET", "/api/deleted")["conversations"] == room.ask("GET", "/api/conversations")["conversations"] == []
+    )
+    assert "a draft" not in page.evaluate("JSON.stringify(localStorage)")
+    page.get_by_role("button", name="New chat").click()
+    chat.ask("Hello again")
     chat.answered()
 
 

@@ -9,7 +9,7 @@ import { useAttempt } from "./useAttempt";
 const ASK_EVERY_MS = 400;
 const PATIENT_MS = 3000; // while the server is away
 
-export function ImportFile({ store }: { store: ChatStore }) {
+export function ImportFile({ store, onImported }: { store: ChatStore; onImported: () => void }) {
   const words = useWords();
   const [sent, setSent] = useState<number | null>(null);
   const [state, setState] = useState<ImportState | null>(null);
@@ -38,8 +38,9 @@ export function ImportFile({ store }: { store: ChatStore }) {
     if (running || !state || !started.current) return;
     started.current = false;
     result.current?.focus();
+    onImported();
     void store.comeBack();
-  }, [running, state, store]);
+  }, [running, state]); // once, at the end
 
   async function send(file: File): Promise<void> {
     started.current = true;
@@ -105,7 +106,7 @@ function Summary({ state }: { state: ImportState }) {
     <>
       <h3>{words(`import.${state.status}`)}</h3>
       {state.error && <p className="refusal">{state.error}</p>}
-      <dl className="figures">
+      <dl className="tally">
         {counts.map(([key, count]) => (
           <div key={key}>
             <dt>{words(key)}</dt>

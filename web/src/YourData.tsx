@@ -1,14 +1,20 @@
-// Everything that is kept, on one page: what can be taken along, brought in, taken back and erased.
+// Everything that is kept, on one page: what it is, and how it is taken along, brought in and erased.
+import { useState } from "react";
+import { EraseEverything } from "./EraseEverything";
 import { ImportFile } from "./ImportFile";
 import { useLanguage, useWords } from "./i18n";
 import type { ChatStore } from "./store";
+import { WhatIsStored } from "./WhatIsStored";
 
 export function YourData({ store }: { store: ChatStore }) {
   const words = useWords();
   const language = useLanguage();
+  const [version, setVersion] = useState(0);
+  const change = () => setVersion((before) => before + 1);
   return (
     <div className="scroller" tabIndex={0} role="region" aria-label={words("yourData")}>
       <div className="holding">
+        <WhatIsStored version={String(version)} />
         <section>
           <h2>{words("exportTitle")}</h2>
           <p>
@@ -18,7 +24,8 @@ export function YourData({ store }: { store: ChatStore }) {
             </a>
           </p>
         </section>
-        <ImportFile store={store} />
+        <ImportFile store={store} onImported={change} />
+        <EraseEverything key="erase" store={store} onErased={change} />
       </div>
     </div>
   );

@@ -21,6 +21,8 @@ export const holding = {
   deleted: () => request<DeletedState>("GET", "/api/deleted"),
   restore: (id: string) => request<ConversationSummary>("POST", `/api/deleted/${at(id)}/restore`),
   erase: (id: string) => request<void>("DELETE", `/api/deleted/${at(id)}`),
+  stored: () => request<Stored>("GET", "/api/stored"),
+  eraseEverything: () => request<Erased>("POST", "/api/erase", { confirm: "erase everything" }),
   importState: () => request<{ import: ImportState | null }>("GET", "/api/import"),
   cancelImport: () => request<void>("DELETE", "/api/import"),
   eraseDeleted: () => request<{ num_erased: number }>("DELETE", "/api/deleted"),
@@ -57,4 +59,32 @@ export function upload<T>(path: string, file: File, onShare: (share: number) => 
     sending.onerror = () => reject(new ApiError("", 0));
     sending.send(file);
   });
+}
+
+export interface Stored {
+  holdings: {
+    conversations: number;
+    deleted_conversations: number;
+    messages: number;
+    /** Of messages, in UTF-8. */
+    text_bytes: number;
+    ratings: number;
+    better_answers: number;
+    preferences: number;
+    folders: number;
+    api_keys: number;
+    sessions: number;
+  };
+  kept_days: number;
+  /** The address of the database; null for those who do not answer for the server. */
+  place: string | null;
+  /** Copies of the database made before upgrades. */
+  num_copies: number;
+}
+
+export interface Erased {
+  receipt: { user: string; erased_at: string; erased: Record<string, number> };
+  /** Of the receipt as JSON with sorted keys and no spaces. */
+  sha256: string;
+  num_copies: number;
 }

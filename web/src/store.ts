@@ -348,6 +348,15 @@ export class ChatStore {
     this.#speak("deleted");
   }
 
+  /** Everything was erased on the server: forget it here, drafts too. */
+  forgetAll(): void {
+    for (const id of this.#following.keys()) this.#endFollowing(id);
+    for (const { id } of this.#snapshot.conversations) remember(draftName(id), "");
+    remember(draftName(NEW), "");
+    this.#cursors.clear();
+    this.#change({ chats: {}, conversations: [], deleted: [], drafts: {}, unread: new Set() });
+  }
+
   /** Have a deleted conversation back. */
   async restore(id: string): Promise<void> {
     await holding.restore(id);

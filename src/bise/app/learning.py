@@ -182,6 +182,14 @@ class Learning:
         shutil.rmtree(self._directory(owner))
         return attempt
 
+    def forget(self, owner: str) -> None:
+        """End an attempt, and delete what it copied of its owner's words; an adapter that it made stays."""
+        attempt = self.attempt(owner)
+        if attempt is not None:
+            self.cancel(owner)
+            shutil.rmtree(self._run(attempt), ignore_errors=True)
+            shutil.rmtree(self._directory(owner))
+
     def _finished(self, owner: str) -> Attempt:
         attempt = self.attempt(owner)
         if attempt is None or self.status(owner, attempt) != "finished":

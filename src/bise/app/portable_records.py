@@ -16,7 +16,8 @@ from bise.app.archive import FORMAT, VERSION
 from bise.app.chat_settings import ChatSettings, Parameters
 from bise.errors import InputError
 from bise.store.feedback import MAX_COMMENT_CHARS, REASONS
-from bise.store.portable import PortableConversation, PortableMessage, check_tree
+from bise.store.folders import MAX_INSTRUCTIONS_CHARS, MAX_NAME_CHARS
+from bise.store.portable import PortableConversation, PortableFolder, PortableMessage, check_tree
 from bise.store.tables import now
 
 MAX_MESSAGES = 20_000  # in one conversation
@@ -84,8 +85,15 @@ def _read_own(record: Mapping[str, Any]) -> PortableConversation:
         messages=_one_shown(tuple(_bounded(message) for message in conversation.messages)),
         created_at=_with_zone(conversation.created_at),
         updated_at=_with_zone(conversation.updated_at),
+        pinned_at=conversation.pinned_at and _with_zone(conversation.pinned_at),
+        folder=conversation.folder and _folder(conversation.folder),
         parameters=settings.parameters.model_dump(exclude_none=True) or None,
     )
+
+
+def _folder(folder: PortableFolder) -> PortableFolder | None:
+    name = " ".join(folder.name.split())[:MAX_NAME_CHARS]
+    return PortableFolder(name, folder.instructions[:MAX_INSTRUCTIONS_CHARS]) if name else None
 
 
 def _bounded(message: PortableMessage) -> PortableMessage:

@@ -31,6 +31,7 @@ from bise.app.provenance_routes import router as provenance_router
 from bise.app.routes import router
 from bise.app.search import router as search_router
 from bise.app.session import Entrance
+from bise.app.stored import router as stored_router
 from bise.engine.process import Progress
 from bise.errors import InputError
 from bise.server.admission import Admission
@@ -90,6 +91,7 @@ def create_app(
     app.include_router(search_router)
     app.include_router(archive_router)
     app.include_router(folders_router)
+    app.include_router(stored_router)
     app.include_router(learning_router)
     app.include_router(provenance_router)
     app.include_router(page_router(static))

@@ -53,11 +53,14 @@ class Database:
             async with self._writer.begin() as connection:
                 yield connection
 
-    async def clear_traces(self) -> None:
-        """Let nothing of what was erased stay in files beside the database; what readers still hold stays until later."""
+    async def clear_traces(self, *, rewrite: bool = False) -> None:
+        """Let nothing of what was erased stay in files beside the database; what readers still hold stays until later.
+
+        `rewrite` also writes the database anew: it may have pages that an earlier Bise gave up and did not overwrite.
+        """
         if self.url.get_backend_name() == "sqlite":
             async with self._reader.connect() as connection:
-                await connection.run_sync(empty_write_ahead_log)
+                await connection.run_sync(empty_write_ahead_log, rewrite)
 
     def accounts_changed(self) -> None:
         """Say that users, keys, projects or limits are not what they were; called after the commit."""

@@ -16,7 +16,8 @@ from bise.errors import InputError
 from bise.store.accounts import sha256
 from bise.store.conversations import GENERATING, kept, owned_conversation
 from bise.store.database import Database
-from bise.store.tables import better_answers, conversations, messages, new_id, preferences, ratings
+from bise.store.folders import MAX_FOLDERS
+from bise.store.tables import better_answers, conversations, folders, messages, new_id, now, preferences, ratings
 from bise.store.turns import INTERRUPTED
 
 Status = Literal["complete", "stopped", "failed", "interrupted", "generating"]
@@ -76,6 +77,14 @@ class PortableMessage:
 
 
 @dataclass(frozen=True)
+class PortableFolder:
+    """What the chat calls a project: brought in, it is the one with the same name and instructions, or a new one."""
+
+    name: str
+    instructions: str
+
+
+@dataclass(frozen=True)
 class PortableConversation:
     """A conversation with every branch; `messages` come after their parents, oldest first."""
 
@@ -89,9 +98,13 @@ class PortableConversation:
     system_prompt: str | None = None
     parameters: dict[str, float] | None = None  # of the next answers
     keeps_probabilities: bool = False
+    pinned_at: datetime | None = None
+    folder: PortableFolder | None = None
 
 
-_HEAD = ("id", "title", "created_at", "updated_at", "model", "system_prompt", "parameters", "keeps_probabilities")
+_HEAD = ("id", "title", "created_at", "updated_at", "model", "system_prompt", "parameters", "keeps_probabilities",
+    "pinned_at",
+)  # fmt: skip
 _MESSAGE = (
     "role", "content", "created_at", "thinking", "shown", "model", "finish_reason", "error", "stats", "system_prompt",
     "parameters",
@@ -114,7 +127,8 @@ async def read_portable(database: Database, owner: str, conversation_id: str) ->
     here = messages.c.conversation_id == conversation_id
     async with database.read() as connection:
         await owned_conversation(connection, owner, conversation_id)
-        head = (await connection.execute(conversations.select().where(conversations.c.id == conversation_id))).one()
+        with_folder = sa.select(conversations, folders.c.name, folders.c.instructions).outerjoin(folders)
+        head = (await connection.execute(with_folder.where(conversations.c.id == conversation_id))).one()
         said = (await connection.execute(messages.select().where(here).order_by(messages.c.position))).all()
         thumbs = await _by_message(connection, ratings, here)
         better = await _by_message(connection, better_answers, here)
@@ -126,6 +140,7 @@ async def read_portable(database: Database, owner: str, conversation_id: str) ->
             PortablePreference(row.first_id, row.second_id, row.verdict, row.created_at, row.excluded)
             for row in verdicts
         ),
+        folder=None if head.name is None else PortableFolder(head.name, head.instructions),
         **{name: getattr(head, name) for name in _HEAD},
     )
 
@@ -147,6 +162,7 @@ async def insert_portable(database: Database, owner: str, conversation: Portable
         ids = {message.id: new_id() for message in conversation.messages}
         head = {name: getattr(conversation, name) for name in _HEAD}
         head |= {"id": new_id(), "user_id": owner, "last_event": 0, "source_sha256": origin}
+        head["folder_id"] = await _folder(connection, owner, conversation.folder)
         await connection.execute(conversations.insert().values(**head))
         rows = [_row(message, position, ids) for position, message in enumerate(conversation.messages)]
         if rows:
@@ -171,6 +187,22 @@ def check_tree(said: Sequence[PortableMessage]) -> None:
         if (message.role == "assistant") != (above == "user"):
             raise InputError(f"Message {number} is out of turn: answers follow questions, and questions answers.")
         roles[message.id] = message.role
+
+
+async def _folder(connection: AsyncConnection, owner: str, folder: PortableFolder | None) -> str | None:
+    """Find an owner's folder, or make it; None: no folder, or the owner has as many as may be."""
+    if folder is None:
+        return None
+    mine = folders.c.user_id == owner
+    same = mine & (folders.c.name == folder.name) & (folders.c.instructions == folder.instructions)
+    found: str | None = await connection.scalar(sa.select(folders.c.id).where(same).limit(1))
+    if found is not None:
+        return found
+    if (await connection.scalar(sa.select(sa.func.count()).select_from(folders).where(mine)) or 0) >= MAX_FOLDERS:
+        return None
+    made = new_id()
+    await connection.execute(folders.insert().values(id=made, user_id=owner, created_at=now(), **vars(folder)))
+    return made
 
 
 async def _by_message(

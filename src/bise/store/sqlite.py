@@ -62,10 +62,12 @@ def prepare_sqlite(engine: AsyncEngine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def empty_write_ahead_log(connection: sa.Connection) -> None:
+def empty_write_ahead_log(connection: sa.Connection, rewrite: bool) -> None:
     """Bring the write-ahead log into the database and empty it: it holds earlier states of what was changed."""
     driver: Any = connection.connection.dbapi_connection
     cursor = driver.cursor()
+    if rewrite:
+        cursor.execute("VACUUM")
     cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     cursor.close()
 

@@ -1,0 +1,48 @@
+// What is kept, in numbers, where, how long, and what never is.
+import { holding } from "./holding";
+import { useLanguage, useWords, type WordKey } from "./i18n";
+import { useAnswered } from "./useAnswered";
+
+/** `version` changes when something was brought in or erased. */
+export function WhatIsStored({ version }: { version: string }) {
+  const words = useWords();
+  const language = useLanguage();
+  const [stored, trouble] = useAnswered(holding.stored, version);
+  const number = new Intl.NumberFormat(language);
+  if (trouble) return <p className="refusal">{trouble}</p>;
+  if (!stored) return <div aria-busy="true" />;
+  const { holdings, place } = stored;
+  const days = new Intl.NumberFormat(language, { style: "unit", unit: "day", unitDisplay: "long" }).format(stored.kept_days);
+  const size = new Intl.NumberFormat(language, { style: "unit", unit: "kilobyte", maximumFractionDigits: 1 }).format(holdings.text_bytes / 1000);
+  const figures: [WordKey, string][] = [
+    ["conversations", number.format(holdings.conversations)],
+    ["deletedPage", number.format(holdings.deleted_conversations)],
+    ["messages", `${number.format(holdings.messages)} (${size})`],
+    ["storedRatings", number.format(holdings.ratings)],
+    ["betterAnswers", number.format(holdings.better_answers)],
+    ["preferences", number.format(holdings.preferences)],
+    ["folders", number.format(holdings.folders)],
+    ["storedSessions", number.format(holdings.sessions)],
+    ["storedKeys", number.format(holdings.api_keys)],
+    ["storedCopies", number.format(stored.num_copies)],
+  ];
+  return (
+    <section>
+      <h2>{words("storedTitle")}</h2>
+      <dl className="tally">
+        {figures.map(([key, value]) => (
+          <div key={key}>
+            <dt>{words(key)}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      <p>
+        {words("storedWhere")} {place && <code className="place">{place}</code>}
+      </p>
+      <p>{words("storedLong", { days })}</p>
+      <p>{words("storedBrowser")}</p>
+      <p>{words("storedNever")}</p>
+    </section>
+  );
+}

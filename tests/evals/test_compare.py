@@ -1,6 +1,7 @@
 """Two sets of results: nothing is shown between equals, damage is, and what cannot be compared is said."""
 
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from bise.errors import InputError
 from bise.evals.compare import Comparison, Measured, compare_results, failures
+from bise.evals.compare_page import write_page
 from bise.evals.results import (
     EvaluatedModel,
     Item,
@@ -174,3 +176,29 @@ def test_costs_are_summed_by_currency(tmp_path: Path) -> None:
     found = compared(tmp_path, paid, paid)
     assert found.costs == ("0.7500 EUR", "0.7500 EUR")
     assert found.dates[0] == "2026-11-20T10:00:00+00:00"
+
+
+def test_the_page_tells_every_figure_and_escapes_names(tmp_path: Path) -> None:
+    sneaky = "<script>alert(1)</script>"
+    named = [(replace(QUESTIONS, task="quiz"), items(RIGHT)), (TEXTS, items(BITS, SIZES))]
+    first = measured(tmp_path / "a", *named, (replace(TEXTS, task="gone"), items(BITS, SIZES)), name=sneaky)
+    second = measured(
+        tmp_path / "b", *[(task, items_) for task, items_ in named[:1]], (TEXTS, items(BITS * 1.03, SIZES))
+    )
+    found = compare_results(first, second)
+    problems = failures(found, {})
+    write_page(tmp_path / "deep" / "page.html", found, problems)
+    written = (tmp_path / "deep" / "page.html").read_text(encoding="utf-8")
+    assert sneaky not in written
+    assert "&lt;script&gt;" in written
+    texts = next(task for task in found.tasks if task.task == "bits-per-byte-fr")
+    for figure in (
+        f"{texts.first:.4f}",
+        f"{texts.second:.4f}",
+        f"{texts.difference.value:+.4f}",
+        "no difference shown",
+    ):
+        assert figure in written
+    assert "a has no result of it" in written
+    assert all(escape(problem) in written for problem in problems)
+    assert written.count('<svg class="intervals"') == 2

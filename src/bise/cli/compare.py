@@ -35,6 +35,7 @@ def command(
     suites: tuple[str, ...],
     texts: tuple[Path, ...],
     fail_if_worse: bool,
+    report: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> int:
@@ -48,6 +49,7 @@ def command(
     from bise.cli.progress import progress_bar
     from bise.config import apply_override, from_table
     from bise.evals.compare import failures
+    from bise.evals.compare_page import write_page
     from bise.evals.sides import CompareSettings, Listener, Side, compare
 
     table: dict[str, object] = {}
@@ -60,6 +62,9 @@ def command(
     problems = failures(comparison, settings.gate) if fail_if_worse or settings.gate else []
     told = asdict(comparison) | {"failures": problems}
     click.echo(json.dumps(told, ensure_ascii=False, indent=2) if as_json else "\n".join(_in_words(comparison)))
+    if report:
+        write_page(report, comparison, problems)
+        click.echo(f"Report: {report}", err=True)
     for problem in problems:
         click.echo(f"Worse: {problem}", err=True)
     return int(bool(problems) and fail_if_worse)

@@ -31,6 +31,8 @@ def command(
     from bise.cli.extras import require_extra
     from bise.cli.progress import progress_bar
     from bise.config import apply_override, from_table
+    from bise.evals.parity import parity_of
+    from bise.evals.parity_section import parity_lines
     from bise.evals.run import evaluate, run_name
     from bise.evals.suites import SUITES, check_suites
     from bise.evals.tasks import EvalSettings
@@ -45,6 +47,8 @@ def command(
         results, _ = evaluate(target, names, settings, advance)
         place = settings.root / "eval" / run_name(target, names, settings)
     click.echo(json.dumps(asdict(results), ensure_ascii=False, indent=2) if as_json else summary(results.tasks))
+    if not as_json and (languages := parity_of(place, results)):
+        click.echo("\n".join(("", *parity_lines(languages))))
     click.echo(f"Written to {place}", err=True)
 
 

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from bise.evals import parity
+from bise.evals.parity import parity_of
+from bise.evals.parity_section import parity_section
 from bise.evals.results import Item, Protocol, Results, TaskResult, read_items
 from bise.evals.score_plot import Point, PointRow, score_plot
 from bise.evals.statistics import half_width
@@ -16,6 +19,7 @@ from bise.page import legend, page, tiles
 from bise.train import curves
 
 REPORT = "report.html"
+_STYLES = [Path(__file__).with_name(name) for name in ("report.css", "interval_plot.css")]
 _PALETTE = ("duplicates", "quality", "kept", "repetition", "language", "lists")
 _MOST_SHOWN = 4  # answers of a task
 _LONGEST_ANSWER = 400  # characters
@@ -25,16 +29,14 @@ def write_report(directory: Path, results: Results, beside: Sequence[Results] = 
     """Write report.html into a directory of results; other models' results stand beside these. Returns its path."""
     models = (results, *beside)
     names = list(dict.fromkeys(task.task for model in models for task in model.tasks))
-    style = "".join(
-        path.read_text(encoding="utf-8")
-        for path in (Path(__file__).with_name("report.css"), Path(curves.__file__).with_suffix(".css"))
-    )
+    style = "".join(path.read_text(encoding="utf-8") for path in (*_STYLES, Path(curves.__file__).with_suffix(".css")))
     title = f"Evaluation: {', '.join(model.model.name for model in models)}"
     sections = (
         f"<h1>{escape(title)}</h1>",
         _head(results),
         _plots(models, names),
         _table(models, names),
+        parity_section(parity_of(directory, results)),
         _parts(directory, results),
         _answers(directory, results),
         _protocols(results),
@@ -79,7 +81,8 @@ def _point_row(models: Sequence[Results], name: str, *, higher_is_better: bool) 
     points, chance = [], None
     for index, model in enumerate(models):
         task = model.task(name)
-        if task is not None and task.higher_is_better is higher_is_better:
+        # Parity has scales and a section of its own.
+        if task is not None and task.suite != parity.NAME and task.higher_is_better is higher_is_better:
             chance = task.chance
             colour = _PALETTE[index % len(_PALETTE)]
             points.append(Point(model.model.name, task.value, half_width(task.standard_error or 0.0), colour))

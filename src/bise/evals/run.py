@@ -67,7 +67,7 @@ def finished(target: Target, suites: Sequence[str], settings: EvalSettings) -> R
     path = settings.root / "eval" / run_name(target, suites, settings)
     if not (path / MANIFEST).is_file():
         return None
-    results = _before(path, target)
+    results, settings = _before(path, target), _resolved(settings, target)
     for task in (task for name in check_suites(suites) for task in SUITES[name].tasks(settings)):
         known = results.task(task.name)
         if known is None or known.protocol != _protocol(task, settings, target):
@@ -94,8 +94,7 @@ def run_suites(
         InputError: a file is damaged, or the directory holds another model's results.
         UnavailableError: the server is gone, or cannot do what a task needs. What was finished is kept.
     """
-    if settings.chat is None:
-        settings = replace(settings, chat=target.described.kind == "remote")
+    settings = _resolved(settings, target)
     tasks = [task for name in check_suites(suites) for task in SUITES[name].tasks(settings)]
     results, api = _before(directory, target), Api(target)
     for task in tasks:
@@ -156,6 +155,11 @@ def _note(task: Task, items: Sequence[Item]) -> str:
         else ""
     )
     return " ".join(filter(None, (task.note, cut)))
+
+
+def _resolved(settings: EvalSettings, target: Target) -> EvalSettings:
+    """The settings with what follows from the target."""
+    return settings if settings.chat is not None else replace(settings, chat=target.described.kind == "remote")
 
 
 def _before(directory: Path, target: Target) -> Results:

@@ -52,9 +52,10 @@ class CompareSettings(EvalSettings):
             raise ValueError(f"gate.{negative[0]} is {self.gate[negative[0]]:g}, but must not be below 0")
 
     def of(self, side: SideSettings) -> EvalSettings:
-        """The settings with which one side is measured."""
+        """The settings with which one side is measured; both are asked by chat where one of them is remote."""
         shared = {each.name: getattr(self, each.name) for each in fields(EvalSettings)}
-        return EvalSettings(**shared | {"price": side.price, "name": side.name})
+        chat = bool(self.a.url or self.b.url) if self.chat is None else self.chat
+        return EvalSettings(**shared | {"price": side.price, "name": side.name, "chat": chat})
 
 
 @dataclass(frozen=True)

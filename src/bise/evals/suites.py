@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from bise.errors import NotFoundError
-from bise.evals import bits_per_byte, function_calling, instruction_following, questions
+from bise.evals import bits_per_byte, function_calling, instruction_following, parity, questions
 from bise.evals.tasks import Suite
 
 _ALL = (
     bits_per_byte.SUITE,
+    parity.SUITE,
     *questions.LIKELIHOOD,
     *questions.GENERATION,
     instruction_following.SUITE,

@@ -229,7 +229,7 @@ class TestElsewhere:
         told = page.locator(".composer-dock .fine")
         expect(told).to_contain_text("on the computer where Bise runs")
         page.get_by_role("combobox", name="Model").select_option("large (at example-cloud)")
-        expect(told).to_contain_text("Your messages leave this machine: example-cloud answers with large.")
+        expect(told).to_contain_text("Your messages leave this machine: example-cloud answers with the AI model large.")
         assert violations(page) == []
 
 

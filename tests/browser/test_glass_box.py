@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, expect
@@ -201,3 +202,33 @@ def test_a_chat_has_settings_of_its_own_that_can_be_reset(chat: Chat) -> None:
     expect(page.get_by_role("button", name="Settings of this chat", exact=True)).to_be_visible()
     (conversation,) = chat.room.ask("GET", "/api/conversations")["conversations"]
     assert conversation["settings"] == {"system_prompt": None, "parameters": {}, "keeps_probabilities": False}
+
+
+class TestPhone:
+    @pytest.fixture
+    def context_options(self) -> dict[str, Any]:
+        return {"locale": "de-DE", "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+    @pytest.mark.usefixtures("elsewhere")
+    def test_nothing_scrolls_sideways(self, chat: Chat) -> None:
+        """With two models to choose from, the settings open, and the figures of a word at the edge."""
+        page = chat.page
+        page.reload()
+        width = "() => Math.max(...['html', 'main', '.top', 'dialog'].map(name => document.querySelector(name)?.scrollWidth ?? 0))"
+        page.get_by_role("button", name="Einstellungen dieses Chats").tap()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        assert page.evaluate(width) <= 390
+        assert page.evaluate(
+            "() => { const d = document.querySelector('dialog'); return d.scrollWidth <= d.clientWidth; }"
+        )
+        assert violations(page) == []
+        dialog.get_by_label("Aufbewahren, wie wahrscheinlich").check()
+        dialog.get_by_role("button", name="Speichern").tap()
+        page.get_by_role("textbox").fill("everything")
+        page.get_by_role("button", name="Senden").tap()
+        chat.answered()
+        page.get_by_role("button", name="Hineinschauen").tap()
+        page.locator(".word").filter(has_text=re.compile("^Plateau$")).tap()
+        expect(page.locator(".figures code").first).to_contain_text("Plat")
+        assert page.evaluate(width) == 390

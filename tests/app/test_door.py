@@ -105,7 +105,7 @@ async def test_an_address_is_believed_of_a_proxy_nearby_only(house: House) -> No
         (True, "9.9.9.9, 8.8.8.8", "8.8.4.4", True),
     ):
         house.entrance.attempts = Attempts()
-        house.entrance.is_behind_proxy = is_behind
+        house.entrance.url = "http://127.0.0.1" if is_behind else ""
         for _ in range(MAX_BY_BOTH):
             await house.browser(peer).post("/api/sign-in", json={"name": "ada", "password": "x"})
         browser = house.browser(peer, **{"x-forwarded-for": forwarded})
@@ -183,7 +183,7 @@ async def _age(database: Database, by: timedelta) -> None:
 
 
 async def test_cookies_are_for_this_server_s_pages_over_tls_alone(database: Database, tmp_path: Path) -> None:
-    async with open_house(database, Entrance(None, 8421, is_secure=True), tmp_path) as house:
+    async with open_house(database, Entrance(None, 8421, url="https://127.0.0.1"), tmp_path) as house:
         await house.give_password(await create_user(database, "ada"))
         response = await house.browser().post("/api/sign-in", json={"name": "ada", "password": PASSWORD})
         cookie = response.headers["set-cookie"].lower()

@@ -33,6 +33,7 @@ from tests.scripted_backend import ScriptedBackend
 from tests.store.talk import Talk
 
 DOOR = {"/enter", "/api/door", "/api/sign-in", "/api/first-run", "/api/sign-up"}
+DOOR |= {"/oidc/{provider}/start", "/oidc/{provider}/callback"}
 OPEN = {"/health", "/ready", "/", "/assets/{name:path}", "/{name}"} | DOOR
 # What a route takes beside the ids in its path; "mine" and "theirs" stand for ids of messages.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
@@ -137,7 +138,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 
 def fill(path: str, ids: dict[str, str]) -> str:
-    names = {"model_id": "scripted", "deployment": "scripted", "name": "x"}
+    names = {"model_id": "scripted", "deployment": "scripted", "name": "x", "provider": "x"}
     return path.replace(":path", "").format(**(names | ids))
 
 

@@ -1,9 +1,9 @@
 """The whole application, around a backend that answers by the question: a process of its own for the browser tests.
 
-python tests/browser/room.py PORT DATABASE_FILE [accounts]
+python tests/browser/room.py PORT DATABASE_FILE [accounts [ISSUER]]
 
 With "accounts" it is a server that others reach, without an admin yet, where sign-up is for the invited; it prints the
-code for the first admin.
+code for the first admin. ISSUER is a provider at which people may sign in, too.
 
 An adapter in `home()/adapters/bise-demo/` is offered as a second model, as the local backend does, and the name of an
 empty file in `home()/elsewhere/` as the model of another server.
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bise.app.generation import Generations
 from bise.app.learning import Learning
+from bise.app.oidc import SingleSignOn
 from bise.app.session import Entrance
 from bise.app.start import create_app
 from bise.config import home
@@ -25,6 +26,7 @@ from bise.messages import Conversation
 from bise.server.admission import Admission
 from bise.server.backend import ChatEvent, ChatRequest, Finished, ModelInfo, ScoredToken, TextDelta, ThinkingDelta
 from bise.server.listen import Server, bind
+from bise.server.settings import OidcProvider
 from bise.store.accounts import local_owner
 from bise.store.database import open_database
 from bise.store.turns import mark_interrupted
@@ -119,13 +121,15 @@ def scored(piece: str) -> ScoredToken:
     return ScoredToken(piece, piece.encode(), logprob, (ScoredToken(piece, piece.encode(), logprob), *others))
 
 
-async def main(port: int, file: Path, with_accounts: bool) -> None:
+async def main(port: int, file: Path, with_accounts: bool, issuer: str) -> None:
     database = await open_database(f"sqlite+aiosqlite:///{file}")
     await mark_interrupted(database)
     backend = AnsweringBackend()
     admission = Admission(backend, database)
     generations = Generations(database, admission)
-    entrance = Entrance(None if with_accounts else await local_owner(database), port, sign_up="invited")
+    providers = (OidcProvider("mock", "Mock", issuer, "bise"),) if issuer else ()
+    owner = None if with_accounts else await local_owner(database)
+    entrance = Entrance(owner, port, sign_up="invited", sign_on=SingleSignOn(providers))
     learning = Learning(imitated_command(home()), modules=())
     application = create_app(admission, database, generations, entrance, learning)
     with bind("127.0.0.1", port) as listener:
@@ -136,4 +140,4 @@ async def main(port: int, file: Path, with_accounts: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), "accounts" in sys.argv[3:]))
+    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), "accounts" in sys.argv[3:], *sys.argv[4:5] or [""]))

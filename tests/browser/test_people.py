@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.app.oidc_provider import running_provider
 from tests.browser.conftest import PAGE, ROOT
 from tests.browser.test_access import violations
 from tests.command import free_port, succeed
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 PASSWORD = "four words of mine"
 WORDS = {"en": "Sign in", "fr": "Se connecter", "de": "Anmelden", "es": "Iniciar sesión", "it": "Accedi"}
 
@@ -30,10 +31,17 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def issuer() -> Iterator[str]:
+    with running_provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, issuer: str) -> Iterator[Server]:
     assert PAGE.exists(), "The page has not been built. Type: make web"
     home, port = tmp_path_factory.mktemp("accounts"), free_port()
     command = [sys.executable, str(Path(__file__).with_name("room.py")), str(port), str(home / "bise.db"), "accounts"]
+    command.append(issuer)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "BISE_HOME": str(home)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -159,6 +167,30 @@ def test_an_invitation_makes_an_account_and_is_then_gone(page: Page, server: Ser
     fill(page, Name="eve", Password="some other words")
     page.get_by_role("button", name="Make an account").click()
     expect(page.get_by_role("alert")).to_contain_text("This invitation is not valid")
+
+
+def test_signing_in_at_a_provider_and_connecting_an_account_to_it(page: Page, server: Server) -> None:
+    def at_provider(subject: str) -> None:
+        page.locator("input[name=sub]").fill(subject)
+        page.locator("button[type=submit], input[type=submit]").first.click()
+
+    page.get_by_role("link", name="Sign in with Mock").click()
+    at_provider("somebody")
+    expect(page.get_by_role("alert")).to_contain_text("Your account there opens none here")
+    assert violations(page) == []
+    sign_in(page, "ada")
+    page.get_by_role("button", name="ada", exact=True).click()
+    page.get_by_role("link", name="Connect your account at Mock").click()
+    at_provider("somebody")
+    expect(page.get_by_role("button", name="Disconnect your account at Mock")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Sign out", exact=True).last.click()
+    page.get_by_role("link", name="Sign in with Mock").click()
+    at_provider("somebody")
+    expect(page.get_by_role("button", name="ada", exact=True)).to_be_visible()
+    page.get_by_role("button", name="ada", exact=True).click()
+    page.get_by_role("button", name="Disconnect your account at Mock").click()
+    expect(page.get_by_role("link", name="Connect your account at Mock")).to_be_visible()
 
 
 @pytest.mark.parametrize("language", WORDS)

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Field, PasswordField } from "./Field";
 import { useLanguage, useWords } from "./i18n";
 import { forgetDrafts } from "./memory";
-import { people, readAgent, type Account as AccountFacts, type Session } from "./people";
+import { people, providerAddress, providerRefusal, readAgent, type Account as AccountFacts, type Session } from "./people";
 import { useAnswered } from "./useAnswered";
 import { useAttempt } from "./useAttempt";
 
@@ -27,6 +27,12 @@ export function Account() {
           <p className="fine">{words("people.sessionsHelp")}</p>
           <Sessions sessions={shown.sessions} onChanged={() => setRound(round + 1)} />
         </section>
+        {shown.providers.length > 0 && (
+          <section>
+            <h2>{words("people.otherWays")}</h2>
+            <Providers account={shown} onChanged={() => setRound(round + 1)} />
+          </section>
+        )}
         <section>
           <button type="button" onClick={() => void signOut()}>
             {words("people.signOut")}
@@ -85,6 +91,40 @@ function ChangePassword({ account, onChanged }: { account: AccountFacts; onChang
         </button>
       </div>
     </form>
+  );
+}
+
+function Providers({ account, onChanged }: { account: AccountFacts; onChanged: () => void }) {
+  const words = useWords();
+  const [trouble, attempt] = useAttempt();
+  const refusal = providerRefusal(location.search);
+  return (
+    <>
+      <ul className="rows">
+        {account.providers.map(({ id, name, is_linked: isLinked }) => (
+          <li key={id}>
+            <span>
+              <strong>{name}</strong>
+              <span className="fine">{words(isLinked ? "people.linked" : "people.notLinked")}</span>
+            </span>
+            {isLinked ? (
+              <button type="button" aria-label={words("people.unlinkOf", { provider: name })} onClick={() => attempt(people.unlink(id).then(onChanged))}>
+                {words("people.unlink")}
+              </button>
+            ) : (
+              <a className="button" aria-label={words("people.linkOf", { provider: name })} href={providerAddress(id, { link: "true" })}>
+                {words("people.link")}
+              </a>
+            )}
+          </li>
+        ))}
+      </ul>
+      {(trouble ?? refusal) && (
+        <p className="refusal" role="alert">
+          {trouble ?? (refusal && words(refusal))}
+        </p>
+      )}
+    </>
   );
 }
 

@@ -3,7 +3,7 @@ import { useEffect, useId, useState, type ReactNode } from "react";
 import { Field, PasswordField } from "./Field";
 import { useWords } from "./i18n";
 import { Mark } from "./icons";
-import { invitationIn, people, type DoorState } from "./people";
+import { invitationIn, people, providerAddress, providerRefusal, type DoorState } from "./people";
 import { NoEntry } from "./Problem";
 import { useAnswered } from "./useAnswered";
 import { useAttempt } from "./useAttempt";
@@ -18,9 +18,10 @@ export function Door({ message }: { message: string }) {
   if (!door) return <main className="problem" aria-busy="true" />;
   if (!door.accounts) return <NoEntry status={401} message={message} />;
   if (door.first_run) return <FirstRun />;
-  if (joining && mayJoin(door, invitation)) return <SignUp invitation={invitation} onBack={() => setJoining(false)} />;
+  if (joining && mayJoin(door, invitation)) return <SignUp door={door} invitation={invitation} onBack={() => setJoining(false)} />;
   return (
     <SignIn>
+      <Providers door={door} invitation="" />
       {mayJoin(door, invitation) && (
         <button type="button" className="link" onClick={() => setJoining(true)}>
           {words("people.makeAccount")}
@@ -68,7 +69,7 @@ function FirstRun() {
   );
 }
 
-function SignUp({ invitation, onBack }: { invitation: string; onBack: () => void }) {
+function SignUp({ door, invitation, onBack }: { door: DoorState; invitation: string; onBack: () => void }) {
   const words = useWords();
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
@@ -79,13 +80,37 @@ function SignUp({ invitation, onBack }: { invitation: string; onBack: () => void
       button={words("people.makeAccount")}
       onSubmit={() => people.signUp(name, password, invitation)}
       more={
-        <button type="button" className="link" onClick={onBack}>
-          {words("people.haveAccount")}
-        </button>
+        <>
+          <Providers door={door} invitation={invitation} />
+          <button type="button" className="link" onClick={onBack}>
+            {words("people.haveAccount")}
+          </button>
+        </>
       }
     >
       <NewAccountFields name={name} onName={setName} password={password} onPassword={setPassword} />
     </DoorForm>
+  );
+}
+
+function Providers({ door, invitation }: { door: DoorState; invitation: string }) {
+  const words = useWords();
+  const refusal = providerRefusal(location.search);
+  if (door.providers.length === 0) return null;
+  return (
+    <div className="providers">
+      <p className="fine">{words("people.or")}</p>
+      {door.providers.map(({ id, name }) => (
+        <a key={id} className="button" href={providerAddress(id, invitation ? { invitation } : {})}>
+          {words("people.signInWith", { provider: name })}
+        </a>
+      ))}
+      {refusal && (
+        <p className="refusal" role="alert">
+          {words(refusal)}
+        </p>
+      )}
+    </div>
   );
 }
 

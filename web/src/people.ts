@@ -1,5 +1,6 @@
 // What the page asks about accounts: the door, one's own account.
 import { request } from "./api";
+import type { WordKey } from "./i18n";
 
 export interface DoorState {
   /** Whether this server has accounts; without them, its terminal prints the address that lets its owner in. */
@@ -7,6 +8,8 @@ export interface DoorState {
   /** There is no admin yet. */
   first_run: boolean;
   sign_up: "off" | "invited" | "open";
+  /** Others at which people may sign in. */
+  providers: { id: string; name: string }[];
 }
 
 export interface Session {
@@ -22,9 +25,25 @@ export interface Account {
   role: Role;
   has_password: boolean;
   sessions: Session[];
+  providers: { id: string; name: string; is_linked: boolean }[];
 }
 
 export type Role = "user" | "admin";
+
+/** Where to go to sign in at a provider. */
+export const providerAddress = (id: string, query: Record<string, string>): string => {
+  const asked = new URLSearchParams(query).toString();
+  return `/oidc/${at(id)}/start${asked && `?${asked}`}`;
+};
+
+const REFUSALS = ["refused", "failed", "away", "expired", "unknown", "invitation", "taken", "not_signed_in"] as const;
+
+/** Why a provider's way back led to this page, if it did. */
+export function providerRefusal(search: string): WordKey | null {
+  const reason = new URLSearchParams(search).get("oidc");
+  const known = REFUSALS.find((each) => each === reason);
+  return known ? `people.oidc.${known}` : null;
+}
 
 const at = (id: string) => encodeURIComponent(id);
 
@@ -36,6 +55,7 @@ export const people = {
   signOut: () => request<void>("POST", "/api/sign-out"),
   account: () => request<Account>("GET", "/api/account"),
   changePassword: (current: string, password: string) => request<void>("PUT", "/api/account/password", { current, new: password }),
+  unlink: (provider: string) => request<void>("DELETE", `/api/account/identities/${at(provider)}`),
   endSession: (id: string) => request<void>("DELETE", `/api/account/sessions/${at(id)}`),
 };
 

@@ -5,8 +5,9 @@ from pydantic import BaseModel
 
 from bise.app.door import Password, accounts_only
 from bise.app.requests import database_of, json_response, read_body
-from bise.app.session import SignedIn, address_of, let_in, token_of
+from bise.app.session import SignedIn, address_of, entrance_of, let_in, token_of
 from bise.server.errors import ApiError
+from bise.store.identities import list_identities
 from bise.store.passwords import check_password, has_password, password_of, set_password
 from bise.store.sessions import Session, end_session, list_sessions
 
@@ -25,8 +26,20 @@ async def show_account(request: Request, user: SignedIn) -> Response:
     """Tell who somebody is and where they are signed in."""
     database = database_of(request)
     sessions = await list_sessions(database, user.id, token_of(request))
-    facts = {"name": user.name, "role": user.role, "has_password": await has_password(database, user.id)}
-    return json_response(facts | {"sessions": [_show(session) for session in sessions]})
+    issuers = {identity.issuer for identity in await list_identities(database, user.id)}
+    providers = entrance_of(request).sign_on.providers.values()
+    return json_response(
+        {
+            "name": user.name,
+            "role": user.role,
+            "has_password": await has_password(database, user.id),
+            "sessions": [_show(session) for session in sessions],
+            "providers": [
+                {"id": each.id, "name": each.name, "is_linked": each.issuer in issuers}
+                for each in (provider.settings for provider in providers)
+            ],
+        }
+    )
 
 
 @router.put("/api/account/password")

@@ -47,6 +47,7 @@ async def show_door(request: Request) -> Response:
             "accounts": entrance.user is None,
             "first_run": bool(entrance.setup_code),
             "sign_up": entrance.sign_up,
+            "providers": entrance.sign_on.list(),
         }
     )
 

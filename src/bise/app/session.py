@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from bise.app.attempts import Attempts
+from bise.app.oidc import SingleSignOn
 from bise.app.passwords import Passwords
 from bise.server.errors import ApiError
 from bise.server.settings import SignUp
@@ -50,19 +51,20 @@ class Entrance:
         user: User | None,
         port: int,
         *,
-        is_secure: bool = False,
-        is_behind_proxy: bool = False,
+        url: str = "",
         sign_up: SignUp = "off",
+        sign_on: SingleSignOn | None = None,
     ) -> None:
         self.user = user
-        self.is_secure = is_secure  # whether browsers come over TLS
-        self.is_behind_proxy = is_behind_proxy  # which says where requests come from
+        self.url = url.rstrip("/")  # as people type it, when a proxy stands before us; it says where requests come from
+        self.is_secure = url.startswith("https://")  # browsers come over TLS
         self.sign_up = sign_up
+        self.sign_on = sign_on or SingleSignOn()
         self.setup_code = ""  # opens the first-run page, while there is no admin
         self.passwords = Passwords()
         self.attempts = Attempts()
         # Browsers share cookies between the ports of a host; "__Host-" is their promise that nobody else set it.
-        self.cookie_name = "__Host-bise_session" if is_secure else f"bise_session_{port}"
+        self.cookie_name = "__Host-bise_session" if self.is_secure else f"bise_session_{port}"
         self.token = secrets.token_urlsafe(32) if user is not None else ""
         self._spent = user is None
 
@@ -88,7 +90,7 @@ async def enter(request: Request, token: str) -> Response:
     user = entrance.admit(token)
     if user is not None:
         return await let_in(request, user, RedirectResponse("/", 303))
-    if await _session_user(request) is not None:
+    if await session_user(request) is not None:
         return RedirectResponse("/", 303)
     if entrance.user is not None:
         return HTMLResponse(_SPENT, 403)
@@ -110,7 +112,7 @@ async def require_session(request: Request) -> User:
     Raises:
         ApiError: 401, when it sends no valid cookie.
     """
-    user = await _session_user(request)
+    user = await session_user(request)
     if user is None:
         message = "This browser is not signed in. Open the address that bise printed in the terminal when it started."
         if entrance_of(request).user is None:
@@ -163,7 +165,7 @@ def address_of(request: Request) -> str:
     """Where a request comes from; of a proxy nearby, what it says about that itself: the last address it names."""
     peer = request.client.host if request.client is not None else ""
     named = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-    if entrance_of(request).is_behind_proxy and _is_near(peer) and _is_address(named):
+    if entrance_of(request).url and _is_near(peer) and _is_address(named):
         return named
     return peer
 
@@ -192,7 +194,8 @@ def _set_cookie(request: Request, response: Response, token: str) -> None:
     )
 
 
-async def _session_user(request: Request) -> User | None:
+async def session_user(request: Request) -> User | None:
+    """Whose browser this is; None: nobody's who is in."""
     token = token_of(request)
     return await user_of_session(request.app.state.database, token) if token else None
 

@@ -25,6 +25,8 @@ from bise.app.generation import Generations
 from bise.app.importing import Imports
 from bise.app.learning import Learning
 from bise.app.learning_routes import router as learning_router
+from bise.app.oidc import SingleSignOn
+from bise.app.oidc_routes import router as oidc_router
 from bise.app.page import page_router
 from bise.app.provenance import Provenance
 from bise.app.provenance_routes import router as provenance_router
@@ -84,6 +86,7 @@ def create_app(
     app.add_exception_handler(RoleError, _not_an_admin)
     app.include_router(door_router)
     app.include_router(account_router)
+    app.include_router(oidc_router)
     app.include_router(router)
     app.include_router(settings_router)
     app.include_router(feedback_router)
@@ -189,9 +192,9 @@ async def _entrance(database: Database, place: Place, port: int, settings: Serve
     entrance = Entrance(
         None,
         port,
-        is_secure=place.url.startswith("https://"),
-        is_behind_proxy=bool(place.url),
+        url=place.url,
         sign_up=settings.sign_up,
+        sign_on=SingleSignOn(settings.oidc),
     )
     async with database.read() as connection:
         if not await has_admin(connection):

@@ -1,9 +1,57 @@
 """What an operator may set in the file of `bise serve --settings`; everything has a value that suits one machine."""
 
+import re
 from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
+
+from bise.errors import InputError
 
 SignUp = Literal["off", "invited", "open"]
+
+
+@dataclass(frozen=True)
+class OidcProvider:
+    """A provider of OpenID Connect at which people may sign in; a table `[[oidc]]` of the file."""
+
+    id: str  # stands in the address that the provider sends people back to: /oidc/ID/callback
+    name: str  # as people know it
+    issuer: str
+    client_id: str
+    client_secret_file: Path | None = None  # holds the secret that the provider gave, if it gave one
+    domains: tuple[str, ...] = ()  # whose verified e-mail address is there may make an account, whatever sign_up says
+
+    def __post_init__(self) -> None:
+        """Check what would fail at the first sign-in only."""
+        if not re.fullmatch(r"[a-z0-9-]{1,40}", self.id):
+            raise ValueError(f"the id of a provider is {self.id!r}, but must be of small letters, digits and -")
+        if not is_safe_issuer(self.issuer):
+            raise ValueError(f"the issuer of {self.id} is {self.issuer!r}, but must begin with https://")
+
+    def read_secret(self) -> str:
+        """The secret; empty without one.
+
+        Raises:
+            InputError: its file cannot be read.
+        """
+        if self.client_secret_file is None:
+            return ""
+        try:
+            return self.client_secret_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"The secret of {self.id} could not be read: {error}.") from None
+
+
+def is_safe_issuer(url: str) -> bool:
+    """Whether nobody on the way to an address can change what comes from it: by TLS, or because there is no way."""
+    address = urlsplit(url)
+    name = address.hostname or ""
+    if address.scheme == "https":
+        return bool(name)
+    is_number = re.fullmatch(r"[0-9.]+|[0-9a-f:]+", name)
+    return address.scheme == "http" and (name == "localhost" or bool(is_number and ip_address(name).is_loopback))
 
 
 @dataclass(frozen=True)
@@ -18,6 +66,7 @@ class ServerSettings:
     sign_up: SignUp = (
         "off"  # who may make an account of their own, where others come: nobody, whoever is invited, anybody
     )
+    oidc: tuple[OidcProvider, ...] = ()  # where people may sign in besides
     workers: int = 1  # one process: see below
 
     def __post_init__(self) -> None:
@@ -29,6 +78,8 @@ class ServerSettings:
             )
         if self.max_requests < 1 or self.drain_s < 0 or self.notice_s < 0:
             raise ValueError("max_requests must be at least 1, drain_s and notice_s at least 0")
+        if len({provider.id for provider in self.oidc}) < len(self.oidc):
+            raise ValueError("two providers of oidc have the same id")
         if self.log_prompts and not self.log_requests:
             raise ValueError("log_prompts needs log_requests = true")
 

@@ -75,6 +75,13 @@ async def find_user(database: Database, name: str) -> User:
         return await named_user(connection, name)
 
 
+async def find_user_by_id(database: Database, user_id: str) -> User | None:
+    """Find a user by id; None: there is none."""
+    async with database.read() as connection:
+        row = (await connection.execute(users.select().where(users.c.id == user_id))).one_or_none()
+    return None if row is None else user_of_row(row)
+
+
 async def list_users(database: Database) -> tuple[User, ...]:
     """All users, by name."""
     async with database.read() as connection:

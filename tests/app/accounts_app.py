@@ -39,6 +39,11 @@ class House:
         transport = httpx.ASGITransport(self.app, client=(address, 1))
         return httpx.AsyncClient(transport=transport, base_url=self.root, headers=headers)
 
+    @property
+    def state(self) -> Any:
+        """The parts of the application."""
+        return self.app._app.state
+
     async def give_password(self, user: User, password: str = PASSWORD) -> None:
         await set_password(self.database, user.name, await self.entrance.passwords.hash(password), "a test")
 

@@ -258,7 +258,7 @@ async def test_new_accounts_as_the_settings_say(
     house: House, mode: Literal["off", "invited", "open"], without: int, with_one: int
 ) -> None:
     house.entrance.sign_up = mode
-    _, token = await create_invitation(house.database, None)
+    _, token = await create_invitation(house.database)
     for name, invitation, status in (("eve", "", without), ("zoe", token, with_one), ("max", "wrong", 400)):
         body = {"name": name, "password": PASSWORD, "invitation": invitation}
         browser = house.browser()
@@ -270,7 +270,7 @@ async def test_new_accounts_as_the_settings_say(
 
 
 async def test_an_invitation_is_counted_ends_and_is_not_spent_by_a_mistake(house: House) -> None:
-    _, token = await create_invitation(house.database, None, role="admin", uses=2)
+    _, token = await create_invitation(house.database, role="admin", uses=2)
     body = {"password": PASSWORD, "invitation": token}
 
     async def come(name: str) -> int:
@@ -281,7 +281,7 @@ async def test_an_invitation_is_counted_ends_and_is_not_spent_by_a_mistake(house
     assert await come("one") == 204
     assert (await find_user(house.database, "one")).role == "admin"
     assert sorted(await asyncio.gather(come("two"), come("three"))) == [204, 400]
-    _, body["invitation"] = await create_invitation(house.database, None)
+    _, body["invitation"] = await create_invitation(house.database)
     async with house.database.write() as connection:
         await connection.execute(invitations.update().values(expires_at=now()))
     assert await come("four") == 400

@@ -138,7 +138,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 
 def fill(path: str, ids: dict[str, str]) -> str:
-    names = {"model_id": "scripted", "deployment": "scripted", "name": "x", "provider": "x"}
+    names = {"model_id": "scripted", "deployment": "scripted", "name": "x"}
+    names |= dict.fromkeys(("provider", "person", "invitation", "model"), "x")
     return path.replace(":path", "").format(**(names | ids))
 
 
@@ -237,6 +238,18 @@ async def test_what_was_deleted_does_not_exist_for_its_owner_either(house: House
             text = (await house.client.get(path)).text
             assert not any(gone in text for gone in ids.values()), path
     assert num_tried > 12
+    assert await house.contents() == before
+
+
+async def test_what_is_for_admins_is_for_nobody_else(house: House) -> None:
+    before, num_tried = await house.contents(), 0
+    house.client.cookies.update(house.cookies["user"])
+    for method, path in house.routes():
+        if path.startswith("/api/admin/"):
+            response = await house.client.request(method, fill(path, house.ids), content="{}")
+            assert (response.status_code, response.json()["error"]["code"]) == (403, "role"), (method, path)
+            num_tried += 1
+    assert num_tried > 10
     assert await house.contents() == before
 
 

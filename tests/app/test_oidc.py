@@ -136,7 +136,7 @@ async def test_only_a_verified_address_of_a_domain_lets_somebody_new_in(
 
 
 async def test_an_invitation_counts_at_a_provider_unless_sign_up_is_off(house: House) -> None:
-    _, token = await create_invitation(house.database, None, role="admin")
+    _, token = await create_invitation(house.database, role="admin")
     start = f"/oidc/mock/start?invitation={token}"
     house.entrance.sign_up = "off"
     assert await come_in(house, "11", start, name="eve") == "unknown"

@@ -80,7 +80,7 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
 def sign_out(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
     page.get_by_role("button", name="Sign out", exact=True).last.click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
 def test_the_first_admin_comes_in_by_keyboard_alone(page: Page, server: Server) -> None:
@@ -119,7 +119,7 @@ def test_signing_in_elsewhere_changing_the_password_and_signing_out(
     expect(other.locator(".welcome")).to_be_visible()
 
     page.get_by_role("button", name="ada", exact=True).click()
-    rows = page.locator(".rows li")
+    rows = page.locator("section", has_text="Where you are signed in").locator(".rows li")
     expect(rows).to_have_count(3)
     assert violations(page) == []
     rows.get_by_role("button").last.click()
@@ -132,7 +132,7 @@ def test_signing_in_elsewhere_changing_the_password_and_signing_out(
     expect(page.get_by_role("status").get_by_text("The password is changed.")).to_be_visible()
     expect(rows).to_have_count(1)
     other.reload()
-    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(other.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
     elsewhere.close()
     fill(page, Current_password="another four words", New_password=PASSWORD)
     page.get_by_role("button", name="Change password").click()
@@ -141,7 +141,7 @@ def test_signing_in_elsewhere_changing_the_password_and_signing_out(
     sign_out(page, "ada")
     assert page.evaluate("JSON.stringify(localStorage)").count("nobody else") == 0
     page.go_back()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
 def test_an_invitation_makes_an_account_and_is_then_gone(page: Page, server: Server, monkeypatch: Any) -> None:
@@ -167,6 +167,73 @@ def test_an_invitation_makes_an_account_and_is_then_gone(page: Page, server: Ser
     fill(page, Name="eve", Password="some other words")
     page.get_by_role("button", name="Make an account").click()
     expect(page.get_by_role("alert")).to_contain_text("This invitation is not valid")
+
+
+def test_an_admin_looks_after_people_limits_models_and_the_log(page: Page, server: Server) -> None:
+    sign_in(page, "ada")
+    page.get_by_role("button", name="Administration").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Nobody can read another person’s chats.")).to_be_visible()
+    people = page.get_by_role("region", name="People", exact=True).locator("tbody tr")
+    expect(people).to_have_count(2)
+    assert violations(page) == []
+
+    page.get_by_role("button", name="None of their own: bob").click()
+    fill(page, Tokens_a_month="5000")
+    assert violations(page) == []
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Limited: bob")).to_be_visible()
+    page.get_by_role("button", name="Shut out: bob").click()
+    expect(page.get_by_role("button", name="Let in again: bob")).to_be_visible()
+    page.get_by_role("button", name="Let in again: bob").click()
+    page.get_by_label("Role of ada").select_option("user")
+    expect(page.get_by_role("alert")).to_contain_text("ada is the only admin")
+    expect(page.get_by_label("Role of ada")).to_have_value("admin")
+    page.get_by_role("button", name="Invite", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text(f"{server.root}/#join=")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_role("button", name="Withdraw")).to_have_count(0)
+
+    fill(page, Source="ollama:none-such", Name_here="small")
+    page.get_by_role("button", name="Take in").click()
+    expect(page.get_by_text("small could not be taken in.")).to_be_visible(timeout=60_000)
+    page.get_by_label("Filter").fill("invitation")
+    page.get_by_label("Filter").press("Enter")
+    log = page.get_by_role("region", name="Audit log", exact=True).locator("tbody tr")
+    expect(log.first).to_contain_text("invitation.withdraw")
+    assert violations(page) == []
+
+
+def test_who_is_no_admin_has_no_administration(page: Page) -> None:
+    sign_in(page, "bob", "some other words")
+    expect(page.get_by_role("button", name="bob", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Administration")).to_have_count(0)
+    page.goto(page.url.partition("#")[0] + "#admin")
+    page.reload()
+    expect(page.get_by_role("alert").first).to_contain_text("This is for admins")
+
+
+@pytest.mark.parametrize("language", WORDS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_account_and_administration_in_every_language_on_a_phone(
+    browser: Browser, server: Server, language: str, theme: Any
+) -> None:
+    context = browser.new_context(locale=language, color_scheme=theme, viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    page.goto(server.root)
+    page.locator("input[autocomplete=username]").fill("ada")
+    page.locator("input[autocomplete=current-password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator(".welcome")).to_be_visible()
+    for place, ready in (("account", ".rows li"), ("admin", "tbody tr")):
+        page.goto(f"{server.root}/#{place}")
+        page.reload()
+        expect(page.locator(ready).first).to_be_visible()
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+    context.close()
 
 
 def test_signing_in_at_a_provider_and_connecting_an_account_to_it(page: Page, server: Server) -> None:

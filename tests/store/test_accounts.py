@@ -122,7 +122,7 @@ async def test_no_secret_reaches_the_disk(database: Database, tmp_path: Path) ->
     key, text = await create_key(database, owner, "laptop")
     secrets = [text.removeprefix(key.prefix), await start_session(database, owner)]
     secrets.append(await create_link(database, owner.name))
-    secrets.append((await create_invitation(database, owner))[1])
+    secrets.append((await create_invitation(database))[1])
     async with database.read() as connection:
         kept = [str((await connection.execute(table.select())).all()) for table in metadata.sorted_tables]
     stored = "".join(kept).encode() + b"".join(path.read_bytes() for path in tmp_path.iterdir())

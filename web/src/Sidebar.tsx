@@ -5,7 +5,7 @@ import { groupByDay, withDeleted, type Group } from "./days";
 import { FolderList } from "./FolderList";
 import { folderApi } from "./folders";
 import { LANGUAGES, useLanguage, useWords } from "./i18n";
-import { BinIcon, BoxIcon, CloseIcon, LearnIcon, Mark, PenIcon, PersonIcon, PinIcon, PlusIcon, SearchIcon } from "./icons";
+import { BinIcon, BoxIcon, CloseIcon, LearnIcon, Mark, PenIcon, PeopleIcon, PersonIcon, PinIcon, PlusIcon, SearchIcon } from "./icons";
 import { RenameConversation } from "./RenameConversation";
 import { NEW, type ChatStore, type Snapshot } from "./store";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
@@ -122,6 +122,12 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
           <LearnIcon />
           {words("learn")}
         </button>
+        {snapshot.app?.accounts && snapshot.app.user.role === "admin" && (
+          <button type="button" className="learn-link" aria-current={snapshot.openId === "admin" ? "page" : undefined} onClick={() => onOpen("admin")}>
+            <PeopleIcon />
+            {words("people.admin")}
+          </button>
+        )}
         {snapshot.app?.accounts && (
           <button type="button" className="learn-link" aria-current={snapshot.openId === "account" ? "page" : undefined} onClick={() => onOpen("account")}>
             <PersonIcon />

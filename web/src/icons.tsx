@@ -153,3 +153,9 @@ export const PersonIcon = () => (
     <path d="M4.5 20c.8-4 3.7-6 7.5-6s6.7 2 7.5 6" />
   </Icon>
 );
+export const PeopleIcon = () => (
+  <Icon>
+    <circle cx="9" cy="8.5" r="3.25" />
+    <path d="M3 19.5c.7-3.4 3-5.2 6-5.2s5.3 1.8 6 5.2M15.5 5.6a3.25 3.25 0 0 1 0 5.8M17.5 14.8c2 .7 3.1 2.3 3.5 4.7" />
+  </Icon>
+);

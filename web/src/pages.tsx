@@ -11,6 +11,7 @@ interface Page {
 
 export const PAGES: Record<Place, Page> = {
   learn: { title: "learn", Content: lazy(() => import("./Learn").then((module) => ({ default: module.Learn }))) },
+  admin: { title: "people.admin", Content: lazy(() => import("./Admin").then((module) => ({ default: module.Admin }))) },
   account: { title: "people.account", Content: lazy(() => import("./Account").then((module) => ({ default: module.Account }))) },
   deleted: { title: "deletedPage", Content: lazy(() => import("./Deleted").then((module) => ({ default: module.Deleted }))) },
   data: { title: "yourData", Content: lazy(() => import("./YourData").then((module) => ({ default: module.YourData }))) },

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from bise.app.account import router as account_router
+from bise.app.admin_routes import router as admin_router
 from bise.app.archive_reading import MAX_FILE_BYTES
 from bise.app.archive_routes import UPLOAD
 from bise.app.archive_routes import router as archive_router
@@ -30,6 +31,7 @@ from bise.app.oidc_routes import router as oidc_router
 from bise.app.page import page_router
 from bise.app.provenance import Provenance
 from bise.app.provenance_routes import router as provenance_router
+from bise.app.pulling import Pulling
 from bise.app.routes import router
 from bise.app.search import router as search_router
 from bise.app.session import Entrance
@@ -49,7 +51,8 @@ from bise.server.request_log import RequestLog
 from bise.server.settings import STANDARD, ServerSettings
 from bise.server.upstream import Upstream
 from bise.store.accounts import local_owner
-from bise.store.administration import RoleError, has_admin
+from bise.store.administration import has_admin
+from bise.store.audit import RoleError
 from bise.store.branches import BusyError
 from bise.store.database import Database, open_database
 from bise.store.turns import mark_interrupted
@@ -82,11 +85,13 @@ def create_app(
     app.state.learning = learning
     app.state.imports = Imports(database)
     app.state.provenance = provenance or Provenance()
+    app.state.pulling = Pulling()
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(RoleError, _not_an_admin)
     app.include_router(door_router)
     app.include_router(account_router)
     app.include_router(oidc_router)
+    app.include_router(admin_router)
     app.include_router(router)
     app.include_router(settings_router)
     app.include_router(feedback_router)

@@ -81,9 +81,10 @@ def password(name: str) -> None:
 @click.option("--url", default="http://127.0.0.1:8421", show_default=True, help="The address of the server.")
 def invite(role: "Role", days: int, uses: int, url: str) -> None:
     """Print an address at which people make accounts. The server's settings must say sign_up = "invited" or "open"."""
+    from bise.store.audit import COMMAND_LINE
     from bise.store.signing_up import create_invitation
 
-    _, token = with_database(lambda database: create_invitation(database, None, role, days, uses))
+    _, token = with_database(lambda database: create_invitation(database, COMMAND_LINE, role, days, uses))
     click.echo(f"{url.rstrip('/')}/#join={token}")
 
 

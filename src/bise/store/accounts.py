@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bise.errors import InputError, NotFoundError
-from bise.store.audit import COMMAND_LINE, record
+from bise.store.audit import COMMAND_LINE, Actor, record
 from bise.store.database import Database
 from bise.store.tables import new_id, now, sessions, sign_in_links, users
 
@@ -45,7 +45,7 @@ async def local_owner(database: Database) -> User:
         return found or await _insert(connection, LOCAL_OWNER, "admin")
 
 
-async def create_user(database: Database, name: str, role: Role = "user", actor: str = COMMAND_LINE) -> User:
+async def create_user(database: Database, name: str, role: Role = "user", actor: Actor = COMMAND_LINE) -> User:
     """Make a user.
 
     Raises:
@@ -55,7 +55,7 @@ async def create_user(database: Database, name: str, role: Role = "user", actor:
         return await add_user(connection, name, role, actor)
 
 
-async def add_user(connection: AsyncConnection, name: str, role: Role, actor: str) -> User:
+async def add_user(connection: AsyncConnection, name: str, role: Role, actor: Actor) -> User:
     """Make a user, inside a transaction of the caller's; raises what `create_user` raises."""
     name = check_name(name)
     if await _find(connection, name) is not None:
@@ -88,7 +88,7 @@ async def list_users(database: Database) -> tuple[User, ...]:
         return tuple(user_of_row(row) for row in await connection.execute(users.select().order_by(users.c.name)))
 
 
-async def disable_user(database: Database, name: str, disabled: bool, actor: str = COMMAND_LINE) -> User:
+async def disable_user(database: Database, name: str, disabled: bool, actor: Actor = COMMAND_LINE) -> User:
     """Shut out all of a user's browsers and keys, or let them in again.
 
     Raises:
@@ -104,7 +104,7 @@ async def disable_user(database: Database, name: str, disabled: bool, actor: str
     return changed
 
 
-async def remove_user(database: Database, name: str, actor: str = COMMAND_LINE) -> None:
+async def remove_user(database: Database, name: str, actor: Actor = COMMAND_LINE) -> None:
     """Delete a user with all conversations, feedback and keys; what was used stays counted.
 
     Raises:
@@ -117,7 +117,7 @@ async def remove_user(database: Database, name: str, actor: str = COMMAND_LINE) 
     database.accounts_changed()
 
 
-async def create_link(database: Database, name: str, actor: str = COMMAND_LINE) -> str:
+async def create_link(database: Database, name: str, actor: Actor = COMMAND_LINE) -> str:
     """Make the secret of an address that lets one browser of a user in, once, within a day.
 
     Raises:

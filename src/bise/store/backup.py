@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bise.errors import InputError
-from bise.store.audit import COMMAND_LINE, record
+from bise.store.audit import COMMAND_LINE, Actor, record
 from bise.store.copying import copy_rows, write_copy
 from bise.store.database import Database, open_database
 from bise.store.migrating import revisions, upgrade
@@ -33,7 +33,7 @@ async def back_up(database: Database, path: Path) -> None:
         await connection.run_sync(write_copy, path, lambda copy: upgrade(copy, newest))
 
 
-async def restore(database: Database, path: Path, actor: str = COMMAND_LINE) -> dict[str, int]:
+async def restore(database: Database, path: Path, actor: Actor = COMMAND_LINE) -> dict[str, int]:
     """Put what a backup holds in the place of everything that a database holds; returns the rows by table.
 
     It happens whole or not at all. Only the audit log keeps what it had, with what the backup's knows besides.

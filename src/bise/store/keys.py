@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from bise.errors import InputError, NotFoundError
 from bise.store.accounts import User, check_name, sha256
-from bise.store.audit import COMMAND_LINE, record
+from bise.store.audit import COMMAND_LINE, Actor, record
 from bise.store.database import Database
 from bise.store.limits import Limited, Subject, limits_for
 from bise.store.projects import named_project
@@ -70,7 +70,7 @@ EVERYTHING = Grant()
 
 
 async def create_key(
-    database: Database, user: User, name: str, grant: Grant = EVERYTHING, actor: str = COMMAND_LINE
+    database: Database, user: User, name: str, grant: Grant = EVERYTHING, actor: Actor = COMMAND_LINE
 ) -> tuple[ApiKey, str]:
     """Make a key for a program; the second value is the key itself, which is never shown again.
 
@@ -171,7 +171,7 @@ async def list_keys(database: Database, user: User | None = None) -> tuple[ApiKe
         return tuple(_key(row) for row in await connection.execute(query))
 
 
-async def revoke_key(database: Database, user: User | None, prefix: str, actor: str = COMMAND_LINE) -> ApiKey:
+async def revoke_key(database: Database, user: User | None, prefix: str, actor: Actor = COMMAND_LINE) -> ApiKey:
     """Shut out a key of a user, or of anybody, from now on; revoking twice is no error.
 
     Raises:

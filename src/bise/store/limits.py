@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bise.errors import InputError, NotFoundError
 from bise.store.accounts import named_user
-from bise.store.audit import COMMAND_LINE, record
+from bise.store.audit import COMMAND_LINE, Actor, name_of, record
 from bise.store.database import Database
 from bise.store.projects import named_project
 from bise.store.tables import api_keys, limits, projects, users
@@ -45,7 +45,7 @@ class Limited:
 
 
 async def set_limits(
-    database: Database, address: str, changes: dict[str, float | int | None], actor: str = COMMAND_LINE
+    database: Database, address: str, changes: dict[str, float | int | None], actor: Actor = COMMAND_LINE
 ) -> Limited:
     """Change some limits of `user:NAME`, `project:NAME`, `key:PREFIX` or `everybody`; None takes one away.
 
@@ -72,14 +72,19 @@ async def set_limits(
     return Limited(subject, changed)
 
 
-async def list_limits(database: Database) -> tuple[Limited, ...]:
-    """All limits that were set, of those who are still there."""
+async def list_limits(database: Database, actor: Actor = COMMAND_LINE) -> tuple[Limited, ...]:
+    """All limits that were set, of those who are still there.
+
+    Raises:
+        RoleError: who asks may not.
+    """
     names: list[tuple[Kind, sa.Table, Any]] = [
         ("user", users, users.c.name),
         ("project", projects, projects.c.name),
         ("key", api_keys, api_keys.c.prefix),
     ]
     async with database.read() as connection:
+        await name_of(connection, actor)
         common = await connection.execute(limits.select().where(limits.c.kind == "everybody"))
         found = [Limited(Subject("everybody", "", "everybody"), _limits(row)) for row in common]
         for kind, table, name in names:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bise.errors import InputError, NotFoundError
 from bise.store.accounts import check_name, named_user
-from bise.store.audit import COMMAND_LINE, record
+from bise.store.audit import COMMAND_LINE, Actor, record
 from bise.store.database import Database
 from bise.store.tables import new_id, now, project_members, projects, users
 
@@ -23,7 +23,7 @@ class Project:
     members: tuple[str, ...] = ()  # names
 
 
-async def create_project(database: Database, name: str, actor: str = COMMAND_LINE) -> Project:
+async def create_project(database: Database, name: str, actor: Actor = COMMAND_LINE) -> Project:
     """Make a project without members.
 
     Raises:
@@ -51,7 +51,7 @@ async def list_projects(database: Database) -> tuple[Project, ...]:
     )
 
 
-async def archive_project(database: Database, name: str, archived: bool, actor: str = COMMAND_LINE) -> None:
+async def archive_project(database: Database, name: str, archived: bool, actor: Actor = COMMAND_LINE) -> None:
     """Shut out all keys of a project, or let them in again.
 
     Raises:
@@ -66,7 +66,7 @@ async def archive_project(database: Database, name: str, archived: bool, actor: 
 
 
 async def change_member(
-    database: Database, project: str, user: str, is_member: bool, actor: str = COMMAND_LINE
+    database: Database, project: str, user: str, is_member: bool, actor: Actor = COMMAND_LINE
 ) -> None:
     """Take a user into a project, or out of it: keys that were made for it by then open nothing any more.
 

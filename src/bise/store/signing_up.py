@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bise.errors import InputError, NotFoundError
 from bise.store.accounts import LOCAL_OWNER, Role, User, add_user, sha256
-from bise.store.administration import acting_admin, has_admin
-from bise.store.audit import record
+from bise.store.administration import has_admin
+from bise.store.audit import COMMAND_LINE, Actor, name_of, record
 from bise.store.database import Database
 from bise.store.passwords import write_password
 from bise.store.tables import invitations, new_id, now
@@ -59,20 +59,19 @@ async def sign_up(database: Database, name: str, hashed: str, invitation: str) -
 
 
 async def create_invitation(
-    database: Database, admin: User | None, role: Role = "user", days: int = 7, uses: int = 1
+    database: Database, actor: Actor = COMMAND_LINE, role: Role = "user", days: int = 7, uses: int = 1
 ) -> tuple[Invitation, str]:
     """Invite people who have no account; the second value is the secret for the address, which is never shown again.
 
     Raises:
         InputError: the number of days or uses is out of range.
-        RoleError: `admin` is none.
+        RoleError: who asks may not.
     """
     if not 1 <= days <= MAX_DAYS or not 1 <= uses <= MAX_USES:
         raise InputError(f"An invitation lasts 1 to {MAX_DAYS} days and lets 1 to {MAX_USES} people in.")
     token, moment = secrets.token_urlsafe(32), now()
     invitation = Invitation(new_id(), role, moment, moment + timedelta(days=days), uses)
     async with database.write() as connection:
-        actor = await acting_admin(connection, admin)
         await connection.execute(invitations.delete().where(_is_over()))
         await connection.execute(invitations.insert().values(token_sha256=sha256(token), **vars(invitation)))
         subject = f"invitation {invitation.id[:8]}"
@@ -80,28 +79,27 @@ async def create_invitation(
     return invitation, token
 
 
-async def list_invitations(database: Database, admin: User | None) -> tuple[Invitation, ...]:
+async def list_invitations(database: Database, actor: Actor = COMMAND_LINE) -> tuple[Invitation, ...]:
     """Those that still let somebody in, the latest first.
 
     Raises:
-        RoleError: `admin` is none.
+        RoleError: who asks may not.
     """
     query = invitations.select().where(~_is_over()).order_by(invitations.c.created_at.desc())
     async with database.read() as connection:
-        await acting_admin(connection, admin)
+        await name_of(connection, actor)
         rows = (await connection.execute(query)).all()
     return tuple(Invitation(row.id, row.role, row.created_at, row.expires_at, row.uses_left) for row in rows)
 
 
-async def withdraw_invitation(database: Database, admin: User | None, invitation_id: str) -> None:
+async def withdraw_invitation(database: Database, actor: Actor, invitation_id: str) -> None:
     """Let nobody in by an invitation any more.
 
     Raises:
         NotFoundError: there is none of that id.
-        RoleError: `admin` is none.
+        RoleError: who asks may not.
     """
     async with database.write() as connection:
-        actor = await acting_admin(connection, admin)
         gone = await connection.execute(invitations.delete().where(invitations.c.id == invitation_id))
         if not gone.rowcount:
             raise NotFoundError("That invitation is not there any more. Load the list again.")

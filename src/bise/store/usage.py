@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bise.store.audit import COMMAND_LINE, Actor, name_of
 from bise.store.database import Database
 from bise.store.limits import Subject
 from bise.store.tables import api_keys, projects, usage, users
@@ -71,11 +72,18 @@ async def tokens_used(database: Database, subject: Subject, month: date) -> tupl
 
 
 async def report(
-    database: Database, by: Iterable[Grouping], since: date | None = None, until: date | None = None
+    database: Database,
+    by: Iterable[Grouping],
+    since: date | None = None,
+    until: date | None = None,
+    actor: Actor = COMMAND_LINE,
 ) -> list[dict[str, Any]]:
     """What was used from a day up to another one, both included, summed up by some of the groupings, in their order.
 
     Whoever is gone since appears by id.
+
+    Raises:
+        RoleError: who asks may not.
     """
     columns = {
         "day": usage.c.day,
@@ -100,6 +108,7 @@ async def report(
     if until is not None:
         query = query.where(usage.c.day <= until)
     async with database.read() as connection:
+        await name_of(connection, actor)
         rows = (await connection.execute(query)).mappings().all()
     return [{name: _plain(name, value) for name, value in row.items()} for row in rows]
 

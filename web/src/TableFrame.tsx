@@ -1,0 +1,32 @@
+// A table that scrolls alone where it is too wide, and the sentence that says why something was refused.
+import type { ReactNode } from "react";
+import { useWords, type WordKey } from "./i18n";
+
+export function TableFrame({ label, heads, children }: { label: string; heads: WordKey[]; children: ReactNode }) {
+  const words = useWords();
+  return (
+    <div className="table-frame" tabIndex={0} role="region" aria-label={label}>
+      <table>
+        <thead>
+          <tr>
+            {heads.map((head) => (
+              <th key={head} scope="col">
+                {words(head)}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </div>
+  );
+}
+
+export function Refusal({ text }: { text: string | null }) {
+  if (text === null) return null;
+  return (
+    <p className="refusal" role="alert">
+      {text}
+    </p>
+  );
+}

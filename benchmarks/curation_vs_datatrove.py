@@ -4,6 +4,10 @@ DIR holds JSON lines packed with xz, one folder a source, as `recipes/everything
 Python with datatrove[io,processing]==0.10.1, spacy, numba and llvmlite; it runs both sides of a comparison in one
 process, in turns, on processor seconds, with this checkout's `src` on its path. Medians of the runs, with least and most.
 
+    python3 -m venv ~/.cache/bise/curation-peers
+    ~/.cache/bise/curation-peers/bin/pip install 'datatrove[io,processing]==0.10.1' spacy numba llvmlite numpy pyarrow
+    export BISE_PEERS_PYTHON=~/.cache/bise/curation-peers/bin/python
+
     filters_ratio          Gopher repetition and quality, C4 and FineWeb filters: ours measure everything and decide
     filters_agreement      decisions and first reasons that are the same, with our tokens given to datatrove's filters
     near_duplicates_ratio  JSON lines in, JSON lines without near copies out: word 5-grams in 20 bands of 6 on both

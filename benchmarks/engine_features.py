@@ -19,6 +19,10 @@ take turns in one process; a share is the median of the ratios of neighbouring t
     moe_bytes_share     milliseconds of a step for one answer of a mixture (8 experts of the same size in each of 8
                         layers, 2 for a token), as a multiple of what its bytes take at the memory's measured speed:
                         those of the chosen experts, the other matrices and the cache; at most 1.3
+    dense_bytes_share   the same of the dense model of those layers, whose two sides take turns with the mixture's: what
+                        the products alone take beyond the bytes
+
+`--only` names parts: lookup, draft, grammars, adapters, mixture.
 """
 
 import argparse
@@ -27,6 +31,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -78,16 +83,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--small", action="store_true", help="a model of two layers, to try things")
+    parser.add_argument("--only", nargs="+", choices=[*PARTS, "mixture"], default=[*PARTS, "mixture"])
     options = parser.parse_args()
     spec = replace(SMALL if options.small else ONE_BILLION, quantisation=Quantisation(4, 32))
     model = Model(RandomWeights(spec), choose_kernels().kernels)
     report: dict[str, Any] = machine_facts() | {"load_before": os.getloadavg()[0], "threads": model.num_threads}
-    report |= measure_lookup(model)
-    report |= measure_draft(model)
-    report |= measure_grammars(model)
-    report |= measure_adapters(model)
+    for part, measure in PARTS.items():
+        report |= measure(model) if part in options.only else {}
     model.close()
-    report |= measure_mixture(replace(spec, num_layers=min(8, spec.num_layers), num_experts=8, experts_per_token=2))
+    if "mixture" in options.only:
+        report |= measure_mixture(replace(spec, num_layers=min(8, spec.num_layers)))
     report["load_after"] = os.getloadavg()[0]
     if options.json:
         print(json.dumps(report))
@@ -113,21 +118,31 @@ def measure_adapters(model: Model, count: int = 8, rank: int = 16) -> dict[str, 
     }
 
 
-def measure_mixture(spec: ModelSpec) -> dict[str, Any]:
-    """Decode one answer of a mixture of experts, in turns with reading memory."""
-    engine = Engine(Model(RandomWeights(spec), choose_kernels().kernels), CONFIG)
-    needed = step_bytes(spec, PROMPT + STEPS / 2)
-    turns = [
-        (statistics.median(read_bandwidth(engine.model.num_threads)), decode_rate(engine, [None]))
-        for _ in range(TURNS + 1)
-    ][1:]
-    engine.model.close()
-    return {
-        "moe_bytes_share": spread([bandwidth / rate / needed for bandwidth, rate in turns], 3),
-        "moe_tokens_per_s": spread([rate for _, rate in turns], 1),
-        "moe_step_mb": round(needed / 1e6),
-        "moe_model_mb": round(sum(rows * columns for rows, columns in spec.matrix_shapes().values()) * 0.5625 / 1e6),
-        "memory_gb_per_s": spread([bandwidth / 1e9 for bandwidth, _ in turns], 1),
+def measure_mixture(dense: ModelSpec) -> dict[str, Any]:
+    """Decode one answer of a mixture of experts and of its dense model, in turns with reading memory."""
+    specs = {"moe": replace(dense, num_experts=8, experts_per_token=2), "dense": dense}
+    engines = {
+        name: Engine(Model(RandomWeights(spec), choose_kernels().kernels), CONFIG) for name, spec in specs.items()
+    }
+    needed = {name: step_bytes(spec, PROMPT + STEPS / 2) for name, spec in specs.items()}
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in specs}
+    for _ in range(TURNS + 1):
+        for name, engine in engines.items():
+            bandwidth = statistics.median(read_bandwidth(engine.model.num_threads))
+            rates[name].append((bandwidth, decode_rate(engine, [None])))
+    report: dict[str, Any] = {}
+    for name, engine in engines.items():
+        engine.model.close()
+        turns = rates[name][1:]
+        report |= {
+            f"{name}_bytes_share": spread([bandwidth / rate / needed[name] for bandwidth, rate in turns], 3),
+            f"{name}_tokens_per_s": spread([rate for _, rate in turns], 1),
+            f"{name}_step_mb": round(needed[name] / 1e6),
+        }
+    sizes = specs["moe"].matrix_shapes().values()
+    return report | {
+        "moe_model_mb": round(sum(rows * columns for rows, columns in sizes) * 0.5625 / 1e6),
+        "memory_gb_per_s": spread([bandwidth / 1e9 for bandwidth, _ in rates["moe"][1:]], 1),
     }
 
 
@@ -231,6 +246,14 @@ def decode_rate(engine: Engine, adapters: list[AdapterRef | None], constraint: C
     for number in range(len(adapters)):
         engine.cancel(str(number))
     return rate
+
+
+PARTS: Mapping[str, Callable[[Model], dict[str, Any]]] = {
+    "lookup": measure_lookup,
+    "draft": measure_draft,
+    "grammars": measure_grammars,
+    "adapters": measure_adapters,
+}
 
 
 if __name__ == "__main__":

@@ -101,7 +101,9 @@ def test_divergence_is_of_models_of_the_store(texts: Path, damaged: Path, capsys
     assert found["divergence"]["kl_nats"]["value"] > 0.1
     assert found["divergence"]["num_texts"] == 6
     assert "reaches beyond gate.kl_nats=0.1" in told.err
-    assert compare("bise-demo", "bise-demo", *text, "--set", "gate.kl_nats=0", "--fail-if-worse") == 0
+    even = ("--set", "gate.kl_nats=0", "--fail-if-worse", "--report", "page.html")
+    assert compare("bise-demo", "bise-demo", *text, *even) == 0
+    assert "Token by token" in Path("page.html").read_text(encoding="utf-8")
     assert compare("bise-demo", "gpt", *text, "--set", "b.url=http://127.0.0.1:9/v1") == 2
     assert "gpt is behind an API" in capsys.readouterr().err
     assert compare("bise-demo", "bise-demo", "--text", "nowhere.txt") == 2

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     help="Texts on which distributions of two models of one vocabulary are compared, token by token.",
 )
 @click.option("--fail-if-worse", is_flag=True, help="Exit with 1 when B is worse than A, or than gate.METRIC allows.")
+@click.option("--report", type=click.Path(path_type=Path), help="Also write an HTML page there.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for bise eval; also a.url, b.url, gate.…"
 )

@@ -142,13 +142,13 @@ async def test_a_model_is_taken_in_followed_cancelled_and_noted(house: House, ro
     house.state.pulling = Pulling(lambda _wanted: (sys.executable, "-c", code))
     body = {"source": "hf:owner/name", "name": "small", "bits": "4"}
     assert (await root.get("/api/admin/models")).json()["pull"] is None
-    assert (await root.post("/api/admin/models", json=body)).status_code == 202
+    assert (await root.post("/api/admin/models", json=body)).status_code == 204
     assert (await _until(house.state.pulling, "running"))["percent"] == 40
     assert (await root.post("/api/admin/models", json=body)).status_code == 409
     assert (await root.post("/api/admin/models/cancel")).status_code == 204
     await _until(house.state.pulling, "cancelled")
     code = FAILS
-    assert (await root.post("/api/admin/models", json=body)).status_code == 202
+    assert (await root.post("/api/admin/models", json=body)).status_code == 204
     assert (await _until(house.state.pulling, "failed"))["line"] == "There is no such repository."
     code = "pass"
     await root.post("/api/admin/models", json=body)

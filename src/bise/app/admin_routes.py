@@ -188,7 +188,7 @@ async def take_in(request: Request, user: Admin) -> Response:
     wanted = Wanted(body.source, body.name, body.bits)
     await note(database_of(request), ActingAdmin(user.id), "model.pull", f"model {body.name}", source=body.source)
     await _pulling(request).start(wanted)
-    return Response(status_code=202)
+    return Response(status_code=204)
 
 
 @router.post("/models/cancel")

@@ -1,4 +1,4 @@
-"""How fast what explains a model is: `python -m benchmarks.evals DATA [--only index] [--json]`.
+"""How fast what explains a model is: `python -m benchmarks.evals DATA [--only PART] [--json]`.
 
 DATA is a directory of texts: JSON lines with a field "text" in files named *.jsonl or *.jsonl.xz, however deep.
 """
@@ -10,10 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.corpus_index import measure_index
+from benchmarks.evaluation_exactness import measure_bits_per_byte
 from bise.hardware import processor_name, usable_cores
 
 # name -> what measures it, given the directory of texts
-PARTS: dict[str, Callable[[Path], dict[str, object]]] = {"index": measure_index}
+PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
+    "index": measure_index,
+    "bits-per-byte": measure_bits_per_byte,
+}
 
 
 def main() -> None:

@@ -171,12 +171,12 @@ def test_unknown_suites_are_told_with_those_that_exist() -> None:
 
 
 def coin(num_right: int, num: int) -> list[Item]:
-    return [Item(str(index), float(index < num_right)) for index in range(num)]
+    return [Item(str(index), float(index < num_right), chance=0.5) for index in range(num)]
 
 
 @pytest.mark.parametrize(("num_right", "at_chance"), [(50, True), (58, True), (62, False), (38, False), (100, False)])
 def test_a_score_is_told_from_guessing_only_outside_its_interval(num_right: int, at_chance: bool) -> None:
-    task = Task("s", "t", "acc", (), lambda *_: [], "likelihood", chance=0.5)
+    task = Task("s", "t", "acc", (), lambda *_: [], "likelihood")
     result = make_result(task, coin(num_right, 100), Protocol("likelihood", "bise", "1", 0, "none", 1), Usage())
     assert result.at_chance is at_chance
     assert result.standard_error is not None

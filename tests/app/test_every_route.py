@@ -27,6 +27,7 @@ from bise.store.feedback import Rating, list_feedback, prefer_answer, rate_answe
 from bise.store.folders import create_folder
 from bise.store.keys import Grant, create_key, revoke_key
 from bise.store.sessions import list_sessions
+from bise.store.shares import create_share
 from bise.store.tables import metadata, users
 from tests.imitated_tune import imitated_command
 from tests.scripted_backend import ScriptedBackend
@@ -34,7 +35,7 @@ from tests.store.talk import Talk
 
 DOOR = {"/enter", "/api/door", "/api/sign-in", "/api/first-run", "/api/sign-up"}
 DOOR |= {"/oidc/{provider}/start", "/oidc/{provider}/callback"}
-OPEN = {"/health", "/ready", "/", "/assets/{name:path}", "/{name}"} | DOOR
+OPEN = {"/health", "/ready", "/", "/share", "/shared", "/assets/{name:path}", "/{name}"} | DOOR
 # What a route takes beside the ids in its path; "mine" and "theirs" stand for ids of messages.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/api/conversations/{conversation_id}"): {"title": "theirs now"},
@@ -50,7 +51,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/api/conversations/{conversation_id}/folder"): {"folder_id": None},
     ("PUT", "/api/conversations/{conversation_id}/pin"): {"pinned": True},
 }
-BODILESS = {"/stop", "/continue", "/events", "/restore"}
+BODILESS = {"/shares", "/stop", "/continue", "/events", "/restore"}
 
 
 @dataclass
@@ -98,6 +99,7 @@ async def _own(database: Database, user: User) -> dict[str, str]:
     owned = {"conversation_id": talk.id, "message_id": answers[1], "item_id": item.id, "answer": answers[0]}
     owned |= {"session_id": session.id}
     folder = await create_folder(database, user.id, "A project", "Its instructions")
+    owned["share_id"] = (await create_share(database, user, talk.id))[0].id
     return owned | {"deleted_id": (await _deleted(database, user))["conversation_id"], "folder_id": folder.id}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import Chat, Room
 from tests.browser.test_access import violations
@@ -147,6 +147,39 @@ def test_everything_is_taken_along_and_brought_in_again(chat: Chat, tmp_path: Pa
     expect(page.locator(".import-result")).to_contain_text("Conversations brought in1")
     page.get_by_role("navigation").get_by_role("button", name="everything", exact=True).click()
     chat.answered()
+
+
+def test_a_link_shows_a_conversation_to_somebody_without_an_account(chat: Chat, browser: Browser) -> None:
+    page, room = chat.page, chat.room
+    chat.ask("hostile")
+    chat.answered()
+    page.get_by_role("button", name="Share by link").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("region", name="What the link will show")).to_contain_text("Question hostile")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Make the link").click()
+    link = dialog.get_by_label("Link", exact=True).input_value()
+    assert link.startswith(f"{room.root}/share#")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    context = browser.new_context(locale="de-DE", viewport={"width": 390, "height": 844})
+    stranger, requests = context.new_page(), []
+    stranger.on("request", lambda request: requests.append(request.url))
+    stranger.goto(link)
+    expect(stranger.get_by_role("heading", level=1)).to_have_text("hostile")
+    expect(stranger.locator(".shared")).to_contain_text("Die Antworten stammen von einem KI-Modell")
+    expect(stranger.locator(".answer")).to_contain_text("The end.")
+    assert stranger.locator("meta[name=robots]").get_attribute("content") == "noindex"
+    assert stranger.evaluate("window.broken") is None
+    assert violations(stranger) == []
+    assert stranger.evaluate("document.documentElement.scrollWidth") == 390
+    assert all(url.startswith(room.root) and link.partition("#")[2] not in url.partition("#")[0] for url in requests)
+    page.get_by_role("button", name="Your data").click()
+    page.get_by_role("button", name="Take back: “hostile”").click()
+    expect(page.locator(".holding")).to_contain_text("There are no links to your conversations.")
+    stranger.reload()
+    expect(stranger.get_by_role("heading", level=1)).to_contain_text("This link shows nothing")
+    context.close()
 
 
 def test_what_is_stored_is_told_and_erased_after_a_word_with_a_receipt(chat: Chat) -> None:

@@ -78,7 +78,9 @@ def test_files_of_migrations_begin_with_their_revision() -> None:
         assert Path(script.path).stem.startswith(f"v{script.revision}_")
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"])
+@pytest.mark.parametrize(
+    "revision", ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"]
+)
 async def test_an_earlier_database_is_brought_up_to_date_and_copied_before(
     tmp_path: Path, url: str, revision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import { PAGES } from "./pages";
 import { isPlace } from "./places";
 import { NoEntry, Starting } from "./Problem";
 import type { Hit } from "./search";
+import { ShareButton } from "./ShareConversation";
 import { Sidebar } from "./Sidebar";
 import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
 import { useMediaQuery } from "./useMediaQuery";
@@ -159,6 +160,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
               {folder.name}
             </button>
           )}
+          {app.share_links && !page && !empty && id !== NEW && !generating && <ShareButton store={store} id={id} title={title} />}
           {!page && <ChatSettings store={store} chatId={id} model={model} />}
           {!page && <ModelPicker app={app} store={store} chatId={id} model={model} />}
         </header>

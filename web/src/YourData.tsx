@@ -3,6 +3,7 @@ import { useState } from "react";
 import { EraseEverything } from "./EraseEverything";
 import { ImportFile } from "./ImportFile";
 import { useLanguage, useWords } from "./i18n";
+import { SharedLinks } from "./SharedLinks";
 import type { ChatStore } from "./store";
 import { WhatIsStored } from "./WhatIsStored";
 
@@ -24,6 +25,7 @@ export function YourData({ store }: { store: ChatStore }) {
             </a>
           </p>
         </section>
+        <SharedLinks version={String(version)} />
         <ImportFile store={store} onImported={change} />
         <EraseEverything key="erase" store={store} onErased={change} />
       </div>

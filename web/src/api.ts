@@ -107,6 +107,8 @@ export interface AppState {
   /** Whether people have accounts here; without them this machine's owner is the one user. */
   accounts: boolean;
   version: string;
+  /** Whether links to conversations may be made here. */
+  share_links: boolean;
   default_model: string;
   default_parameters: Parameters;
   models: Model[];

@@ -1,15 +1,25 @@
-import { StrictMode } from "react";
+import { lazy, StrictMode, Suspense } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import { loadWords, preferredLanguage } from "./i18n";
+import { loadWords, preferredLanguage, SpeechProvider } from "./i18n";
+import { SHARE_PATH } from "./sharing";
 import { ChatStore } from "./store";
 import "./styles/index.css";
 
+const Shared = lazy(() => import("./Shared").then((module) => ({ default: module.Shared })));
 const language = preferredLanguage();
 const words = await loadWords(language);
-const store = new ChatStore();
+const speech = { language, words };
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <App store={store} firstSpeech={{ language, words }} />
+    {location.pathname === SHARE_PATH ? (
+      <SpeechProvider speech={speech}>
+        <Suspense>
+          <Shared token={location.hash.slice(1)} />
+        </Suspense>
+      </SpeechProvider>
+    ) : (
+      <App store={new ChatStore()} firstSpeech={speech} />
+    )}
   </StrictMode>,
 );

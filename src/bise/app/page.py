@@ -25,6 +25,7 @@ def page_router(directory: Path | None = None) -> APIRouter:
     router = APIRouter()
 
     @router.get("/")
+    @router.get("/share")  # the page of a read-only link
     async def page() -> Response:
         index = static / "index.html"
         if not index.is_file():

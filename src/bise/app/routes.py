@@ -92,6 +92,7 @@ async def show_state(request: Request, user: SignedIn) -> Response:
             "user": {"name": user.name, "role": user.role},
             "accounts": entrance_of(request).user is None,
             "version": __version__,
+            "share_links": request.app.state.admission.settings.share_links,
             "default_model": default_model(request, user).id,
             "default_parameters": DEFAULT_PARAMETERS,
             "models": [show_model(model) for model in models],

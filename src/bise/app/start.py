@@ -35,6 +35,7 @@ from bise.app.pulling import Pulling
 from bise.app.routes import router
 from bise.app.search import router as search_router
 from bise.app.session import Entrance
+from bise.app.shares import router as shares_router
 from bise.app.stored import router as stored_router
 from bise.engine.process import Progress
 from bise.errors import InputError
@@ -100,6 +101,7 @@ def create_app(
     app.include_router(archive_router)
     app.include_router(folders_router)
     app.include_router(stored_router)
+    app.include_router(shares_router)
     app.include_router(learning_router)
     app.include_router(provenance_router)
     app.include_router(page_router(static))

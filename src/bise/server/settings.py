@@ -61,6 +61,7 @@ class ServerSettings:
     max_requests: int = 2048  # answered or waiting at the same time; more are refused with a 503
     drain_s: float = 5.0  # how long answers may go on after SIGTERM or Ctrl-C
     notice_s: float = 0.0  # before that: /ready already says no, and new requests are still taken
+    share_links: bool = True  # whether people may make read-only links to conversations, and links show something
     log_requests: bool = False  # one line of JSON for each request to the API, on stderr
     log_prompts: bool = False  # in these lines, also what was asked
     sign_up: SignUp = (

@@ -275,6 +275,19 @@ preferences = sa.Table(
     sa.UniqueConstraint("first_id", "second_id"),
 )
 
+# Read-only links to a conversation as it was.
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("conversation_id", ID, sa.ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("token_sha256", SHA256, nullable=False, unique=True),
+    sa.Column("title", sa.String(200), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("messages", PlainText, nullable=False),  # a JSON list of what is shown
+)
+
 # What a user, a project or a key may use; the row "everybody" is for users without one of their own.
 limits = sa.Table(
     "limits",

@@ -1,0 +1,63 @@
+// Making a read-only link: first what it will show, then the link, which is told this once.
+import { useState } from "react";
+import { CopyButton } from "./CopyButton";
+import { Dialog } from "./Dialog";
+import { useWords } from "./i18n";
+import { ShareIcon } from "./icons";
+import { sharing } from "./sharing";
+import type { ChatStore } from "./store";
+import { useAttempt } from "./useAttempt";
+
+export function ShareButton({ store, id, title }: { store: ChatStore; id: string; title: string }) {
+  const words = useWords();
+  const [open, setOpen] = useState(false);
+  return (
+    <>
+      <button type="button" className="quiet" aria-label={words("share")} title={words("share")} onClick={() => setOpen(true)}>
+        <ShareIcon />
+      </button>
+      {open && <ShareConversation store={store} id={id} title={title} onClose={() => setOpen(false)} />}
+    </>
+  );
+}
+
+function ShareConversation({ store, id, title, onClose }: { store: ChatStore; id: string; title: string; onClose: () => void }) {
+  const words = useWords();
+  const [link, setLink] = useState<string | null>(null);
+  const [trouble, attempt] = useAttempt();
+  return (
+    <Dialog title={words("shareTitle")} onClose={onClose}>
+      <p>{words(link ? "shareMade" : "shareHelp")}</p>
+      {link ? (
+        <p className="share-link">
+          <input readOnly autoFocus value={link} aria-label={words("shareLink")} onFocus={(event) => event.target.select()} />
+          <CopyButton text={link} label={words("shareCopy")} />
+        </p>
+      ) : (
+        <div className="share-preview" tabIndex={0} role="region" aria-label={words("sharePreview")}>
+          <h3>{title}</h3>
+          {store.chat(id).messages.map((message) => (
+            <p key={message.id}>
+              <strong>{words(message.role === "user" ? "shareQuestion" : "shareAnswer")}</strong> {message.better ?? message.content}
+            </p>
+          ))}
+        </div>
+      )}
+      {trouble !== null && (
+        <p className="refusal" role="alert">
+          {trouble}
+        </p>
+      )}
+      <div className="dialog-actions">
+        <button type="button" autoFocus={!link} onClick={onClose}>
+          {words(link ? "close" : "cancel")}
+        </button>
+        {!link && (
+          <button type="button" className="primary" onClick={() => attempt(sharing.create(id).then(setLink))}>
+            {words("shareMake")}
+          </button>
+        )}
+      </div>
+    </Dialog>
+  );
+}

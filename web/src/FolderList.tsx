@@ -1,12 +1,13 @@
 // The projects in the sidebar: each opens to its conversations, begins a new one, and can be changed.
-import { useState, type ReactNode } from "react";
+import { lazy, Suspense, useState, type ReactNode } from "react";
 import type { ConversationSummary } from "./api";
-import { FolderDialog } from "./FolderDialog";
 import type { Folder } from "./folders";
 import { useWords } from "./i18n";
 import { FolderIcon, PenIcon, PlusIcon } from "./icons";
 import { recall, remember } from "./memory";
 import type { ChatStore } from "./store";
+
+const FolderDialog = lazy(() => import("./FolderDialog").then((module) => ({ default: module.FolderDialog })));
 
 interface FolderListProps {
   store: ChatStore;
@@ -43,7 +44,9 @@ export function FolderList({ store, folders, conversations, openId, row, onNew }
           />
         ))}
       </ul>
-      {editing !== null && <FolderDialog folder={editing === "new" ? null : editing} store={store} onClose={() => setEditing(null)} />}
+      <Suspense>
+        {editing !== null && <FolderDialog folder={editing === "new" ? null : editing} store={store} onClose={() => setEditing(null)} />}
+      </Suspense>
     </section>
   );
 }

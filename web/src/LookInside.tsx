@@ -1,5 +1,5 @@
 // An answer whose words can be chosen, to see how likely each was and what else could have stood there.
-import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent, type MouseEvent } from "react";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, type KeyboardEvent, type MouseEvent } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import { api, type Message, type Model } from "./api";
@@ -171,9 +171,11 @@ function Figures({ chosen, width }: { chosen: Chosen; width: number }) {
   const words = useWords();
   const percent = usePercent();
   const several = chosen.tokens.length > 1;
+  const panel = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => void panel.current?.scrollIntoView({ block: "nearest" }), [chosen]);
   const left = Math.max(0, Math.min(chosen.left, width - WIDTH_PX));
   return (
-    <div className="figures" style={{ top: chosen.top, left }}>
+    <div className="figures" ref={panel} style={{ top: chosen.top, left }}>
       <p>
         <strong>{chosen.word}</strong> {percent(probability(chosen.tokens))}
       </p>

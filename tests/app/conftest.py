@@ -12,6 +12,7 @@ from bise.app.importing import Imports
 from bise.app.learning import Learning
 from bise.app.session import Entrance
 from bise.app.start import create_app
+from bise.app.temporary import TemporaryChats
 from bise.server.admission import Admission
 from bise.store.accounts import create_user, local_owner, start_session
 from bise.store.database import Database, open_database
@@ -35,6 +36,7 @@ class App:
     learning: Learning
     home: Path
     imports: Imports
+    temporary: TemporaryChats
 
     async def begin(self) -> str:
         response = await self.client.post("/api/conversations", json={})
@@ -88,7 +90,8 @@ async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BISE_HOME", str(tmp_path))
     learning = Learning(imitated_command(tmp_path), modules=())
     application = create_app(admission, database, generations, entrance, learning, static)
-    imports: Imports = application._app.state.imports  # type: ignore[attr-defined]
+    state = application._app.state  # type: ignore[attr-defined]
+    parts = (database, generations, entrance, learning, tmp_path, state.imports, state.temporary)
     cookies = [{entrance.cookie_name: await start_session(database, user)} for user in (owner, other)]
     async with (
         serving(application, generations.close) as root,
@@ -96,6 +99,6 @@ async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> 
         httpx.AsyncClient(base_url=root, cookies=cookies[1]) as others,
         httpx.AsyncClient(base_url=root) as stranger,
     ):
-        yield App(root, client, others, stranger, backend, database, generations, entrance, learning, tmp_path, imports)
+        yield App(root, client, others, stranger, backend, *parts)
     await admission.meter.close()
     await database.close()

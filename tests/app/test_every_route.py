@@ -189,7 +189,7 @@ async def test_what_belongs_to_another_does_not_exist_for_anybody(house: House, 
     for method, path in house.routes():
         if "_id}" not in path or not path.startswith("/api/"):
             continue
-        body = BODIES.get((method, path))
+        body = BODIES.get((method, path.replace("/api/temporary/", "/api/")))
         assert body is not None or method in ("GET", "DELETE") or path.endswith(tuple(BODILESS)), (
             f"say in BODIES what {method} {path} takes"
         )
@@ -231,7 +231,9 @@ async def test_what_was_deleted_does_not_exist_for_its_owner_either(house: House
     for method, path in house.routes():
         if not path.startswith("/api/") or not any(f"{{{name}}}" in path for name in ids):
             continue
-        content = json.dumps(BODIES.get((method, path)) or {}).replace("mine", ids["answer"])
+        content = json.dumps(BODIES.get((method, path.replace("/api/temporary/", "/api/"))) or {}).replace(
+            "mine", ids["answer"]
+        )
         response = await house.client.request(method, fill(path, ids), content=content)
         assert response.status_code == 404, (method, path, response.text)
         num_tried += 1

@@ -9,6 +9,7 @@ import { ContinueIcon, RetryIcon } from "./icons";
 import { Markdown } from "./Markdown";
 import type { MessageViewProps } from "./MessageView";
 import { RatingReason } from "./RatingReason";
+import { isTemporary } from "./temporary";
 import { Thinking } from "./Thinking";
 import { useAttempt } from "./useAttempt";
 import { WhichIsBetter } from "./WhichIsBetter";
@@ -125,7 +126,9 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
               onClose={() => end("thumb")}
             />
           )}
-          <WhichIsBetter message={message} onJudge={(other, verdict) => attempt(store.prefer(chatId, message, other, verdict))} />
+          {!isTemporary(chatId) && (
+            <WhichIsBetter message={message} onJudge={(other, verdict) => attempt(store.prefer(chatId, message, other, verdict))} />
+          )}
         </>
       )}
       {trouble !== null && (

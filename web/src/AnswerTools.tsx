@@ -6,6 +6,7 @@ import { useLanguage, useWords } from "./i18n";
 import { BookIcon, LensIcon, PenIcon, RetryIcon, ThumbDownIcon, ThumbUpIcon } from "./icons";
 import { reasonKey } from "./RatingReason";
 import type { ChatStore } from "./store";
+import { isTemporary } from "./temporary";
 
 interface AnswerToolsProps {
   message: Message;
@@ -43,40 +44,44 @@ export function AnswerTools(props: AnswerToolsProps) {
       {message.content && (
         <>
           <CopyButton text={text} label={words("copyMessage")} />
-          {THUMBS.map(([thumb, ThumbIcon]) => (
-            <button
-              key={thumb}
-              type="button"
-              className="quiet thumb"
-              aria-pressed={rating?.thumb === thumb}
-              aria-label={words(`thumb.${thumb}`)}
-              title={words(`thumb.${thumb}`)}
-              onClick={() => props.onThumb(thumb)}
-            >
-              <ThumbIcon />
-            </button>
-          ))}
-          <button
-            type="button"
-            className="quiet improve"
-            aria-label={words("improve")}
-            title={words("improve")}
-            aria-disabled={props.onImprove === null}
-            onClick={() => props.onImprove?.()}
-          >
-            <PenIcon />
-          </button>
-          <button
-            type="button"
-            className="quiet find"
-            aria-label={words("training")}
-            title={words("training")}
-            aria-expanded={props.found.open}
-            aria-controls={props.found.open ? props.found.id : undefined}
-            onClick={props.onFind}
-          >
-            <BookIcon />
-          </button>
+          {!isTemporary(chatId) && (
+            <>
+              {THUMBS.map(([thumb, ThumbIcon]) => (
+                <button
+                  key={thumb}
+                  type="button"
+                  className="quiet thumb"
+                  aria-pressed={rating?.thumb === thumb}
+                  aria-label={words(`thumb.${thumb}`)}
+                  title={words(`thumb.${thumb}`)}
+                  onClick={() => props.onThumb(thumb)}
+                >
+                  <ThumbIcon />
+                </button>
+              ))}
+              <button
+                type="button"
+                className="quiet improve"
+                aria-label={words("improve")}
+                title={words("improve")}
+                aria-disabled={props.onImprove === null}
+                onClick={() => props.onImprove?.()}
+              >
+                <PenIcon />
+              </button>
+              <button
+                type="button"
+                className="quiet find"
+                aria-label={words("training")}
+                title={words("training")}
+                aria-expanded={props.found.open}
+                aria-controls={props.found.open ? props.found.id : undefined}
+                onClick={props.onFind}
+              >
+                <BookIcon />
+              </button>
+            </>
+          )}
           <button
             type="button"
             className="quiet inside"

@@ -6,7 +6,7 @@ import { ChatSettings } from "./ChatSettings";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
 import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
-import { FolderIcon, MenuIcon } from "./icons";
+import { FolderIcon, HourglassIcon, MenuIcon } from "./icons";
 import { ModelPicker } from "./ModelPicker";
 import { PAGES } from "./pages";
 import { isPlace } from "./places";
@@ -15,6 +15,7 @@ import type { Hit } from "./search";
 import { ShareButton } from "./ShareConversation";
 import { Sidebar } from "./Sidebar";
 import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
+import { isTemporary } from "./temporary";
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
@@ -81,11 +82,13 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   const model = store.model(id);
   const generating = isGenerating(chat);
   const page = isPlace(id) ? PAGES[id] : null;
-  const title = page ? words(page.title) : snapshot.conversations.find((c) => c.id === id)?.title || words("untitled");
+  const named = isTemporary(id) ? words("temporary") : snapshot.conversations.find((c) => c.id === id)?.title || words("untitled");
+  const title = page ? words(page.title) : named;
+  const temporary = isTemporary(id) || (id === NEW && snapshot.newTemporary);
   const folder = page ? null : store.folder(id);
   const empty = !page && chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.error;
 
-  useEffect(() => void (document.title = words("documentTitle", { title })), [words, title]);
+  useEffect(() => void (document.title = words("documentTitle", { title })), [words, title]); // which browsers remember
 
   // While the drawer is open nothing beside it takes the focus: it must be gone before the focus moves.
   function closeDrawer(): void {
@@ -146,7 +149,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
         onClose={closeDrawer}
         onLanguage={onLanguage}
       />
-      <main inert={narrow && drawerOpen}>
+      <main inert={narrow && drawerOpen} data-temporary={temporary}>
         <header className="top">
           {narrow && (
             <button type="button" className="quiet" ref={menuButton} aria-label={words("openMenu")} aria-expanded={drawerOpen} onClick={() => setDrawerOpen(true)}>
@@ -154,6 +157,12 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
             </button>
           )}
           {!empty && <h1>{title}</h1>}
+          {id === NEW && (
+            <button type="button" className="temporary-switch" aria-pressed={temporary} onClick={() => store.setTemporary(!temporary)}>
+              <HourglassIcon />
+              {words("temporary")}
+            </button>
+          )}
           {folder && (
             <button type="button" className="folder-name" aria-label={words("folderOf", { name: folder.name })} onClick={() => setFolderShown(true)}>
               <FolderIcon />
@@ -164,6 +173,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           {!page && <ChatSettings store={store} chatId={id} model={model} />}
           {!page && <ModelPicker app={app} store={store} chatId={id} model={model} />}
         </header>
+        {temporary && <p className="banner temporary">{words("temporaryHelp")}</p>}
         {snapshot.away && (
           <p className="banner" role="status">
             {words("away")}

@@ -20,7 +20,7 @@ interface LookInsideProps {
 }
 
 export function LookInside({ message, chatId, store }: LookInsideProps) {
-  const [kept, trouble] = useAnswered(() => api.probabilities(message.id), message.id);
+  const [kept, trouble] = useAnswered(() => api.probabilities(chatId, message.id), message.id);
   const words = useWords();
   if (kept && kept.tokens.length > 0) return <Inspected text={message.content} tokens={kept.tokens} />;
   return (

@@ -5,6 +5,7 @@ import { Dialog } from "./Dialog";
 import { folderApi } from "./folders";
 import { useWords } from "./i18n";
 import type { ChatStore } from "./store";
+import { isTemporary } from "./temporary";
 import { useAttempt } from "./useAttempt";
 
 interface RenameConversationProps {
@@ -37,7 +38,7 @@ export function RenameConversation({ conversation, store, onClose }: RenameConve
           <span>{words("titleField")}</span>
           <input value={title} maxLength={200} autoFocus onFocus={(event) => event.target.select()} onChange={(event) => setTitle(event.target.value)} />
         </label>
-        {folders.length > 0 && (
+        {folders.length > 0 && !isTemporary(conversation.id) && (
           <label className="field">
             <span>{words("folder")}</span>
             <select value={folderId ?? ""} onChange={(event) => setFolderId(event.target.value || null)}>

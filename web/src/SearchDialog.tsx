@@ -71,7 +71,8 @@ export function SearchDialog({ onPick, onClose }: SearchDialogProps) {
   return (
     <Dialog title={words("searchTitle")} className="search" onClose={onClose}>
       <input
-        type="search"
+        type="text"
+        enterKeyHint="search"
         role="combobox"
         className="search-field"
         autoFocus

@@ -8,6 +8,7 @@ import { LANGUAGES, useLanguage, useWords } from "./i18n";
 import { BinIcon, BoxIcon, CloseIcon, LearnIcon, Mark, PenIcon, PeopleIcon, PersonIcon, PinIcon, PlusIcon, SearchIcon } from "./icons";
 import { RenameConversation } from "./RenameConversation";
 import { NEW, type ChatStore, type Snapshot } from "./store";
+import { isTemporary } from "./temporary";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
 import { useAttempt } from "./useAttempt";
 
@@ -31,11 +32,15 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
   /** The conversation that was pinned or let go last: its row has moved, and takes the focus along. */
   const [moved, setMoved] = useState<string | null>(null);
   const all = withDeleted(snapshot.conversations, snapshot.deleted);
+  const temporary = all.filter(({ id }) => isTemporary(id));
   const pinned = all.filter((conversation) => conversation.pinned);
   const filed = all.filter(({ folder_id }) => folder_id !== null);
-  const rest = all.filter((conversation) => !conversation.pinned && conversation.folder_id === null);
+  const rest = all.filter(({ id, pinned, folder_id }) => !pinned && folder_id === null && !isTemporary(id));
   const days = groupByDay(rest, new Date(), language, words("lastDays"));
-  const groups = pinned.length > 0 ? [{ label: words("pinned"), conversations: pinned }] : [];
+  const groups = [
+    { label: words("temporary"), conversations: temporary },
+    { label: words("pinned"), conversations: pinned },
+  ].filter(({ conversations }) => conversations.length > 0);
 
   const row = (conversation: ConversationSummary) => (
     <Row
@@ -196,9 +201,11 @@ function Row({ conversation, current, unread, deleted, moved, onOpen, onPin, onR
         )}
       </button>
       <span className="row-tools">
-        <button type="button" className="quiet" aria-pressed={conversation.pinned} aria-label={words("pinOf", { title })} title={words("pin")} onClick={onPin}>
-          <PinIcon />
-        </button>
+        {!isTemporary(conversation.id) && (
+          <button type="button" className="quiet" aria-pressed={conversation.pinned} aria-label={words("pinOf", { title })} title={words("pin")} onClick={onPin}>
+            <PinIcon />
+          </button>
+        )}
         <button type="button" className="quiet" aria-label={words("renameOf", { title })} title={words("renameOrMove")} onClick={() => onRename(conversation)}>
           <PenIcon />
         </button>

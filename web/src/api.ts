@@ -1,5 +1,6 @@
 // The app's HTTP interface, typed. Every failure is an ApiError that carries a sentence for people.
 import type { Token } from "./inside";
+import { conversationAt, marked, messageAt, TEMPORARY_LIST } from "./temporary";
 
 export type MessageStatus = "generating" | "complete" | "stopped" | "failed" | "interrupted";
 
@@ -124,6 +125,12 @@ export class ApiError extends Error {
   }
 }
 
+/** What went wrong when something was asked; our own mistakes go on. */
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  throw error;
+}
+
 export async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
   const init: RequestInit = { method, headers: { accept: "application/json" } };
   if (body !== undefined) {
@@ -151,27 +158,34 @@ const at = (id: string) => encodeURIComponent(id);
 export const api = {
   state: () => request<AppState>("GET", "/api/state"),
   conversations: () => request<{ conversations: ConversationSummary[] }>("GET", "/api/conversations"),
-  create: (model: string | null, settings: Settings) =>
-    request<ConversationSummary>("POST", "/api/conversations", { model, settings }),
+  temporary: async () => {
+    const { conversations } = await request<{ conversations: ConversationSummary[] }>("GET", TEMPORARY_LIST);
+    return conversations.map((conversation) => ({ ...conversation, id: marked(conversation.id) }));
+  },
+  create: async (model: string | null, settings: Settings, temporary: boolean) => {
+    const made = await request<ConversationSummary>("POST", temporary ? TEMPORARY_LIST : "/api/conversations", { model, settings });
+    return temporary ? { ...made, id: marked(made.id) } : made;
+  },
   chooseSettings: (id: string, settings: Settings) =>
-    request<Settings>("PUT", `/api/conversations/${at(id)}/settings`, settings),
-  probabilities: (messageId: string) => request<{ tokens: Token[] }>("GET", `/api/messages/${at(messageId)}/probabilities`),
-  conversation: (id: string) => request<ConversationDetail>("GET", `/api/conversations/${at(id)}`),
-  rename: (id: string, title: string) => request<ConversationSummary>("PATCH", `/api/conversations/${at(id)}`, { title }),
-  chooseModel: (id: string, model: string) => request<ConversationSummary>("PATCH", `/api/conversations/${at(id)}`, { model }),
-  remove: (id: string) => request<void>("DELETE", `/api/conversations/${at(id)}`),
+    request<Settings>("PUT", `${conversationAt(id)}/settings`, settings),
+  probabilities: (id: string, messageId: string) =>
+    request<{ tokens: Token[] }>("GET", `${messageAt(id, messageId)}/probabilities`),
+  conversation: (id: string) => request<ConversationDetail>("GET", conversationAt(id)),
+  rename: (id: string, title: string) => request<ConversationSummary>("PATCH", conversationAt(id), { title }),
+  chooseModel: (id: string, model: string) => request<ConversationSummary>("PATCH", conversationAt(id), { model }),
+  remove: (id: string) => request<void>("DELETE", conversationAt(id)),
   send: (id: string, content: string, clientId: string, insteadOf: string | null) =>
-    request<Turn>("POST", `/api/conversations/${at(id)}/messages`, {
+    request<Turn>("POST", `${conversationAt(id)}/messages`, {
       content,
       client_id: clientId,
       instead_of: insteadOf,
     }),
   answerAgain: (id: string, insteadOf: string, clientId: string) =>
-    request<Turn>("POST", `/api/conversations/${at(id)}/answers`, { instead_of: insteadOf, client_id: clientId }),
+    request<Turn>("POST", `${conversationAt(id)}/answers`, { instead_of: insteadOf, client_id: clientId }),
   show: (id: string, messageId: string) =>
-    request<ConversationDetail>("PUT", `/api/conversations/${at(id)}/shown`, { message_id: messageId }),
-  stop: (messageId: string) => request<void>("POST", `/api/messages/${at(messageId)}/stop`),
-  resume: (messageId: string) => request<Turn>("POST", `/api/messages/${at(messageId)}/continue`),
+    request<ConversationDetail>("PUT", `${conversationAt(id)}/shown`, { message_id: messageId }),
+  stop: (id: string, messageId: string) => request<void>("POST", `${messageAt(id, messageId)}/stop`),
+  resume: (id: string, messageId: string) => request<Turn>("POST", `${messageAt(id, messageId)}/continue`),
   rate: (messageId: string, rating: Rating | null) =>
     request<void>(rating ? "PUT" : "DELETE", `/api/messages/${at(messageId)}/rating`, rating ?? undefined),
   improve: (messageId: string, content: string | null) =>

@@ -37,6 +37,11 @@ export const PinIcon = () => (
     <path d="M9 4h6M10 4v6l-3 4h10l-3-4V4M12 14v6" />
   </Icon>
 );
+export const HourglassIcon = () => (
+  <Icon>
+    <path d="M7 4h10M7 20h10M8 4c0 5 8 5.500 8 8s-8 3-8 8M16 4c0 5-8 5.500-8 8s8 3 8 8" />
+  </Icon>
+);
 export const MenuIcon = () => (
   <Icon>
     <path d="M4 7h16M4 12h11M4 17h16" />

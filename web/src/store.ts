@@ -1,7 +1,8 @@
 // What the page knows: conversations, their messages, and which are being answered. React reads snapshots; deltas are
 // gathered and published once per animation frame, so that a fast model never makes the page paint twice for nothing.
-import { api, ApiError, type AppState, type ConversationSummary, type Message, type Model, type Rating, type Settings, type Stats, type Turn, type Verdict } from "./api";
+import { api, asApiError, type AppState, type ConversationSummary, type Message, type Model, type Rating, type Settings, type Stats, type Turn, type Verdict } from "./api";
 import { holding } from "./holding";
+import { newClientId } from "./clientId";
 import { folderApi, type Folder } from "./folders";
 import { inTurn } from "./inTurn";
 import { answered, judged, withTurn } from "./path";
@@ -9,6 +10,7 @@ import { recall, remember } from "./memory";
 import { isPlace } from "./places";
 import { AS_EVER } from "./settings";
 import { follow, type Cursor } from "./stream";
+import { isTemporary } from "./temporary";
 
 /** A question on its way to the server, or refused by it. */
 export interface Pending {
@@ -46,6 +48,8 @@ export interface Snapshot {
   folders: Folder[];
   /** The project that the conversation that does not exist yet will lie in. */
   newFolder: string | null;
+  /** Whether it will be kept in the server's memory only. */
+  newTemporary: boolean;
   /** The message that a search led to, until something else is opened. */
   sought: string | null;
   /** How it will be asked. */
@@ -86,6 +90,7 @@ export class ChatStore {
     newModel: null,
     folders: [],
     newFolder: null,
+    newTemporary: false,
     sought: null,
     newSettings: AS_EVER,
     spoken: null,
@@ -116,8 +121,20 @@ export class ChatStore {
   }
 
   setDraft(id: string, text: string): void {
-    remember(draftName(id), text);
+    this.#keepDraft(id, text);
     this.#change({ drafts: { ...this.#snapshot.drafts, [id]: text } });
+  }
+
+  /** What is written in temporary conversations is not kept in this browser either. */
+  #keepDraft(id: string, text: string): void {
+    const temporary = isTemporary(id) || (id === NEW && this.#snapshot.newTemporary);
+    remember(draftName(id), temporary ? "" : text);
+  }
+
+  /** Say whether the next conversation is to be kept in memory only. */
+  setTemporary(newTemporary: boolean): void {
+    this.#change({ newTemporary, newFolder: null });
+    this.#keepDraft(NEW, this.draft(NEW));
   }
 
   /** Who answers in a conversation: a model on offer, or the name of one that is not any more. */
@@ -180,7 +197,8 @@ export class ChatStore {
   }
 
   async refresh(): Promise<void> {
-    const [{ conversations }, { folders }] = await Promise.all([api.conversations(), folderApi.list()]);
+    const [kept, temporary, { folders }] = await Promise.all([api.conversations(), api.temporary(), folderApi.list()]);
+    const conversations = [...temporary, ...kept.conversations];
     this.#change({ conversations, folders, away: false });
     for (const { id, generating } of conversations) if (generating && !this.#following.has(id)) void this.#load(id);
   }
@@ -207,14 +225,15 @@ export class ChatStore {
   /** Begin a conversation in a project. */
   openIn(folderId: string): void {
     this.open(NEW);
-    this.#change({ newFolder: folderId });
+    this.#change({ newFolder: folderId, newTemporary: false });
   }
 
   open(id: string): void {
     if (location.hash.slice(1) !== id) history.pushState(null, "", id === NEW ? location.pathname : `#${id}`);
     const unread = new Set(this.#snapshot.unread);
     unread.delete(id);
-    this.#change({ openId: id, unread, deleted: [], newFolder: null, sought: null });
+    if (id !== this.#snapshot.openId) this.#change({ newFolder: null, newTemporary: false });
+    this.#change({ openId: id, unread, deleted: [], sought: null });
     if (id !== NEW && !isPlace(id) && !this.#snapshot.chats[id]) void this.#load(id);
   }
 
@@ -273,7 +292,7 @@ export class ChatStore {
 
   /** Let an answer that was cut short go on. */
   async resume(id: string, answerId: string): Promise<void> {
-    await this.#answering(id, await api.resume(answerId));
+    await this.#answering(id, await api.resume(id, answerId));
   }
 
   async #answering(id: string, turn: Turn): Promise<void> {
@@ -323,7 +342,7 @@ export class ChatStore {
   async stop(id: string): Promise<void> {
     const message = this.chat(id).messages.at(-1);
     if (message?.status !== "generating") return;
-    await api.stop(message.id).catch((error: unknown) => this.#change({ away: asApiError(error).status === 0 }));
+    await api.stop(id, message.id).catch((error: unknown) => this.#change({ away: asApiError(error).status === 0 }));
   }
 
   async rename(id: string, title: string): Promise<void> {
@@ -344,7 +363,7 @@ export class ChatStore {
     this.#change({ chats, conversations: this.#snapshot.conversations.filter((c) => c.id !== id) });
     const { deleted, openId } = this.#snapshot;
     if (openId === id) this.open(NEW);
-    this.#change({ deleted: [...deleted, ...removed] });
+    if (!isTemporary(id)) this.#change({ deleted: [...deleted, ...removed] });
     this.#speak("deleted");
   }
 
@@ -367,7 +386,8 @@ export class ChatStore {
 
   /** Make the conversation that the question waiting under NEW starts. */
   async #begin(): Promise<string> {
-    const made = await api.create(this.#snapshot.newModel, this.#snapshot.newSettings);
+    const { newModel, newSettings, newTemporary } = this.#snapshot;
+    const made = await api.create(newModel, newSettings, newTemporary);
     const folder = this.folder(NEW);
     if (folder) await folderApi.file(made.id, folder.id);
     const summary = { ...made, folder_id: folder?.id ?? null };
@@ -375,7 +395,7 @@ export class ChatStore {
     this.#cursors.set(summary.id, { last: 0 });
     const { drafts } = this.#snapshot;
     remember(draftName(NEW), "");
-    remember(draftName(summary.id), waiting?.pending?.content ?? "");
+    this.#keepDraft(summary.id, waiting?.pending?.content ?? "");
     this.#change({
       chats: { ...chats, [summary.id]: { ...EMPTY, pending: waiting?.pending ?? null } },
       conversations: [summary, ...this.#snapshot.conversations],
@@ -476,14 +496,4 @@ export class ChatStore {
     this.#snapshot = { ...this.#snapshot, ...change };
     for (const subscriber of this.#subscribers) subscriber();
   }
-}
-
-function asApiError(error: unknown): ApiError {
-  if (error instanceof ApiError) return error;
-  throw error;
-}
-
-/** A random name for one question. `crypto.randomUUID` is missing on pages served over plain HTTP from another machine. */
-function newClientId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,6 +1,7 @@
 // Follows one conversation's numbered events over server-sent events. When the line breaks it comes back and asks for
 // what came after the last number it saw, so nothing is lost and nothing is told twice.
 import { ApiError, refusal, type Message } from "./api";
+import { conversationAt } from "./temporary";
 
 export interface ServerEvent {
   id: number | null;
@@ -105,7 +106,7 @@ async function* read(
   signal: AbortSignal,
   opened: () => void,
 ): AsyncGenerator<ServerEvent> {
-  const path = `/api/conversations/${encodeURIComponent(conversationId)}/events?after=${after}`;
+  const path = `${conversationAt(conversationId)}/events?after=${after}`;
   const response = await fetch(path, { headers: { accept: "text/event-stream" }, signal });
   if (!response.ok || !response.body) throw await refusal(response);
   opened();

@@ -53,8 +53,9 @@ _OUR_MISTAKE = "The server made a mistake. Its log says more; please report it."
 class Generations:
     """The answers in the making, and the events of the conversations that were lately spoken in or looked at."""
 
-    def __init__(self, database: Database, admission: Admission) -> None:
+    def __init__(self, database: Database, admission: Admission, accounts: Database | None = None) -> None:
         self._database = database
+        self._accounts = accounts or database  # where it is written what people may use
         self._admission = admission
         self._logs: dict[str, EventLog] = {}  # by conversation, the longest unused first
         self._jobs: dict[str, Job] = {}  # by conversation, the latest answer, running or ended
@@ -137,7 +138,7 @@ class Generations:
         logprobs = NUM_ALTERNATIVES if conversation.keeps_probabilities and model.tells_probabilities else None
         prompt = job.message.system_prompt
         said = ((Message("system", prompt),) if prompt else ()) + spoken(messages)
-        with self._admission.serve(await caller_of_user(self._database, job.owner)) as backend:
+        with self._admission.serve(await caller_of_user(self._accounts, job.owner)) as backend:
             history = await fit(backend, model, said)
             job.dropped_turns = history.dropped_turns
             sampling = await _sampling(job.message, history.conversation, model, backend)

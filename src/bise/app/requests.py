@@ -7,7 +7,9 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
 
 from bise.app.generation import Generations
+from bise.app.temporary import TemporaryChats
 from bise.server.errors import from_validation
+from bise.server.request_log import UNHEARD
 from bise.store.conversations import StoredConversation
 from bise.store.database import Database
 
@@ -66,11 +68,21 @@ def show_settings(conversation: StoredConversation) -> dict[str, object]:
     }
 
 
+def temporary_of(request: Request) -> TemporaryChats:
+    """Give the conversations that are kept in memory only."""
+    return cast(TemporaryChats, request.app.state.temporary)
+
+
 def database_of(request: Request) -> Database:
-    """Give the database that this server was started with."""
-    return cast(Database, request.app.state.database)
+    """Give the database that an address is about: the one this server was started with, or the one in memory."""
+    return temporary_of(request).database if _is_temporary(request) else cast(Database, request.app.state.database)
 
 
 def generations_of(request: Request) -> Generations:
-    """Give the answers in the making."""
-    return cast(Generations, request.app.state.generations)
+    """Give the answers in the making, of the conversations that are kept or of the temporary ones."""
+    kept = cast(Generations, request.app.state.generations)
+    return temporary_of(request).generations if _is_temporary(request) else kept
+
+
+def _is_temporary(request: Request) -> bool:
+    return request.url.path.startswith(UNHEARD)

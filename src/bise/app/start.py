@@ -37,6 +37,8 @@ from bise.app.search import router as search_router
 from bise.app.session import Entrance
 from bise.app.shares import router as shares_router
 from bise.app.stored import router as stored_router
+from bise.app.temporary import TemporaryChats
+from bise.app.temporary_routes import router as temporary_router
 from bise.engine.process import Progress
 from bise.errors import InputError
 from bise.server.admission import Admission
@@ -84,6 +86,7 @@ def create_app(
     app.state.generations = generations
     app.state.entrance = entrance
     app.state.learning = learning
+    app.state.temporary = TemporaryChats(admission, database)
     app.state.imports = Imports(database)
     app.state.provenance = provenance or Provenance()
     app.state.pulling = Pulling()
@@ -102,6 +105,7 @@ def create_app(
     app.include_router(folders_router)
     app.include_router(stored_router)
     app.include_router(shares_router)
+    app.include_router(temporary_router)
     app.include_router(learning_router)
     app.include_router(provenance_router)
     app.include_router(page_router(static))

@@ -12,6 +12,7 @@ from bise.store.tables import now
 
 log = logging.getLogger("bise.requests")
 _MAX_LOGGED_BYTES = 64 << 10
+UNHEARD = "/api/temporary/"  # conversations that leave no trace: what is said there is not written down
 
 
 class RequestLog:
@@ -39,8 +40,9 @@ class RequestLog:
             status = message.get("status", status)
             await send(message)
 
+        listens = self._with_prompts and not scope["path"].startswith(UNHEARD)
         try:
-            await self._app(scope, listen if self._with_prompts else receive, tell)
+            await self._app(scope, listen if listens else receive, tell)
         finally:
             log.info(_line(scope, status, time.perf_counter() - began, bytes(body[:_MAX_LOGGED_BYTES])))
 

@@ -78,7 +78,8 @@ def _table(tasks: Sequence[TaskComparison]) -> str:
         "p is of McNemar's exact test on right and wrong answers, and of random signs of the differences otherwise; the "
         "correction is Holm's. “Detects” is the smallest true difference that would have been found four times in five."
     )
-    table = f"<table><thead><tr><th>task</th>{head}<th>B is</th></tr></thead><tbody>{body}</tbody></table>"
+    heads = f'<tr><th>task</th>{head}<th class="number">B is</th></tr>'
+    table = f"<table><thead>{heads}</thead><tbody>{body}</tbody></table>"
     framed = f'<div class="frame" tabindex="0" role="region" aria-label="Tasks">{table}</div>'
     return f'<h2>Tasks</h2>{framed}<p class="quiet">{about}</p>' if tasks else ""
 
@@ -100,7 +101,7 @@ def _row(task: TaskComparison) -> str:
         notes.append(f"{task.only_first:,} items of A alone and {task.only_second:,} of B alone do not count")
     told = f'<div class="quiet">{escape("; ".join(notes))}</div>' if notes else ""
     numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
-    return f"<tr><td>{escape(task.task)}{told}</td>{numbers}<td>{task.verdict}</td></tr>"
+    return f'<tr><td>{escape(task.task)}{told}</td>{numbers}<td class="number">{task.verdict}</td></tr>'
 
 
 def _divergence(found: Divergence | None) -> str:
@@ -135,7 +136,7 @@ def _models(comparison: Comparison) -> str:
     sides = zip("AB", (comparison.first, comparison.second), comparison.dates, comparison.costs, strict=True)
     rows = "".join(
         f"<tr><td>{letter}</td><td>{escape(model.name)}{f', {model.bits} bits' if model.bits else ''}</td>"
-        f"<td>{_place(model)}</td><td>{escape(date)}</td><td>{escape(cost) or 'not stated'}</td></tr>"
+        f"<td>{_place(model)}</td><td>{escape(date[:10])}</td><td>{escape(cost) or 'not stated'}</td></tr>"
         for letter, model, date, cost in sides
     )
     return f"<h2>Models</h2><table><thead>{head}</thead><tbody>{rows}</tbody></table>"

@@ -73,6 +73,8 @@ def _plots(models: Sequence[Results], names: Sequence[str]) -> str:
         if rows:
             words = f"{title}: " + "; ".join(f"{row.name} {row.points[0].value:.3f}" for row in rows)
             cards.append(f'<div class="card wide"><h3>{title}</h3>{score_plot(rows, words, unit=unit)}</div>')
+    if not cards:
+        return ""
     hint = "Bars are 95 % intervals; a dashed line is what guessing gets."
     return f'<h2>At a glance</h2><p class="quiet">{hint}</p>{legend(colours)}{"".join(cards)}'
 

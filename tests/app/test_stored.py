@@ -5,14 +5,8 @@ import json
 
 from bise.store.accounts import local_owner
 from bise.store.audit import list_audit
-from bise.store.conversations import list_conversations
-from bise.store.database import Database
-from bise.store.erasure import count_holdings, erase_everything
-from bise.store.feedback import Rating, improve_answer, rate_answer
 from bise.store.tables import metadata
 from tests.app.conftest import App
-from tests.store.conftest import database, sqlite_url  # noqa: F401
-from tests.store.talk import Talk
 from tests.store.test_deleted import found
 
 CONFIRM = {"confirm": "erase everything"}
@@ -100,24 +94,6 @@ async def test_an_answer_in_the_making_is_erased_too(app: App) -> None:
     assert (await app.client.post("/api/erase", json=CONFIRM)).json()["receipt"]["erased"]["messages"] == 4
     async with app.database.read() as connection:
         assert (await connection.execute(metadata.tables["messages"].select())).all() == []
-
-
-async def test_erasing_reaches_every_table_with_an_owner_but_those_that_stay(database: Database) -> None:  # noqa: F811
-    talk = await Talk.begin(database)
-    await rate_answer(database, talk.owner, (await talk.ask("Hi", "Ho")).assistant_message.id, Rating("up", None, None))
-    await improve_answer(database, talk.owner, (await talk.shown())[1].id, "Hey")
-    before = await count_holdings(database, talk.owner)
-    assert (before.messages, before.text_bytes, before.ratings, before.better_answers) == (2, 4, 1, 1)
-    receipt = await erase_everything(database, await local_owner(database))
-    assert dict(receipt.erased) == {
-        name: count for name, count in vars(before).items() if name not in ("api_keys", "sessions")
-    }
-    after = await count_holdings(database, talk.owner)
-    assert not any(vars(after).values())
-    assert await list_conversations(database, talk.owner) == ()
-    async with database.read() as connection:
-        for table in ("messages", "ratings", "better_answers", "conversations"):
-            assert (await connection.execute(metadata.tables[table].select())).all() == [], table
 
 
 async def test_copies_made_before_upgrades_are_counted(app: App) -> None:

@@ -22,16 +22,20 @@ from bise.store.tables import (
     better_answers,
     conversations,
     folders,
+    identities,
     messages,
     metadata,
     now,
     preferences,
     ratings,
     sessions,
+    shares,
+    users,
 )
 
-# Of the tables with an owner, those that stay when all is erased: who somebody is, how they come in, what they used.
-_STAY = frozenset({"sessions", "sign_in_links", "api_keys", "project_members", "usage"})
+# Of what has an owner, that which stays when all is erased: who somebody is, how they come in, what they used.
+_STAY = frozenset({"passwords", "sessions", "sign_in_links", "identities", "api_keys", "project_members", "usage"})
+_COUNTED = (ratings, better_answers, preferences, folders, shares, api_keys, sessions, identities)
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,11 @@ class Holdings:
     better_answers: int
     preferences: int
     folders: int
+    shares: int
     api_keys: int
     sessions: int
+    identities: int  # accounts of other providers that open this one
+    passwords: int  # 0 or 1, as a hash
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ async def count_holdings(database: Database, owner: str) -> Holdings:
 
 
 async def erase_everything(database: Database, user: User) -> Receipt:
-    """Erase all that a user said and thought of answers, deleted conversations too; account and keys stay."""
+    """Erase all that a user said and thought of answers, deleted conversations too; account, ways in and keys stay."""
     async with database.write() as connection:
         before = asdict(await _count(connection, user.id))
         erased = {name: count for name, count in before.items() if name not in _STAY}
@@ -111,10 +118,8 @@ async def _count(connection: AsyncConnection, owner: str) -> Holdings:
         sa.select(sa.func.count()).where(conversations.c.user_id == owner, deleted).scalar_subquery().label("deleted"),
         sa.select(sa.func.count()).where(said).scalar_subquery().label("messages"),
         sa.select(sa.func.coalesce(sa.func.sum(size), 0)).where(said).scalar_subquery().label("text_bytes"),
-        *(
-            rows(table).label(table.name)
-            for table in (ratings, better_answers, preferences, folders, api_keys, sessions)
-        ),
+        sa.select(sa.func.count(users.c.password_hash)).where(users.c.id == owner).scalar_subquery().label("passwords"),
+        *(rows(table).label(table.name) for table in _COUNTED),
     )
     found = (await connection.execute(query)).one()
     return Holdings(
@@ -122,10 +127,6 @@ async def _count(connection: AsyncConnection, owner: str) -> Holdings:
         deleted_conversations=found.deleted,
         messages=found.messages,
         text_bytes=int(found.text_bytes),
-        ratings=found.ratings,
-        better_answers=found.better_answers,
-        preferences=found.preferences,
-        folders=found.folders,
-        api_keys=found.api_keys,
-        sessions=found.sessions,
+        passwords=found.passwords,
+        **{table.name: getattr(found, table.name) for table in _COUNTED},
     )

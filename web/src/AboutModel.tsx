@@ -2,12 +2,12 @@
 import type { Model } from "./api";
 import { Demonstration } from "./Demonstration";
 import { Dialog } from "./Dialog";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import { LineageView } from "./LineageView";
 import { Markdown } from "./Markdown";
 
 export function AboutModel({ model, version, onClose }: { model: Model; version: string; onClose: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const context = new Intl.NumberFormat(useLanguage()).format(model.context_length);
   return (
     <Dialog title={words("aboutModel")} className="about" onClose={onClose}>

@@ -1,14 +1,14 @@
 // One's own account: the password, where one is signed in, signing out.
 import { useState } from "react";
 import { Field, PasswordField } from "./Field";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import { forgetDrafts } from "./memory";
 import { people, providerAddress, providerRefusal, readAgent, type Account as AccountFacts, type Session } from "./people";
 import { useAnswered } from "./useAnswered";
 import { useAttempt } from "./useAttempt";
 
 export function Account() {
-  const words = useWords();
+  const words = usePageWords();
   const [round, setRound] = useState(0); // counts what was changed, so that everything is read again
   const [account, trouble] = useAnswered(people.account, `account ${round}`);
   const [shown, setShown] = useState<AccountFacts | null>(null);
@@ -51,7 +51,7 @@ async function signOut(): Promise<void> {
 }
 
 function ChangePassword({ account, onChanged }: { account: AccountFacts; onChanged: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const [current, setCurrent] = useState("");
   const [password, setPassword] = useState("");
   const [changed, setChanged] = useState(false);
@@ -95,7 +95,7 @@ function ChangePassword({ account, onChanged }: { account: AccountFacts; onChang
 }
 
 function Providers({ account, onChanged }: { account: AccountFacts; onChanged: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const [trouble, attempt] = useAttempt();
   const refusal = providerRefusal(location.search);
   return (
@@ -147,7 +147,7 @@ function Sessions({ sessions, onChanged }: { sessions: Session[]; onChanged: () 
 }
 
 function SessionRow({ session, onEnd }: { session: Session; onEnd: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const agent = readAgent(session.agent);
   const name = agent ? words("people.browserOn", agent) : session.agent || words("people.unknownBrowser");

@@ -2,11 +2,11 @@
 import { AdminModels } from "./AdminModels";
 import { AdminPeople } from "./AdminPeople";
 import { AdminAudit, AdminUsage } from "./AdminRecords";
-import { useWords, type WordKey } from "./i18n";
+import { usePageWords, type PageWordKey } from "./i18n";
 import type { ReactNode } from "react";
 
 export function Admin() {
-  const words = useWords();
+  const words = usePageWords();
   return (
     <div className="scroller" tabIndex={0} role="region" aria-label={words("people.admin")}>
       <div className="learn people wide-page">
@@ -28,8 +28,8 @@ export function Admin() {
   );
 }
 
-function Part({ title, children }: { title: WordKey; children: ReactNode }) {
-  const words = useWords();
+function Part({ title, children }: { title: PageWordKey; children: ReactNode }) {
+  const words = usePageWords();
   return (
     <section>
       <h2>{words(title)}</h2>

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { admin, LIMITS, type LimitName, type Limits } from "./admin";
 import { Dialog } from "./Dialog";
 import { Field } from "./Field";
-import { useWords } from "./i18n";
+import { usePageWords } from "./i18n";
 import { Refusal } from "./TableFrame";
 import { useAttempt } from "./useAttempt";
 
@@ -14,7 +14,7 @@ interface AdminLimitsProps {
 }
 
 export function AdminLimits({ limits, onSaved, onClose }: AdminLimitsProps) {
-  const words = useWords();
+  const words = usePageWords();
   const [texts, setTexts] = useState(() => Object.fromEntries(LIMITS.map((name) => [name, String(limits[name] ?? "")])) as Record<LimitName, string>);
   const [trouble, attempt] = useAttempt();
   const name = limits.subject.startsWith("user:") ? limits.subject.slice(5) : null;

@@ -2,14 +2,14 @@
 import { useCallback, useEffect, useState } from "react";
 import { admin, type Models } from "./admin";
 import { Confirm } from "./Confirm";
-import { useWords } from "./i18n";
+import { usePageWords } from "./i18n";
 import { Refusal } from "./TableFrame";
 import { useAttempt } from "./useAttempt";
 
 const EVERY_MS = 1500;
 
 export function AdminModels() {
-  const words = useWords();
+  const words = usePageWords();
   const [state, setState] = useState<Models | null>(null);
   const [removing, setRemoving] = useState<string | null>(null);
   const [trouble, attempt] = useAttempt();
@@ -60,7 +60,7 @@ export function AdminModels() {
 }
 
 function PullProgress({ pull, onCancel }: { pull: NonNullable<Models["pull"]>; onCancel: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const { name, status, percent, line } = pull;
   return (
     <div className="pull">
@@ -77,7 +77,7 @@ function PullProgress({ pull, onCancel }: { pull: NonNullable<Models["pull"]>; o
 }
 
 function PullForm({ onPull }: { onPull: (source: string, name: string, bits: string | null) => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const [source, setSource] = useState("");
   const [name, setName] = useState("");
   const [bits, setBits] = useState("");

@@ -4,7 +4,7 @@ import { admin, noLimits, type Limits, type People, type Person } from "./admin"
 import { AdminLimits } from "./AdminLimits";
 import { CopyButton } from "./CopyButton";
 import { Dialog } from "./Dialog";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import type { Role } from "./people";
 import { Refusal, TableFrame } from "./TableFrame";
 import { useAttempt } from "./useAttempt";
@@ -12,7 +12,7 @@ import { useAttempt } from "./useAttempt";
 const EVERYBODY = "everybody";
 
 export function AdminPeople() {
-  const words = useWords();
+  const words = usePageWords();
   const [state, setState] = useState<People | null>(null);
   const [limits, setLimits] = useState<Limits[]>([]);
   const [limiting, setLimiting] = useState<string | null>(null);
@@ -85,7 +85,7 @@ interface PersonRowProps {
 }
 
 function PersonRow({ person, isLimited, onChange, onLimits, onLink }: PersonRowProps) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const { name } = person;
   const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
@@ -131,7 +131,7 @@ function NamedButton({ text, name, disabled = false, onClick }: NamedButtonProps
 }
 
 function RoleSelect({ label, role, onRole }: { label: string; role: Role; onRole: (role: Role) => void }) {
-  const words = useWords();
+  const words = usePageWords();
   return (
     <select aria-label={label} value={role} onChange={(event) => onRole(event.target.value as Role)}>
       <option value="user">{words("people.role.user")}</option>
@@ -147,7 +147,7 @@ interface InvitationsProps {
 }
 
 function Invitations({ state, onInvite, onWithdraw }: InvitationsProps) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const [role, setRole] = useState<Role>("user");
   const [days, setDays] = useState("7");

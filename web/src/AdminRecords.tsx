@@ -1,12 +1,12 @@
 // What was used, in counts alone, and what operators did.
 import { useState } from "react";
 import { admin, type UsageBy } from "./admin";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import { Refusal, TableFrame } from "./TableFrame";
 import { useAnswered } from "./useAnswered";
 
 export function AdminUsage() {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const [by, setBy] = useState<UsageBy>("user");
   const [found, trouble] = useAnswered(() => admin.usage(by), `usage ${by}`);
@@ -44,7 +44,7 @@ export function AdminUsage() {
 }
 
 export function AdminAudit() {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const [typed, setTyped] = useState("");
   const [text, setText] = useState("");

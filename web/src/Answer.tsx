@@ -1,10 +1,10 @@
 // An answer: its text or the reader's better one, how it ended, and what can be done with it.
-import { lazy, Suspense, useRef, useState } from "react";
+import { Suspense, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import type { Message } from "./api";
 import { AnswerTools } from "./AnswerTools";
 import { Editor } from "./Editor";
-import { useWords } from "./i18n";
+import { onDemand, useWords } from "./i18n";
 import { ContinueIcon, RetryIcon } from "./icons";
 import { Markdown } from "./Markdown";
 import type { MessageViewProps } from "./MessageView";
@@ -14,9 +14,9 @@ import { Thinking } from "./Thinking";
 import { useAttempt } from "./useAttempt";
 import { WhichIsBetter } from "./WhichIsBetter";
 
-const LookInside = lazy(() => import("./LookInside").then((module) => ({ default: module.LookInside })));
+const LookInside = onDemand(() => import("./LookInside").then((module) => module.LookInside));
 
-const TrainingData = lazy(() => import("./TrainingData").then((module) => ({ default: module.TrainingData })));
+const TrainingData = onDemand(() => import("./TrainingData").then((module) => module.TrainingData));
 
 /** What is being done with one answer; nothing, for the others that stand in its place. */
 interface Doing {

@@ -1,27 +1,27 @@
 // The page: sidebar, conversation, composer, and the keys that work everywhere.
-import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { Suspense, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { flushSync } from "react-dom";
 import { Announcer } from "./Announcer";
 import { ChatSettings } from "./ChatSettings";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
-import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
+import { loadWords, onDemand, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
 import { FolderIcon, HourglassIcon, MenuIcon } from "./icons";
 import { ModelPicker } from "./ModelPicker";
 import { PAGES } from "./pages";
 import { isPlace } from "./places";
 import { NoEntry, Starting } from "./Problem";
 import type { Hit } from "./search";
-import { ShareButton } from "./ShareConversation";
+import { ShareButton } from "./ShareButton";
 import { Sidebar } from "./Sidebar";
 import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
 import { isTemporary } from "./temporary";
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
-const Door = lazy(() => import("./Door").then((module) => ({ default: module.Door })));
-const SearchDialog = lazy(() => import("./SearchDialog").then((module) => ({ default: module.SearchDialog })));
-const FolderDialog = lazy(() => import("./FolderDialog").then((module) => ({ default: module.FolderDialog })));
+const Door = onDemand(() => import("./Door").then((module) => module.Door));
+const SearchDialog = onDemand(() => import("./SearchDialog").then((module) => module.SearchDialog));
+const FolderDialog = onDemand(() => import("./FolderDialog").then((module) => module.FolderDialog));
 const NARROW = "(max-width: 52rem)";
 
 export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Speech }) {

@@ -1,12 +1,12 @@
 // The way to a chat's own settings, marked when it has any.
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import type { Model } from "./api";
-import { useWords } from "./i18n";
+import { onDemand, useWords } from "./i18n";
 import { SlidersIcon } from "./icons";
 import { isOwn } from "./settings";
 import type { ChatStore } from "./store";
 
-const SettingsDialog = lazy(() => import("./SettingsDialog").then((module) => ({ default: module.SettingsDialog })));
+const SettingsDialog = onDemand(() => import("./SettingsDialog").then((module) => module.SettingsDialog));
 
 export interface ChatSettingsProps {
   store: ChatStore;

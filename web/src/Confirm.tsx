@@ -1,6 +1,6 @@
 // A question before something that cannot be undone, in a dialog; a refusal is shown there.
 import { Dialog } from "./Dialog";
-import { useWords } from "./i18n";
+import { usePageWords } from "./i18n";
 import { useAttempt } from "./useAttempt";
 
 interface ConfirmProps {
@@ -13,7 +13,7 @@ interface ConfirmProps {
 }
 
 export function Confirm({ title, warning, action, onConfirm, onClose }: ConfirmProps) {
-  const words = useWords();
+  const words = usePageWords();
   const [trouble, attempt] = useAttempt();
   return (
     <Dialog title={title} onClose={onClose}>

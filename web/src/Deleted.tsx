@@ -2,14 +2,14 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Confirm } from "./Confirm";
 import { holding, type DeletedConversation, type DeletedState } from "./holding";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
 const EVERYTHING = "everything";
 
 export function Deleted({ store }: { store: ChatStore }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const [state, setState] = useState<DeletedState | null>(null);
   const [erasing, setErasing] = useState<DeletedConversation | typeof EVERYTHING | null>(null);
@@ -88,7 +88,7 @@ interface RowProps {
 }
 
 function Row({ conversation, onRestore, onErase }: RowProps) {
-  const words = useWords();
+  const words = usePageWords();
   const date = new Intl.DateTimeFormat(useLanguage(), { dateStyle: "medium" });
   const title = conversation.title || words("untitled");
   return (

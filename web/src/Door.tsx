@@ -1,7 +1,7 @@
 // Who is not in: sign in, make an account where that is allowed, or make the first admin's.
 import { useEffect, useId, useState, type ReactNode } from "react";
 import { Field, PasswordField } from "./Field";
-import { useWords } from "./i18n";
+import { usePageWords } from "./i18n";
 import { Mark } from "./icons";
 import { invitationIn, people, providerAddress, providerRefusal, type DoorState } from "./people";
 import { NoEntry } from "./Problem";
@@ -9,7 +9,7 @@ import { useAnswered } from "./useAnswered";
 import { useAttempt } from "./useAttempt";
 
 export function Door({ message }: { message: string }) {
-  const words = useWords();
+  const words = usePageWords();
   const [door, trouble] = useAnswered(people.door, "door");
   const invitation = invitationIn(location.hash);
   const [joining, setJoining] = useState(invitation !== "");
@@ -40,7 +40,7 @@ const goIn = () => {
 };
 
 function SignIn({ children }: { children: ReactNode }) {
-  const words = useWords();
+  const words = usePageWords();
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   return (
@@ -52,7 +52,7 @@ function SignIn({ children }: { children: ReactNode }) {
 }
 
 function FirstRun() {
-  const words = useWords();
+  const words = usePageWords();
   const [code, setCode] = useState("");
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
@@ -70,7 +70,7 @@ function FirstRun() {
 }
 
 function SignUp({ door, invitation, onBack }: { door: DoorState; invitation: string; onBack: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   return (
@@ -94,7 +94,7 @@ function SignUp({ door, invitation, onBack }: { door: DoorState; invitation: str
 }
 
 function Providers({ door, invitation }: { door: DoorState; invitation: string }) {
-  const words = useWords();
+  const words = usePageWords();
   const refusal = providerRefusal(location.search);
   if (door.providers.length === 0) return null;
   return (
@@ -122,7 +122,7 @@ interface NewAccountProps {
 }
 
 function NewAccountFields({ name, onName, password, onPassword }: NewAccountProps) {
-  const words = useWords();
+  const words = usePageWords();
   return (
     <>
       <Field label={words("people.name")} value={name} onText={onName} autoComplete="username" autoCapitalize="none" maxLength={100} />

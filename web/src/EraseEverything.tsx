@@ -3,11 +3,11 @@ import { useEffect, useRef, useState } from "react";
 import { CopyButton } from "./CopyButton";
 import { Dialog } from "./Dialog";
 import { holding, type Erased } from "./holding";
-import { useLanguage, useWords, type WordKey } from "./i18n";
+import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
-const FIGURES: Record<string, WordKey> = {
+const FIGURES: Record<string, PageWordKey> = {
   conversations: "conversations",
   deleted_conversations: "deletedPage",
   messages: "messages",
@@ -18,7 +18,7 @@ const FIGURES: Record<string, WordKey> = {
 };
 
 export function EraseEverything({ store, onErased }: { store: ChatStore; onErased: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const [asking, setAsking] = useState(false);
   const [erased, setErased] = useState<Erased | null>(null);
   const receipt = useRef<HTMLDivElement>(null);
@@ -53,7 +53,7 @@ export function EraseEverything({ store, onErased }: { store: ChatStore; onErase
 }
 
 function Ask({ onErase, onClose }: { onErase: () => Promise<void>; onClose: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const [typed, setTyped] = useState("");
   const [trouble, attempt] = useAttempt();
   const right = typed.trim().toLowerCase() === words("eraseWord");
@@ -89,7 +89,7 @@ function Ask({ onErase, onClose }: { onErase: () => Promise<void>; onClose: () =
 }
 
 function Receipt({ erased }: { erased: Erased }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const number = new Intl.NumberFormat(language);
   const moment = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "medium" });

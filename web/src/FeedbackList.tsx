@@ -1,6 +1,6 @@
 // All feedback as it would be learned from, with personal data masked, to look through and to leave out.
 import { useState } from "react";
-import { useLanguage, useWords, type WordKey } from "./i18n";
+import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
 import type { FeedbackItem } from "./learning";
 import { reasonKey } from "./RatingReason";
 
@@ -13,7 +13,7 @@ interface FeedbackListProps {
 }
 
 export function FeedbackList({ items, onExclude, onOpen }: FeedbackListProps) {
-  const words = useWords();
+  const words = usePageWords();
   const number = new Intl.NumberFormat(useLanguage());
   const [all, setAll] = useState(false);
   return (
@@ -41,7 +41,7 @@ interface ItemProps extends Omit<FeedbackListProps, "items"> {
 }
 
 function Item({ item, onExclude, onOpen }: ItemProps) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const question = item.conversation.findLast((turn) => turn.role === "user")?.content ?? "";
   const date = new Intl.DateTimeFormat(language, { dateStyle: "medium" }).format(new Date(item.created_at));
@@ -86,15 +86,15 @@ function Item({ item, onExclude, onOpen }: ItemProps) {
   );
 }
 
-function kindOf(item: FeedbackItem): WordKey {
+function kindOf(item: FeedbackItem): PageWordKey {
   if (item.kind === "rating") return `thumb.${item.thumb ?? "up"}`;
   return item.kind === "preference" ? "preference" : "betterAnswer";
 }
 
 /** What an item says, under names that the reader knows. */
-function passages(item: FeedbackItem): [WordKey, string][] {
+function passages(item: FeedbackItem): [PageWordKey, string][] {
   const question = item.conversation.findLast((turn) => turn.role === "user")?.content;
-  const all: [WordKey, string | undefined][] = [
+  const all: [PageWordKey, string | undefined][] = [
     ["you", question],
     [item.better === undefined ? "answer" : "originalAnswer", item.answer],
     ["betterAnswer", item.better],
@@ -104,5 +104,5 @@ function passages(item: FeedbackItem): [WordKey, string][] {
     ["otherAnswer", item.second],
     ["inOwnWords", item.comment],
   ];
-  return all.filter((pair): pair is [WordKey, string] => pair[1] !== undefined);
+  return all.filter((pair): pair is [PageWordKey, string] => pair[1] !== undefined);
 }

@@ -1,6 +1,6 @@
 // A field of a form with its label, and one for a password that can be shown.
 import { useId, useState, type InputHTMLAttributes } from "react";
-import { useWords } from "./i18n";
+import { usePageWords } from "./i18n";
 
 type FieldProps = Omit<InputHTMLAttributes<HTMLInputElement>, "onChange"> & {
   label: string;
@@ -24,7 +24,7 @@ export function Field({ label, hint, onText, ...input }: FieldProps) {
 }
 
 export function PasswordField(props: FieldProps) {
-  const words = useWords();
+  const words = usePageWords();
   const [shown, setShown] = useState(false);
   return (
     <div className="password">

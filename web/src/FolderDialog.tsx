@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { Dialog } from "./Dialog";
 import { folderApi, MAX_INSTRUCTIONS_CHARS, MAX_NAME_CHARS, type Folder } from "./folders";
-import { useWords } from "./i18n";
+import { usePageWords } from "./i18n";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
@@ -14,7 +14,7 @@ interface FolderDialogProps {
 }
 
 export function FolderDialog({ folder, store, onClose }: FolderDialogProps) {
-  const words = useWords();
+  const words = usePageWords();
   const [name, setName] = useState(folder?.name ?? "");
   const [instructions, setInstructions] = useState(folder?.instructions ?? "");
   const [deleting, setDeleting] = useState(false);

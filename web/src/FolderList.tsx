@@ -1,13 +1,13 @@
 // The projects in the sidebar: each opens to its conversations, begins a new one, and can be changed.
-import { lazy, Suspense, useState, type ReactNode } from "react";
+import { Suspense, useState, type ReactNode } from "react";
 import type { ConversationSummary } from "./api";
 import type { Folder } from "./folders";
-import { useWords } from "./i18n";
+import { onDemand, useWords } from "./i18n";
 import { FolderIcon, PenIcon, PlusIcon } from "./icons";
 import { recall, remember } from "./memory";
 import type { ChatStore } from "./store";
 
-const FolderDialog = lazy(() => import("./FolderDialog").then((module) => ({ default: module.FolderDialog })));
+const FolderDialog = onDemand(() => import("./FolderDialog").then((module) => module.FolderDialog));
 
 interface FolderListProps {
   store: ChatStore;

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "react";
 import { ApiError } from "./api";
 import { holding, upload, type ImportState } from "./holding";
-import { useLanguage, useWords, type WordKey } from "./i18n";
+import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
@@ -10,7 +10,7 @@ const ASK_EVERY_MS = 400;
 const PATIENT_MS = 3000; // while the server is away
 
 export function ImportFile({ store, onImported }: { store: ChatStore; onImported: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const [sent, setSent] = useState<number | null>(null);
   const [state, setState] = useState<ImportState | null>(null);
   const [trouble, attempt] = useAttempt();
@@ -92,10 +92,10 @@ export function ImportFile({ store, onImported }: { store: ChatStore; onImported
 }
 
 function Summary({ state }: { state: ImportState }) {
-  const words = useWords();
+  const words = usePageWords();
   const number = new Intl.NumberFormat(useLanguage());
-  const left = Object.entries(state.left_out).map(([kind, count]): [WordKey, number] => [`importLeft.${kind as LeftOut}`, count]);
-  const counts: [WordKey, number][] = [
+  const left = Object.entries(state.left_out).map(([kind, count]): [PageWordKey, number] => [`importLeft.${kind as LeftOut}`, count]);
+  const counts: [PageWordKey, number][] = [
     ["importConversations", state.num_imported],
     ["importMessages", state.num_messages],
     ["importKnown", state.num_known],

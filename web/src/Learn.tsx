@@ -1,14 +1,14 @@
 // Learning from feedback: what would be learned from, the attempt, what it changed, and what to do with it.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { FeedbackList } from "./FeedbackList";
-import { useLanguage, useWords, type WordKey } from "./i18n";
+import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
 import { contactsOf, count, useLearning, type Action, type Attempt, type Counts, type LearningState } from "./learning";
 import { LearnResult } from "./LearnResult";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
 export function Learn({ store }: { store: ChatStore }) {
-  const words = useWords();
+  const words = usePageWords();
   const onModels = useCallback(() => void store.refreshModels(), [store]);
   const { state, items, act, exclude } = useLearning(onModels);
   const [trouble, attempt] = useAttempt();
@@ -81,7 +81,7 @@ function Stage({ state, counts, contacts, onPress }: StageProps) {
 }
 
 function Before({ state, counts, contacts, onPress }: StageProps) {
-  const words = useWords();
+  const words = usePageWords();
   const [keepsContacts, keepContacts] = useState(false);
   const number = new Intl.NumberFormat(useLanguage());
   const { attempt, missing, min_lessons: least } = state;
@@ -144,7 +144,7 @@ function Before({ state, counts, contacts, onPress }: StageProps) {
 }
 
 function Running({ attempt, onCancel }: { attempt: Attempt; onCancel: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const { step, num_steps: total, seconds_left: left } = attempt.progress ?? { step: 0, num_steps: null, seconds_left: null };
   const numbers = new Intl.NumberFormat(language);
@@ -171,7 +171,7 @@ function Running({ attempt, onCancel }: { attempt: Attempt; onCancel: () => void
 }
 
 function Decide({ attempt, onPress }: { attempt: Attempt; onPress: (action: Action) => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     // Whoever waited at the bar that is gone goes on here.
@@ -197,7 +197,7 @@ function Decide({ attempt, onPress }: { attempt: Attempt; onPress: (action: Acti
 }
 
 function Decided({ attempt, state, onPress }: { attempt: Attempt; state: LearningState; onPress: (action: Action) => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const kept = state.default_model === attempt.adapter;
   return (
     <div className="decided">
@@ -229,7 +229,7 @@ function Decided({ attempt, state, onPress }: { attempt: Attempt; state: Learnin
 }
 
 /** Where an attempt stands, in a few words; told to screen readers when it changes. */
-function phaseOf({ status, progress }: Attempt): WordKey {
+function phaseOf({ status, progress }: Attempt): PageWordKey {
   if (status === "finished") return "whatChanged";
   if (status === "failed") return "learnFailed";
   if (status !== "running") return status === "cancelled" ? "learnCancelled" : "learnInterrupted";

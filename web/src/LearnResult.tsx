@@ -1,12 +1,12 @@
 // What learning changed: how like the wanted answers, and how like before others are; some answers side by side; figures.
 import type { ReactNode } from "react";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import type { Change, Result } from "./learning";
 
 const LITTLE_LIKE_BEFORE = 0.8; // others have changed so much that it is worth a look
 
 export function LearnResult({ result }: { result: Result }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const whole = new Intl.NumberFormat(language);
   const share = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 });
@@ -57,7 +57,7 @@ export function LearnResult({ result }: { result: Result }) {
 
 /** How likely the model finds texts, for whoever reads such figures, and what the program warned of, in its words. */
 function Surprise({ result }: { result: Result }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const figure = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" });

@@ -1,13 +1,13 @@
 // Everything that a model was made from, step by step back to the sources.
 import { CopyButton } from "./CopyButton";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import { lineageOf, type Lineage, type Step } from "./provenance";
 import { useAnswered } from "./useAnswered";
 
 const SHOWN_HASH = 12; // of 64 digits
 
 export function LineageView({ model }: { model: string }) {
-  const words = useWords();
+  const words = usePageWords();
   const [lineage, trouble] = useAnswered(() => lineageOf(model), model);
   return (
     <section className="lineage" aria-labelledby="lineage-heading">
@@ -19,7 +19,7 @@ export function LineageView({ model }: { model: string }) {
 }
 
 function Steps({ lineage }: { lineage: Lineage }) {
-  const words = useWords();
+  const words = usePageWords();
   if (lineage.steps.length === 0) return <p>{words("lineageNothing")}</p>;
   return (
     <ol>
@@ -41,7 +41,7 @@ function Steps({ lineage }: { lineage: Lineage }) {
 }
 
 function StepView({ step }: { step: Step }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const unit = (value: number, name: string) => new Intl.NumberFormat(language, { style: "unit", unit: name, maximumSignificantDigits: 3 }).format(value);
   const date = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(step.created));
@@ -90,7 +90,7 @@ function StepView({ step }: { step: Step }) {
 }
 
 function Sources({ step }: { step: Step }) {
-  const words = useWords();
+  const words = usePageWords();
   const number = new Intl.NumberFormat(useLanguage());
   return (
     <details>

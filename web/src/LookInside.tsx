@@ -4,7 +4,7 @@ import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import { api, type Message, type Model } from "./api";
 import { splitBlocks } from "./blocks";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import { markWords, probability, tokensOf, visible, type Token } from "./inside";
 import { useLater } from "./later";
 import { COMPONENTS, Markdown, typesetting } from "./Markdown";
@@ -21,7 +21,7 @@ interface LookInsideProps {
 
 export function LookInside({ message, chatId, store }: LookInsideProps) {
   const [kept, trouble] = useAnswered(() => api.probabilities(chatId, message.id), message.id);
-  const words = useWords();
+  const words = usePageWords();
   if (kept && kept.tokens.length > 0) return <Inspected text={message.content} tokens={kept.tokens} />;
   return (
     <>
@@ -37,7 +37,7 @@ export function LookInside({ message, chatId, store }: LookInsideProps) {
 
 /** Why an answer has no figures, and the way to have them from now on. */
 function WhyNot({ message, chatId, store }: LookInsideProps) {
-  const words = useWords();
+  const words = usePageWords();
   const [trouble, attempt] = useAttempt();
   const settings = store.settings(chatId);
   const model = store.model(chatId);
@@ -66,7 +66,7 @@ interface Chosen {
 }
 
 function Inspected({ text, tokens }: { text: string; tokens: Token[] }) {
-  const words = useWords();
+  const words = usePageWords();
   const frame = useRef<HTMLDivElement>(null);
   const current = useRef<HTMLElement | null>(null);
   const [chosen, setChosen] = useState<Chosen | null>(null);
@@ -168,7 +168,7 @@ function Words({ text, tokens }: { text: string; tokens: Token[] }) {
 const WIDTH_PX = 288;
 
 function Figures({ chosen, width }: { chosen: Chosen; width: number }) {
-  const words = useWords();
+  const words = usePageWords();
   const percent = usePercent();
   const several = chosen.tokens.length > 1;
   const panel = useRef<HTMLDivElement>(null);
@@ -188,7 +188,7 @@ function Figures({ chosen, width }: { chosen: Chosen; width: number }) {
 }
 
 function Alternatives({ token }: { token: Token }) {
-  const words = useWords();
+  const words = usePageWords();
   const percent = usePercent();
   const isAmong = token.top.some(([text, logprob]) => text === token.text && Math.abs(logprob - token.logprob) < 0.01);
   const rows: [string, number][] = isAmong ? token.top : [...token.top, [token.text, token.logprob]];

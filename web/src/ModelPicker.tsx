@@ -1,12 +1,12 @@
 // Who gives the next answers of a conversation, and the way to what is known about them.
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import type { AppState, Model } from "./api";
-import { useWords } from "./i18n";
+import { onDemand, useWords } from "./i18n";
 import { InfoIcon } from "./icons";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
-const AboutModel = lazy(() => import("./AboutModel").then((module) => ({ default: module.AboutModel })));
+const AboutModel = onDemand(() => import("./AboutModel").then((module) => module.AboutModel));
 
 interface ModelPickerProps {
   app: AppState;

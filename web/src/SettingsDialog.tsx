@@ -3,12 +3,12 @@ import { useId, useState, type FormEvent } from "react";
 import type { Model, Parameters, Settings } from "./api";
 import type { ChatSettingsProps } from "./ChatSettings";
 import { Dialog } from "./Dialog";
-import { useLanguage, useWords, type WordKey } from "./i18n";
+import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
 import { AS_EVER, isOwn } from "./settings";
 import { useAttempt } from "./useAttempt";
 
 /** The fields for numbers; a field left empty is as by default. */
-const FIELDS: { name: keyof Parameters; label: WordKey; hint: WordKey; min: number; max: number; step: number }[] = [
+const FIELDS: { name: keyof Parameters; label: PageWordKey; hint: PageWordKey; min: number; max: number; step: number }[] = [
   { name: "temperature", label: "glass.temperature", hint: "glass.temperatureHint", min: 0, max: 2, step: 0.05 },
   { name: "top_p", label: "glass.topP", hint: "glass.topPHint", min: 0.01, max: 1, step: 0.01 },
   { name: "max_tokens", label: "glass.maxTokens", hint: "glass.maxTokensHint", min: 1, max: 1_000_000, step: 1 },
@@ -16,7 +16,7 @@ const FIELDS: { name: keyof Parameters; label: WordKey; hint: WordKey; min: numb
 ];
 
 export function SettingsDialog({ store, chatId, model, onClose }: ChatSettingsProps & { onClose: () => void }) {
-  const words = useWords();
+  const words = usePageWords();
   const [settings, setSettings] = useState(store.settings(chatId));
   const [trouble, attempt] = useAttempt();
   const tells = typeof model === "string" || model.tells_probabilities;
@@ -89,7 +89,7 @@ interface NumberFieldProps {
 }
 
 function NumberField({ field, settings, defaults, onChange }: NumberFieldProps) {
-  const words = useWords();
+  const words = usePageWords();
   const hint = useId();
   const usual = defaults[field.name];
   const placeholder = usual === undefined ? words("glass.unset") : new Intl.NumberFormat(useLanguage()).format(usual);

@@ -2,27 +2,13 @@
 import { useState } from "react";
 import { CopyButton } from "./CopyButton";
 import { Dialog } from "./Dialog";
-import { useWords } from "./i18n";
-import { ShareIcon } from "./icons";
+import { usePageWords } from "./i18n";
 import { sharing } from "./sharing";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
-export function ShareButton({ store, id, title }: { store: ChatStore; id: string; title: string }) {
-  const words = useWords();
-  const [open, setOpen] = useState(false);
-  return (
-    <>
-      <button type="button" className="quiet" aria-label={words("share")} title={words("share")} onClick={() => setOpen(true)}>
-        <ShareIcon />
-      </button>
-      {open && <ShareConversation store={store} id={id} title={title} onClose={() => setOpen(false)} />}
-    </>
-  );
-}
-
-function ShareConversation({ store, id, title, onClose }: { store: ChatStore; id: string; title: string; onClose: () => void }) {
-  const words = useWords();
+export function ShareConversation({ store, id, title, onClose }: { store: ChatStore; id: string; title: string; onClose: () => void }) {
+  const words = usePageWords();
   const [link, setLink] = useState<string | null>(null);
   const [trouble, attempt] = useAttempt();
   return (

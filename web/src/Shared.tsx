@@ -1,13 +1,13 @@
 // The page of a read-only link: what was shared, and nothing else of this server.
 import { useEffect } from "react";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import { Mark } from "./icons";
 import { Markdown } from "./Markdown";
 import { sharing } from "./sharing";
 import { useAnswered } from "./useAnswered";
 
 export function Shared({ token }: { token: string }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const [shared, trouble] = useAnswered(() => sharing.open(token), token);
   const title = shared?.title || words("shareTitle");

@@ -1,11 +1,11 @@
 // The links that work, each to be taken back.
 import { useCallback, useEffect, useRef, useState } from "react";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import { sharing, type Share } from "./sharing";
 import { useAttempt } from "./useAttempt";
 
 export function SharedLinks({ version }: { version: string }) {
-  const words = useWords();
+  const words = usePageWords();
   const date = new Intl.DateTimeFormat(useLanguage(), { dateStyle: "medium" });
   const [shares, setShares] = useState<Share[]>([]);
   const [trouble, attempt] = useAttempt();

@@ -1,16 +1,17 @@
 // The list of conversations, by day; a drawer on narrow screens.
-import { useEffect, useRef, useState } from "react";
+import { Suspense, useEffect, useRef, useState } from "react";
 import type { ConversationSummary } from "./api";
 import { groupByDay, withDeleted, type Group } from "./days";
 import { FolderList } from "./FolderList";
 import { folderApi } from "./folders";
-import { LANGUAGES, useLanguage, useWords } from "./i18n";
+import { LANGUAGES, onDemand, useLanguage, useWords } from "./i18n";
 import { BinIcon, BoxIcon, CloseIcon, LearnIcon, Mark, PenIcon, PeopleIcon, PersonIcon, PinIcon, PlusIcon, SearchIcon } from "./icons";
-import { RenameConversation } from "./RenameConversation";
 import { NEW, type ChatStore, type Snapshot } from "./store";
 import { isTemporary } from "./temporary";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
 import { useAttempt } from "./useAttempt";
+
+const RenameConversation = onDemand(() => import("./RenameConversation").then((module) => module.RenameConversation));
 
 interface SidebarProps {
   store: ChatStore;
@@ -145,7 +146,7 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
         </button>
         <Preferences onLanguage={onLanguage} />
       </nav>
-      {renaming && <RenameConversation conversation={renaming} store={store} onClose={() => setRenaming(null)} />}
+      <Suspense>{renaming && <RenameConversation conversation={renaming} store={store} onClose={() => setRenaming(null)} />}</Suspense>
     </>
   );
 }

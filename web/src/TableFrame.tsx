@@ -1,9 +1,9 @@
 // A table that scrolls alone where it is too wide, and the sentence that says why something was refused.
 import type { ReactNode } from "react";
-import { useWords, type WordKey } from "./i18n";
+import { usePageWords, type PageWordKey } from "./i18n";
 
-export function TableFrame({ label, heads, children }: { label: string; heads: WordKey[]; children: ReactNode }) {
-  const words = useWords();
+export function TableFrame({ label, heads, children }: { label: string; heads: PageWordKey[]; children: ReactNode }) {
+  const words = usePageWords();
   return (
     <div className="table-frame" tabIndex={0} role="region" aria-label={label}>
       <table>

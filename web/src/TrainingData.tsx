@@ -1,18 +1,18 @@
 // What of an answer stands word for word in the data that its model was trained on, with source, licence and passage.
 import { useId } from "react";
 import type { Message } from "./api";
-import { useLanguage, useWords, type WordKey } from "./i18n";
+import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
 import { traceAnswer, type Found, type Place, type Span } from "./provenance";
 import { useAnswered } from "./useAnswered";
 
-const NOT_LOOKED_UP: Record<Exclude<Found["known"], "here">, WordKey> = {
+const NOT_LOOKED_UP: Record<Exclude<Found["known"], "here">, PageWordKey> = {
   not_here: "trainingNotHere",
   unknown: "trainingUnknown",
   elsewhere: "trainingElsewhere",
 };
 
 export function TrainingData({ message, id }: { message: Message; id: string }) {
-  const words = useWords();
+  const words = usePageWords();
   const heading = useId();
   const [found, trouble] = useAnswered(() => traceAnswer(message.id), message.id);
   const values = { model: message.model ?? "", corpora: found?.corpora.join(", ") ?? "" };
@@ -32,7 +32,7 @@ export function TrainingData({ message, id }: { message: Message; id: string }) 
 }
 
 function Spans({ found, corpora, base }: { found: Extract<Found, { known: "here" }>; corpora: string; base: string }) {
-  const words = useWords();
+  const words = usePageWords();
   const share = new Intl.NumberFormat(useLanguage(), { style: "percent", maximumFractionDigits: 0 }).format(found.share);
   return (
     <>
@@ -66,7 +66,7 @@ function go(event: React.MouseEvent, id: string): void {
 }
 
 function SpanView({ span }: { span: Span }) {
-  const words = useWords();
+  const words = usePageWords();
   const number = new Intl.NumberFormat(useLanguage());
   return (
     <>

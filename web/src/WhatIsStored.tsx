@@ -1,11 +1,11 @@
 // What is kept, in numbers, where, how long, and what never is.
 import { holding } from "./holding";
-import { useLanguage, useWords, type WordKey } from "./i18n";
+import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
 import { useAnswered } from "./useAnswered";
 
 /** `version` changes when something was brought in or erased. */
 export function WhatIsStored({ version }: { version: string }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const [stored, trouble] = useAnswered(holding.stored, version);
   const number = new Intl.NumberFormat(language);
@@ -14,7 +14,7 @@ export function WhatIsStored({ version }: { version: string }) {
   const { holdings, place } = stored;
   const days = new Intl.NumberFormat(language, { style: "unit", unit: "day", unitDisplay: "long" }).format(stored.kept_days);
   const size = new Intl.NumberFormat(language, { style: "unit", unit: "kilobyte", maximumFractionDigits: 1 }).format(holdings.text_bytes / 1000);
-  const figures: [WordKey, string][] = [
+  const figures: [PageWordKey, string][] = [
     ["conversations", number.format(holdings.conversations)],
     ["deletedPage", number.format(holdings.deleted_conversations)],
     ["messages", `${number.format(holdings.messages)} (${size})`],

@@ -2,13 +2,13 @@
 import { useState } from "react";
 import { EraseEverything } from "./EraseEverything";
 import { ImportFile } from "./ImportFile";
-import { useLanguage, useWords } from "./i18n";
+import { useLanguage, usePageWords } from "./i18n";
 import { SharedLinks } from "./SharedLinks";
 import type { ChatStore } from "./store";
 import { WhatIsStored } from "./WhatIsStored";
 
 export function YourData({ store }: { store: ChatStore }) {
-  const words = useWords();
+  const words = usePageWords();
   const language = useLanguage();
   const [version, setVersion] = useState(0);
   const change = () => setVersion((before) => before + 1);

@@ -1,12 +1,12 @@
-import { lazy, StrictMode, Suspense } from "react";
+import { StrictMode, Suspense } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import { loadWords, preferredLanguage, SpeechProvider } from "./i18n";
+import { loadWords, onDemand, preferredLanguage, SpeechProvider } from "./i18n";
 import { SHARE_PATH } from "./sharing";
 import { ChatStore } from "./store";
 import "./styles/index.css";
 
-const Shared = lazy(() => import("./Shared").then((module) => ({ default: module.Shared })));
+const Shared = onDemand(() => import("./Shared").then((module) => module.Shared));
 const language = preferredLanguage();
 const words = await loadWords(language);
 const speech = { language, words };

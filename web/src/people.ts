@@ -1,6 +1,6 @@
 // What the page asks about accounts: the door, one's own account.
 import { request } from "./api";
-import type { WordKey } from "./i18n";
+import type { PageWordKey } from "./i18n";
 
 export interface DoorState {
   /** Whether this server has accounts; without them, its terminal prints the address that lets its owner in. */
@@ -39,7 +39,7 @@ export const providerAddress = (id: string, query: Record<string, string>): stri
 const REFUSALS = ["refused", "failed", "away", "expired", "unknown", "invitation", "taken", "not_signed_in"] as const;
 
 /** Why a provider's way back led to this page, if it did. */
-export function providerRefusal(search: string): WordKey | null {
+export function providerRefusal(search: string): PageWordKey | null {
   const reason = new URLSearchParams(search).get("oidc");
   const known = REFUSALS.find((each) => each === reason);
   return known ? `people.oidc.${known}` : null;

@@ -1,9 +1,9 @@
 // An answer whose words can be chosen, to see how likely each was and what else could have stood there.
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, type KeyboardEvent, type MouseEvent } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
-import remarkGfm from "remark-gfm";
 import { api, type Message, type Model } from "./api";
 import { splitBlocks } from "./blocks";
+import { readGfm } from "./gfm";
 import { useLanguage, usePageWords } from "./i18n";
 import { markWords, probability, tokensOf, visible, type Token } from "./inside";
 import { useLater } from "./later";
@@ -154,7 +154,7 @@ function Words({ text, tokens }: { text: string; tokens: Token[] }) {
           <ReactMarkdown
             key={index}
             components={INSPECTED}
-            remarkPlugins={[remarkGfm, ...(maths?.remarkPlugins ?? [])]}
+            remarkPlugins={[readGfm, ...(maths?.remarkPlugins ?? [])]}
             rehypePlugins={[mark, ...(maths?.rehypePlugins ?? [])]}
           >
             {parsed}

@@ -2,10 +2,10 @@
 // host), links open in a new tab and tell nobody where they were clicked.
 import { memo, useMemo, type ComponentProps, type ReactNode } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
-import remarkGfm from "remark-gfm";
 import remend from "remend";
 import { settled, splitBlocks } from "./blocks";
 import { CodeBlock } from "./CodeBlock";
+import { readGfm } from "./gfm";
 import { useWords } from "./i18n";
 import { later, useLater } from "./later";
 import { mayHoldMaths, normaliseMaths } from "./maths";
@@ -33,7 +33,7 @@ const Block = memo(function Block({ text }: { text: string }) {
   return (
     <ReactMarkdown
       components={COMPONENTS}
-      remarkPlugins={[remarkGfm, ...(maths?.remarkPlugins ?? [])]}
+      remarkPlugins={[readGfm, ...(maths?.remarkPlugins ?? [])]}
       rehypePlugins={maths?.rehypePlugins ?? []}
     >
       {normaliseMaths(text)}

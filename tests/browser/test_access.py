@@ -1,5 +1,6 @@
 """For everybody: automatic rules of accessibility, keyboard, announcements, small screens, both themes."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -90,20 +91,65 @@ class TestPhone:
         expect(field).to_have_value("one\n")
 
 
-def test_beginning_and_end_are_announced_and_nothing_between(chat: Chat) -> None:
-    chat.page.evaluate(
-        """() => {
-            window.spoken = [];
-            new MutationObserver(changes => {
-                for (const change of changes)
-                    for (const node of change.addedNodes)
-                        if (change.target.closest?.("[role=status], [role=alert], [aria-live]")) window.spoken.push(node.textContent);
-            }).observe(document.body, { childList: true, subtree: true });
-        }"""
-    )
-    chat.ask("slow everything")
-    chat.answered()
-    assert chat.page.evaluate("window.spoken") == ["Bise is answering.", "The answer is complete."]
+SENTENCES = (
+    "A north wind",
+    "The bise blows over the Swiss Plateau, between the Jura and the Alps, when high pressure lies in the north.",
+    "A gust of speed formula presses on a wall with",
+    "formula",
+    "and warms nobody.",
+    "People there know three things about it:",
+    "It is dry and cold.",
+    "It lasts for days:",
+    "one, three, or",
+    "as the saying goes, nine.",
+    "It costs nothing: neither $5 nor $10.",
+    "Table, rows: 2.",
+    "Code block, lines: 3.",
+    "La bise vient, la bise va.",
+    "It is also the word for a kiss on the cheek.",
+)
+LISTEN = """() => {
+    window.spoken = [];
+    window.outside = [];
+    new MutationObserver(changes => {
+        for (const change of changes) {
+            const region = change.target.parentElement?.closest("[role=status], [role=alert], [aria-live]");
+            if (region) window.outside.push(region.textContent);
+            if (!change.target.matches?.("[role=status], [role=alert], [aria-live]")) continue;
+            for (const node of change.addedNodes)
+                window.spoken.push([performance.now(), [...node.querySelectorAll("p")].map(each => each.textContent)]);
+        }
+    }).observe(document.body, { childList: true, subtree: true, characterData: true });
+}"""
+
+
+class TestAnnouncements:
+    """What the live region held at any time while an answer came in pieces of seven characters."""
+
+    def test_begin_end_and_whole_sentences_at_a_pace_that_can_be_followed(self, chat: Chat) -> None:
+        chat.page.evaluate(LISTEN)
+        chat.ask("slow everything")
+        chat.answered()
+        expect(chat.page.get_by_role("status").filter(has_text="The answer is complete.")).to_be_attached()
+        spoken = chat.page.evaluate("window.spoken")
+        told = [sentence for _, sentences in spoken for sentence in sentences]
+        assert told == ["Bise is answering.", *SENTENCES, "The answer is complete."]
+        assert len(spoken) >= 4, "it is told while the answer comes"
+        times = [at for at, _ in spoken]
+        assert all(later - earlier >= 1400 for earlier, later in pairwise(times))
+        assert chat.page.evaluate("window.outside") == []  # no element in the region was ever changed, as by tokens
+
+    def test_a_stopped_answer_leaves_no_part_of_a_sentence(self, chat: Chat) -> None:
+        chat.page.evaluate(LISTEN)
+        chat.ask("slow everything")
+        status = chat.page.get_by_role("status")
+        expect(status.filter(has_text=SENTENCES[0])).to_be_attached()
+        chat.page.keyboard.press("Escape")
+        expect(status.filter(has_text="The answer is complete.")).to_be_attached()
+        told = [sentence for _, sentences in chat.page.evaluate("window.spoken") for sentence in sentences]
+        heard = told[1:-1]
+        assert 1 <= len(heard) < len(SENTENCES)
+        assert tuple(heard) == SENTENCES[: len(heard)]
 
 
 def test_everything_can_be_reached_by_keyboard_and_shows_where_it_is(chat: Chat) -> None:

@@ -209,7 +209,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
         {searching && <SearchDialog onPick={openHit} onClose={() => setSearching(false)} />}
         {folder && folderShown && <FolderDialog folder={folder} store={store} onClose={() => setFolderShown(false)} />}
       </Suspense>
-      <Announcer spoken={snapshot.spoken} />
+      <Announcer spoken={snapshot.spoken} message={chat.messages.at(-1) ?? null} />
     </div>
   );
 }

@@ -3,7 +3,7 @@
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 const MATHS = /^ {0,3}\$\$/;
-const LIST_ITEM = /^ {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)/;
+export const LIST_ITEM = /^ {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)/;
 /** The last line of growing text: a list marker, a rule or a heading may be about to come. */
 const MARKER_START = /^[ \t]*(?:\d{1,9}[.)]?|[-*+=]+|#{1,6}|>)[ \t]*$/;
 const INDENTED = /^(?: {2,}|\t)/;
@@ -41,9 +41,15 @@ export function splitBlocks(text: string): string[] {
   return blocks;
 }
 
-function closingOf(line: string): RegExp | null {
+/** What closes the fenced code that a line opens; null when it opens none. */
+export function fenceEnd(line: string): RegExp | null {
   const fence = FENCE.exec(line)?.[1];
-  if (fence) return new RegExp(`^ {0,3}${fence[0]}{${fence.length},}\\s*$`);
+  return fence ? new RegExp(`^ {0,3}${fence[0]}{${fence.length},}\\s*$`) : null;
+}
+
+function closingOf(line: string): RegExp | null {
+  const fence = fenceEnd(line);
+  if (fence) return fence;
   if (MATHS.test(line) && !/\$\$.*\$\$/.test(line)) return /\$\$\s*$/;
   return null;
 }

@@ -158,9 +158,9 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           )}
           {!empty && <h1>{title}</h1>}
           {id === NEW && (
-            <button type="button" className="temporary-switch" aria-pressed={temporary} onClick={() => store.setTemporary(!temporary)}>
+            <button type="button" className="temporary-switch" aria-pressed={temporary} title={words("temporary")} onClick={() => store.setTemporary(!temporary)}>
               <HourglassIcon />
-              {words("temporary")}
+              <span className={narrow ? "unseen" : undefined}>{words("temporary")}</span>
             </button>
           )}
           {folder && (

@@ -47,17 +47,29 @@ class Postgres:
 def running_postgres() -> Iterator[Postgres]:
     """Start a server, and end it with the block."""
     directory = Path(tempfile.mkdtemp(prefix="bise-pg-"))  # short: the path of a socket may not be long
-    server = None
+    server: subprocess.Popen[Any] | None = None
     try:
         programs = _programs(directory)
         as_user = _somebody_else(directory)
         data = directory / "data"
-        initdb = [programs / "initdb", "-D", data, "-U", "bise", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"]
+        initdb: list[str | Path] = [
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "bise",
+            "-A",
+            "trust",
+            "-N",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        ]
         done = subprocess.run(initdb, check=False, capture_output=True, text=True, cwd=directory, **as_user)
         assert done.returncode == 0, done.stderr
         options = [part for setting in SETTINGS for part in ("-c", setting)]
         with (directory / "log").open("w") as log:
-            command = [programs / "postgres", "-D", data, "-k", directory, *options]
+            command: list[str | Path] = [programs / "postgres", "-D", data, "-k", directory, *options]
             server = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory, **as_user)
         _wait(programs, directory, server)
         yield Postgres(directory)
@@ -68,8 +80,8 @@ def running_postgres() -> Iterator[Postgres]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _wait(programs: Path, directory: Path, server: "subprocess.Popen[bytes]") -> None:
-    ready = [programs / "pg_isready", "-q", "-t", "30", "-h", directory]
+def _wait(programs: Path, directory: Path, server: "subprocess.Popen[Any]") -> None:
+    ready: list[str | Path] = [programs / "pg_isready", "-q", "-t", "30", "-h", directory]
     for _ in range(200):
         assert server.poll() is None, (directory / "log").read_text()
         if subprocess.run(ready, check=False).returncode == 0:

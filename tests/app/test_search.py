@@ -1,9 +1,12 @@
 """The search, as the page asks it."""
 
+import asyncio
+
 import pytest
 
-from bise.app.search import MAX_QUERY_CHARS
+from bise.app.search import MAX_QUERY_CHARS, index_regularly
 from tests.app.conftest import App
+from tests.store.test_search import num_waiting
 
 pytestmark = pytest.mark.slow
 
@@ -24,3 +27,14 @@ async def test_a_search_is_never_an_error_but_when_it_is_endless(app: App) -> No
     refused = await app.client.get("/api/search", params={"q": "x" * (MAX_QUERY_CHARS + 1)})
     assert refused.status_code == 400
     assert f"{MAX_QUERY_CHARS + 1} characters" in refused.json()["error"]["message"]
+
+
+async def test_what_is_new_is_indexed_without_anybody_looking_for_it(app: App) -> None:
+    await app.answered(await app.begin())
+    indexing = asyncio.create_task(index_regularly(app.database))
+    async with asyncio.timeout(60):
+        while await num_waiting(app.database):  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.05)
+    assert not indexing.done()
+    indexing.cancel()
+    assert len((await app.client.get("/api/search", params={"q": "hello"})).json()["hits"]) == 2

@@ -1,5 +1,7 @@
 """Both databases find what a plain look through all texts finds, for its owner only, and nothing that is gone."""
 
+import asyncio
+
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +13,7 @@ from bise.store.conversations import create_conversation, rename_conversation
 from bise.store.database import Database, open_database
 from bise.store.deleted import delete_conversation, erase_conversation, restore_conversation
 from bise.store.feedback import improve_answer
-from bise.store.search import MAX_HITS, excerpt, search_conversations
+from bise.store.search import MAX_HITS, excerpt, index_waiting, search_conversations
 from bise.store.turns import mark_interrupted, save_partial_answer
 from bise.store.words import compose, fold, phrases_of
 from tests.store.talk import Talk
@@ -175,19 +177,82 @@ async def test_there_are_never_more_than_can_be_read(database: Database) -> None
     assert len(await search_conversations(database, talk.owner, "w")) == MAX_HITS
 
 
-async def test_what_was_there_before_there_was_a_search_is_found(url: str) -> None:
+def build_history(url: str, num_messages: int = 450) -> None:
+    """A database from before there was a search, with a conversation of each of two people."""
     build_at(url, "0006")
     moment = "2026-01-01 00:00:00"
     with directly(url) as connection:
-        insert(connection, "users", [{"id": "1", "name": "Ada", "created_at": moment}])
-        talk = {"id": "c", "user_id": "1", "title": "Über Wind", "created_at": moment, "updated_at": moment}
-        insert(connection, "conversations", [talk | {"last_event": 0}])
-        message = {"conversation_id": "c", "role": "user", "status": "complete", "created_at": moment}
-        said = [message | {"id": f"m{n}", "position": n, "content": f"Wörter {n}"} for n in range(450)]
-        insert(connection, "messages", said)
+        for owner, title in (("1", "Über Wind"), ("2", "Über Regen")):
+            insert(connection, "users", [{"id": owner, "name": f"user {owner}", "created_at": moment}])
+            talk = {"id": f"c{owner}", "user_id": owner, "title": title, "created_at": moment, "updated_at": moment}
+            insert(connection, "conversations", [talk | {"last_event": 0}])
+            message = {"conversation_id": f"c{owner}", "role": "user", "status": "complete", "created_at": moment}
+            said = [{"id": f"m{owner}-{n}", "position": n, "content": f"Wörter {n}"} for n in range(num_messages)]
+            insert(connection, "messages", [message | each for each in said])
+
+
+async def num_waiting(database: Database) -> int:
+    async with database.read() as connection:
+        return int(await connection.scalar(sa.text("SELECT count(*) FROM search_queue")))
+
+
+async def test_what_was_there_before_there_was_a_search_is_found(url: str) -> None:
+    build_history(url)
     database = await open_database(url)
     assert [hit.title for hit in await search_conversations(database, "1", "uber")] == ["Über Wind"]
-    assert await found(database, "1", "worter 449") == ["m449"]
+    assert await found(database, "1", "worter 449") == ["m1-449"]
+    assert await num_waiting(database) == 451  # the other's: nobody waits for those
+    await database.close()
+
+
+async def test_the_server_indexes_a_whole_history_and_the_search_finds_nothing_left_to_do(url: str) -> None:
+    build_history(url)
+    database = await open_database(url)
+    assert await num_waiting(database) == 902
+    assert await index_waiting(database) == 902
+    assert await num_waiting(database) == 0
+    assert await index_waiting(database) == 0
+    for owner, title in (("1", "Über Wind"), ("2", "Über Regen")):
+        assert [hit.title for hit in await search_conversations(database, owner, "uber")] == [title]
+        assert await found(database, owner, "worter 449") == [f"m{owner}-449"]
+    await database.close()
+
+
+async def begin_to_index(database: Database) -> "asyncio.Task[int]":
+    """Index in the background; some of the history is indexed now."""
+    before, indexing = await num_waiting(database), asyncio.create_task(index_waiting(database))
+    while await num_waiting(database) == before:  # noqa: ASYNC110 - the database tells nobody
+        await asyncio.sleep(0)
+    return indexing
+
+
+async def test_a_search_in_the_midst_of_it_finds_everything(url: str) -> None:
+    build_history(url)
+    database = await open_database(url)
+    indexing = await begin_to_index(database)
+    assert await found(database, "2", "worter 449") == ["m2-449"]
+    await rename_conversation(database, "1", "c1", "Neuer Name")
+    assert [hit.title for hit in await search_conversations(database, "1", "neuer")] == ["Neuer Name"]
+    assert await search_conversations(database, "1", "wind") == ()
+    await indexing
+    assert await num_waiting(database) == 0
+    assert await found(database, "1", "worter 449") == ["m1-449"]
+    await database.close()
+
+
+async def test_an_end_in_the_midst_of_it_loses_nothing(url: str) -> None:
+    build_history(url)
+    database = await open_database(url)
+    indexing = await begin_to_index(database)
+    indexing.cancel()
+    await asyncio.wait({indexing})
+    assert indexing.cancelled()
+    left = await num_waiting(database)
+    assert 0 < left < 902
+    assert await index_waiting(database) == left
+    for number in (0, 200, 449):
+        assert f"m1-{number}" in await found(database, "1", f"worter {number}")
+        assert f"m2-{number}" in await found(database, "2", f"worter {number}")
     await database.close()
 
 

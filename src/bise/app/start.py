@@ -33,6 +33,7 @@ from bise.app.provenance import Provenance
 from bise.app.provenance_routes import router as provenance_router
 from bise.app.pulling import Pulling
 from bise.app.routes import router
+from bise.app.search import index_regularly
 from bise.app.search import router as search_router
 from bise.app.session import Entrance
 from bise.app.shares import router as shares_router
@@ -183,13 +184,14 @@ async def serve(
 
             server = Server(app, stop, notice, settings)
             serving = asyncio.create_task(server.serve([listener]))
-            purging = asyncio.create_task(purge_regularly(database))
+            chores = {asyncio.create_task(chore(database)) for chore in (purge_regularly, index_regularly)}
             announce.address(_address(place, listener.getsockname()), entrance.token, entrance.setup_code)
             try:
                 await _load_and_serve(server, serving, local, announce)
             finally:
-                purging.cancel()
-                await asyncio.wait({purging})
+                for chore in chores:
+                    chore.cancel()
+                await asyncio.wait(chores)
         finally:
             await backend.close()
             await admission.meter.close()

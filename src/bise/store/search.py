@@ -3,13 +3,14 @@
     messages, titles ──triggers──> search_queue ──`_index`──> search_entries: folded texts (`words.py`)
                                                                └─ search_index (FTS5), or a GIN index in PostgreSQL
 
-Whoever writes a text need not know of the search: the database lists what is new or changed, and what is listed is
-indexed before anything is searched. What is deleted leaves the index with it. Every function takes the id of the owner.
+Whoever writes a text need not know of the search: the database lists what is new or changed. The server works the list
+off now and then (`index_waiting`), and a search what is left of it, so it finds everything. What is deleted leaves the
+index with it. Every function but the server's own takes the id of the owner.
 """
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,7 @@ from bise.store.words import compose, fold, phrases_of, words_of
 
 MAX_HITS = 50
 _BATCH = 200  # texts indexed in one transaction: others want to write, too
+_PAUSE_S = 0.1  # between transactions that nobody waits for; SQLite's other writers look for a free moment that often
 _CHARS_BEFORE = 60  # of the first word found, in an excerpt
 _EXCERPT_CHARS = 200
 
@@ -72,7 +74,7 @@ async def search_conversations(database: Database, owner: str, query: str) -> tu
     phrases = phrases_of(query)
     if not phrases:
         return ()
-    while await _index(database, owner):
+    while await _index(database, conversations.c.user_id == owner):
         pass
     text = sa.func.coalesce(better_answers.c.content, messages.c.content, conversations.c.title)
     at = sa.func.coalesce(messages.c.created_at, conversations.c.updated_at, type_=messages.c.created_at.type)
@@ -88,6 +90,28 @@ async def search_conversations(database: Database, owner: str, query: str) -> tu
     async with database.read() as connection:
         rows = list(await connection.execute(found))
     return await asyncio.to_thread(lambda: tuple(_hit(row, phrases) for row in rows))
+
+
+async def index_waiting(database: Database) -> int:
+    """Index what is new or changed, whosever it is, with pauses in which others write; returns how many texts.
+
+    Cancelled, it ends with the transaction that it is in.
+    """
+    num_indexed = 0
+    while num_now := await _uninterrupted(_index(database, sa.true())):
+        num_indexed += num_now
+        await asyncio.sleep(_PAUSE_S)
+    return num_indexed
+
+
+async def _uninterrupted(step: Coroutine[Any, Any, int]) -> int:
+    """Hear of a cancellation after a step: amid a transaction it would leave a connection behind."""
+    task = asyncio.create_task(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 async def compact_index(connection: AsyncConnection) -> None:
@@ -110,26 +134,26 @@ def _matches(database: Database, phrases: Sequence[Sequence[str]]) -> sa.ColumnE
     return sa.and_(vector.bool_op("@@")(sa.cast(query, TSQUERY)), *together)
 
 
-async def _index(database: Database, owner: str) -> bool:
-    """Fold some of the owner's texts that are new or changed; returns whether there were any."""
-    mine = (
+async def _index(database: Database, whose: sa.ColumnElement[bool]) -> int:
+    """Fold some of somebody's texts that are new or changed; returns how many there were, none at the end."""
+    waiting = (
         sa.select(_queue.c.subject_id, _queue.c.conversation_id)
         .join(conversations, conversations.c.id == _queue.c.conversation_id)
-        .where(conversations.c.user_id == owner)
+        .where(whose)
         .limit(_BATCH)
     )
     async with database.read() as connection:
-        if (await connection.execute(mine.limit(1))).first() is None:
-            return False
+        if (await connection.execute(waiting.limit(1))).first() is None:
+            return 0
     async with database.write() as connection:
-        listed = [row.subject_id for row in await connection.execute(mine)]
+        listed = [row.subject_id for row in await connection.execute(waiting)]
         await connection.execute(_queue.delete().where(_queue.c.subject_id.in_(listed)))
         await connection.execute(_entries.delete().where(_entries.c.subject_id.in_(listed)))
         rows = await _texts(connection, listed)
         entries = await asyncio.to_thread(lambda: [_entry(row) for row in rows])
         if entries:
             await connection.execute(_entries.insert(), entries)
-    return True
+    return len(listed)
 
 
 async def _texts(connection: AsyncConnection, subjects: Sequence[str]) -> list[sa.Row[Any]]:

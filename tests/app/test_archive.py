@@ -22,7 +22,7 @@ from bise.store.conversations import ConversationSettings, choose_settings, list
 from bise.store.database import Database, open_database
 from bise.store.deleted import delete_conversation
 from bise.store.feedback import Rating, exclude_feedback, improve_answer, list_feedback, prefer_answer, rate_answer
-from bise.store.folders import create_folder, file_conversation, pin_conversation
+from bise.store.folders import create_folder, file_conversation, list_folders, pin_conversation
 from bise.store.portable import check_tree, list_portable, read_portable
 from bise.store.turns import get_conversation
 from tests.app.conftest import App
@@ -113,6 +113,28 @@ async def test_what_leaves_comes_in_as_it_was_and_leaves_the_same(database: Data
         for items in (await list_feedback(database, owner), await list_feedback(database, other))
     ]
     assert kinds[0] == kinds[1] != []
+
+
+async def test_projects_what_is_in_them_and_pins_are_taken_along(database: Database) -> None:
+    owner, other = await fill(database), (await create_user(database, "other")).id
+    await create_folder(database, owner, "Geese", "Honk.")
+    await create_folder(database, other, "Of somebody else", "")
+    archive = await export(database, owner)
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        projects = json.loads(opened.read("bise.json"))["projects"]
+    assert projects == [{"name": "Ducks", "instructions": "Quack."}, {"name": "Geese", "instructions": "Honk."}]
+    inside, plain = records(archive)
+    assert (inside["folder"], inside["pinned_at"]) == ({"name": "Ducks", "instructions": "Quack."}, None)
+    assert plain["folder"] is None
+    await bring(database, other, archive)
+    theirs = {folder.id: folder.name for folder in await list_folders(database, other)}
+    assert set(theirs.values()) == {"Ducks", "Of somebody else"}
+    filed = {each.title: (each.folder_id, each.pinned) for each in await list_conversations(database, other)}
+    assert theirs[filed[inside["title"]][0]] == "Ducks"
+    assert filed[plain["title"]] == (None, True)
+    again = {each["title"]: each["pinned_at"] for each in records(await export(database, other))}
+    assert plain["pinned_at"] is not None
+    assert again[plain["title"]] == plain["pinned_at"]
 
 
 async def test_the_same_file_twice_is_taken_in_once_and_one_s_own_not_at_all(database: Database) -> None:

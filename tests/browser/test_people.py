@@ -1,6 +1,7 @@
 """A server with accounts in a real browser: from the first admin's page to signing in elsewhere and out again."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,6 +143,16 @@ def test_signing_in_elsewhere_changing_the_password_and_signing_out(
     assert page.evaluate("JSON.stringify(localStorage)").count("nobody else") == 0
     page.go_back()
     expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
+
+
+def test_your_data_names_the_ways_in(page: Page, server: Server) -> None:
+    sign_in(page, "ada")
+    page.get_by_role("button", name="Your data").click()
+    figures = page.locator(".tally").first.locator("div")
+    expect(figures.filter(has_text="Browsers signed in").locator("dd")).to_have_text(re.compile("^[1-9]$"))
+    for name, count in (("Password, as a fingerprint", "1"), ("Accounts elsewhere", "0")):
+        expect(figures.filter(has_text=name).locator("dd")).to_have_text(count)
+    assert violations(page) == []
 
 
 def test_an_invitation_makes_an_account_and_is_then_gone(page: Page, server: Server, monkeypatch: Any) -> None:

@@ -169,7 +169,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
               {folder.name}
             </button>
           )}
-          {app.share_links && !page && !empty && id !== NEW && !generating && <ShareButton store={store} id={id} title={title} />}
+          {app.share_links && !page && !empty && !temporary && id !== NEW && !generating && <ShareButton store={store} id={id} title={title} />}
           {!page && <ChatSettings store={store} chatId={id} model={model} />}
           {!page && <ModelPicker app={app} store={store} chatId={id} model={model} />}
         </header>

@@ -15,6 +15,7 @@ const FIGURES: Record<string, PageWordKey> = {
   better_answers: "betterAnswers",
   preferences: "preferences",
   folders: "folders",
+  shares: "shareLinks",
 };
 
 export function EraseEverything({ store, onErased }: { store: ChatStore; onErased: () => void }) {

@@ -3,8 +3,8 @@ import { holding } from "./holding";
 import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
 import { useAnswered } from "./useAnswered";
 
-/** `version` changes when something was brought in or erased. */
-export function WhatIsStored({ version }: { version: string }) {
+/** `version` changes when something was brought in or erased; with `accounts` people come in by passwords and other providers. */
+export function WhatIsStored({ version, accounts }: { version: string; accounts: boolean }) {
   const words = usePageWords();
   const language = useLanguage();
   const [stored, trouble] = useAnswered(holding.stored, version);
@@ -14,6 +14,10 @@ export function WhatIsStored({ version }: { version: string }) {
   const { holdings, place } = stored;
   const days = new Intl.NumberFormat(language, { style: "unit", unit: "day", unitDisplay: "long" }).format(stored.kept_days);
   const size = new Intl.NumberFormat(language, { style: "unit", unit: "kilobyte", maximumFractionDigits: 1 }).format(holdings.text_bytes / 1000);
+  const accountFigures: [PageWordKey, string][] = [
+    ["storedPasswords", number.format(holdings.passwords)],
+    ["storedIdentities", number.format(holdings.identities)],
+  ];
   const figures: [PageWordKey, string][] = [
     ["conversations", number.format(holdings.conversations)],
     ["deletedPage", number.format(holdings.deleted_conversations)],
@@ -22,7 +26,9 @@ export function WhatIsStored({ version }: { version: string }) {
     ["betterAnswers", number.format(holdings.better_answers)],
     ["preferences", number.format(holdings.preferences)],
     ["folders", number.format(holdings.folders)],
+    ["shareLinks", number.format(holdings.shares)],
     ["storedSessions", number.format(holdings.sessions)],
+    ...(accounts ? accountFigures : []),
     ["storedKeys", number.format(holdings.api_keys)],
     ["storedCopies", number.format(stored.num_copies)],
   ];

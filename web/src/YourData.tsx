@@ -15,7 +15,7 @@ export function YourData({ store }: { store: ChatStore }) {
   return (
     <div className="scroller" tabIndex={0} role="region" aria-label={words("yourData")}>
       <div className="holding">
-        <WhatIsStored version={String(version)} />
+        <WhatIsStored version={String(version)} accounts={store.snapshot().app?.accounts === true} />
         <section>
           <h2>{words("exportTitle")}</h2>
           <p>

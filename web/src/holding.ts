@@ -72,8 +72,13 @@ export interface Stored {
     better_answers: number;
     preferences: number;
     folders: number;
+    shares: number;
     api_keys: number;
     sessions: number;
+    /** Accounts of other providers that open this one. */
+    identities: number;
+    /** 0 or 1. */
+    passwords: number;
   };
   kept_days: number;
   /** The address of the database; null for those who do not answer for the server. */

@@ -1,7 +1,7 @@
 """Everything of an owner's as one zip file, made while it is sent: for each conversation a JSON file, which can be brought in
 again, and a Markdown file to read. Both say which words an AI made.
 
-    bise.json                        format, version, when, how many
+    bise.json                        format, version, when, how many, and the projects
     conversations/0001 Title.json    `PortableConversation`; docs/chat.md describes it
     conversations/0001 Title.md      what is shown of it, then the other branches
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 from bise.errors import NotFoundError
 from bise.store.database import Database
+from bise.store.folders import list_folders
 from bise.store.portable import PortableConversation, PortableMessage, list_portable, read_portable
 from bise.store.tables import now
 
@@ -41,9 +42,13 @@ async def write_archive(database: Database, owner: str, language: str) -> AsyncI
     pipe = _Pipe()
     ids = await list_portable(database, owner)
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]
-        head = {"format": "bise-export", "version": VERSION, "exported_at": now().isoformat()}
+        head: dict[str, Any] = {"format": "bise-export", "version": VERSION, "exported_at": now().isoformat()}
         notice = _WORDS["en"][-1].replace("under “AI”", "with made_by “ai”")
-        archive.writestr("bise.json", _json(head | {"num_conversations": len(ids), "notice": notice}))
+        projects = [
+            {"name": each.name, "instructions": each.instructions} for each in await list_folders(database, owner)
+        ]
+        head |= {"num_conversations": len(ids), "projects": projects, "notice": notice}
+        archive.writestr("bise.json", _json(head))
         for number, conversation_id in enumerate(ids, 1):
             try:
                 conversation = await read_portable(database, owner, conversation_id)

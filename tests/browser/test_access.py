@@ -84,6 +84,15 @@ class TestPhone:
         expect(page.get_by_role("navigation")).to_have_count(0)
         expect(page.get_by_role("button", name="Show conversations")).to_be_focused()
 
+    def test_the_longest_language_leaves_the_whole_header_in_view(self, chat: Chat) -> None:
+        page = chat.page
+        page.get_by_role("button", name="Show conversations").tap()
+        page.get_by_label("Language").select_option("de")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("button", name="Temporäre Unterhaltung")).to_be_visible()
+        right = "element => [...element.children].map(child => Math.ceil(child.getBoundingClientRect().right))"
+        assert max(page.locator("header.top").evaluate(right)) <= 390
+
     def test_enter_breaks_the_line(self, chat: Chat) -> None:
         field = chat.page.get_by_label("Message", exact=True)
         field.fill("one")

@@ -120,30 +120,33 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
               {trouble}
             </p>
           )}
-          <button type="button" className="link deleted-link" aria-current={snapshot.openId === "deleted" ? "page" : undefined} onClick={() => onOpen("deleted")}>
+        </div>
+        <div className="sidebar-foot">
+          <button type="button" className="learn-link" aria-current={snapshot.openId === "learn" ? "page" : undefined} onClick={() => onOpen("learn")}>
+            <LearnIcon />
+            {words("learn")}
+          </button>
+          {snapshot.app?.accounts && snapshot.app.user.role === "admin" && (
+            <button type="button" className="learn-link" aria-current={snapshot.openId === "admin" ? "page" : undefined} onClick={() => onOpen("admin")}>
+              <PeopleIcon />
+              {words("people.admin")}
+            </button>
+          )}
+          {snapshot.app?.accounts && (
+            <button type="button" className="learn-link" aria-current={snapshot.openId === "account" ? "page" : undefined} onClick={() => onOpen("account")}>
+              <PersonIcon />
+              {snapshot.app.user.name}
+            </button>
+          )}
+          <button type="button" className="learn-link" aria-current={snapshot.openId === "deleted" ? "page" : undefined} onClick={() => onOpen("deleted")}>
+            <BinIcon />
             {words("deletedPage")}
           </button>
+          <button type="button" className="learn-link" aria-current={snapshot.openId === "data" ? "page" : undefined} onClick={() => onOpen("data")}>
+            <BoxIcon />
+            {words("yourData")}
+          </button>
         </div>
-        <button type="button" className="learn-link" aria-current={snapshot.openId === "learn" ? "page" : undefined} onClick={() => onOpen("learn")}>
-          <LearnIcon />
-          {words("learn")}
-        </button>
-        {snapshot.app?.accounts && snapshot.app.user.role === "admin" && (
-          <button type="button" className="learn-link" aria-current={snapshot.openId === "admin" ? "page" : undefined} onClick={() => onOpen("admin")}>
-            <PeopleIcon />
-            {words("people.admin")}
-          </button>
-        )}
-        {snapshot.app?.accounts && (
-          <button type="button" className="learn-link" aria-current={snapshot.openId === "account" ? "page" : undefined} onClick={() => onOpen("account")}>
-            <PersonIcon />
-            {snapshot.app.user.name}
-          </button>
-        )}
-        <button type="button" className="learn-link data-link" aria-current={snapshot.openId === "data" ? "page" : undefined} onClick={() => onOpen("data")}>
-          <BoxIcon />
-          {words("yourData")}
-        </button>
         <Preferences onLanguage={onLanguage} />
       </nav>
       <Suspense>{renaming && <RenameConversation conversation={renaming} store={store} onClose={() => setRenaming(null)} />}</Suspense>

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, cast
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
@@ -34,7 +35,7 @@ async def show_stored(request: Request, user: SignedIn) -> Response:
     database = database_of(request)
     holdings = await count_holdings(database, user.id)
     copies = await asyncio.to_thread(_copies, database)
-    place = database.url.render_as_string() if user.role == "admin" else None
+    place = _place(database.url) if user.role == "admin" else None
     told = {
         "holdings": asdict(holdings),
         "kept_days": KEPT_DAYS,
@@ -43,6 +44,11 @@ async def show_stored(request: Request, user: SignedIn) -> Response:
         "num_copies": len(copies),
     }
     return json_response(told)
+
+
+def _place(url: sa.URL) -> str:
+    """A file's path, or an address without its password."""
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
 
 
 @router.post("/api/erase")

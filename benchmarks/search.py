@@ -8,7 +8,7 @@ SQLite, and on PostgreSQL where that of the tests can be started (there nothing 
                    text, and of the first three letters of a word, all of words as they occur
     new_query_ms   the same when a question and its answer came in before each query, which indexes them first
 
-Ten thousand messages take a minute on a quiet machine.
+A thousand messages take less than two minutes on two busy cores; ten thousand take more than ten there.
 """
 
 import argparse

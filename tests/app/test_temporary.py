@@ -63,8 +63,8 @@ async def test_nothing_of_it_touches_the_disk(app: App, caplog: pytest.LogCaptur
     assert holding(app.home, CANARY)  # the look finds what there is
 
 
-async def test_what_is_asked_of_it_is_not_in_the_log_of_requests_either(caplog: pytest.LogCaptureFixture) -> None:
-    """Not even where the operator has prompts written down."""
+async def test_the_log_of_requests_holds_prompts_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the operator has prompts written down, neither passwords nor temporary conversations are."""
     caplog.set_level(logging.INFO, "bise.requests")
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,12 +73,18 @@ async def test_what_is_asked_of_it_is_not_in_the_log_of_requests_either(caplog: 
 
     transport = httpx.ASGITransport(RequestLog(answering, with_prompts=True))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        for path in (f"{ROOT}/conversations/1/messages", "/api/conversations/1/messages"):
+        heard = ("/api/conversations/1/messages", "/v1/chat/completions")
+        unheard = (
+            f"{ROOT}/conversations/1/messages",
+            "/api/sign-in",
+            "/api/first-run",
+            "/api/account/password",
+            "/api/import",
+        )
+        for path in (*heard, *unheard):
             await client.post(path, content=CANARY)
-    assert [CANARY in record.getMessage() for record in caplog.records if record.name == "bise.requests"] == [
-        False,
-        True,
-    ]
+    lines = [record.getMessage() for record in caplog.records if record.name == "bise.requests"]
+    assert [CANARY in line for line in lines] == [True] * len(heard) + [False] * len(unheard)
 
 
 async def test_it_is_not_found_listed_rated_or_kept_by_others_means(app: App) -> None:

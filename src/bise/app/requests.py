@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationErr
 from bise.app.generation import Generations
 from bise.app.temporary import TemporaryChats
 from bise.server.errors import from_validation
-from bise.server.request_log import UNHEARD
 from bise.store.conversations import StoredConversation
 from bise.store.database import Database
 
@@ -85,4 +84,4 @@ def generations_of(request: Request) -> Generations:
 
 
 def _is_temporary(request: Request) -> bool:
-    return request.url.path.startswith(UNHEARD)
+    return request.url.path.startswith("/api/temporary/")

@@ -12,7 +12,8 @@ from bise.store.tables import now
 
 log = logging.getLogger("bise.requests")
 _MAX_LOGGED_BYTES = 64 << 10
-UNHEARD = "/api/temporary/"  # conversations that leave no trace: what is said there is not written down
+# Where prompts arrive. Nothing else is written down: not passwords, and not conversations that are to leave no trace.
+_HEARD = ("/v1/", "/openai/", "/tokenize", "/detokenize", "/api/conversations", "/api/messages/")
 
 
 class RequestLog:
@@ -40,7 +41,7 @@ class RequestLog:
             status = message.get("status", status)
             await send(message)
 
-        listens = self._with_prompts and not scope["path"].startswith(UNHEARD)
+        listens = self._with_prompts and scope["path"].startswith(_HEARD)
         try:
             await self._app(scope, listen if listens else receive, tell)
         finally:

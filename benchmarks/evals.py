@@ -11,12 +11,14 @@ from pathlib import Path
 
 from benchmarks.corpus_index import measure_index
 from benchmarks.evaluation_exactness import measure_bits_per_byte
+from benchmarks.evaluation_speed import measure_speed
 from bise.hardware import processor_name, usable_cores
 
 # name -> what measures it, given the directory of texts
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "index": measure_index,
     "bits-per-byte": measure_bits_per_byte,
+    "lm-eval": measure_speed,
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -133,6 +134,9 @@ _XCOPA = _Kind(
 )
 
 
+_KINDS = (_BLIMP, _MMLU, *_TRUTHFULQA, _XCOPA, _GSM8K, *_MGSM)
+
+
 def _tasks(suite: str, kinds: Sequence[_Kind], settings: EvalSettings) -> list[Task]:
     harness = f"lm-eval {version('lm_eval')}"
     return [
@@ -159,14 +163,11 @@ def _num_shots(kind: _Kind, settings: EvalSettings) -> int:
     return settings.shots if settings.shots is not None and kind.shots else kind.shots
 
 
-def _measure(kind: _Kind, files: Sequence[Any], api: Api, settings: EvalSettings, progress: Progress) -> list[Item]:
+def _measure(kind: _Kind, files: Sequence[Path], api: Api, settings: EvalSettings, progress: Progress) -> list[Item]:
     stay_offline()
     from bise.evals.harness import ApiModel, measure
 
-    everything = list(read_records(files, kind.questions.fields))
-    drawn = sample(iter(everything), settings.limit, settings.seed)
-    examples = _examples(drawn, everything, kind, settings)
-    records = [kind.prepare(record) | {"examples": shown} for record, shown in zip(drawn, examples, strict=True)]
+    drawn, records = _documents(kind, files, settings)
     model = ApiModel(
         api,
         progress,
@@ -178,6 +179,20 @@ def _measure(kind: _Kind, files: Sequence[Any], api: Api, settings: EvalSettings
         _item(kind, asked, record, sample, cut=sample["doc_id"] in model.cut)
         for asked, record, sample in zip(drawn, records, samples, strict=True)
     ]
+
+
+def _documents(kind: _Kind, files: Sequence[Path], settings: EvalSettings) -> tuple[list[Record], list[Record]]:
+    """The questions that are drawn, as the files have them, and as the task file takes them."""
+    everything = list(read_records(files, kind.questions.fields))
+    drawn = sample(iter(everything), settings.limit, settings.seed)
+    examples = _examples(drawn, everything, kind, settings)
+    return drawn, [kind.prepare(record) | {"examples": shown} for record, shown in zip(drawn, examples, strict=True)]
+
+
+def documents(task: Task, settings: EvalSettings) -> list[Record]:
+    """What lm-eval gets as the documents of one of these tasks, for those who want to give it to another model."""
+    (kind,) = (kind for kind in _KINDS if (kind.name or kind.file) == task.name)
+    return _documents(kind, task.files, settings)[1]
 
 
 def _examples(

@@ -83,7 +83,8 @@ def _theirs(name: str, exported: Path, questions: Path) -> dict[str, Any]:
     """The peer with its fastest setting, found on some of the questions."""
     python = os.environ.get("BISE_EVALS_PEERS_PYTHON") or str(cache_home() / "evals-peers" / "bin" / "python")
     script = str(Path(__file__).with_name("lm_eval_side.py"))
-    command = [python, script, str(_TASK_FILES / f"{name}.yaml"), str(exported), str(questions)]
+    command = [python, "-P", script, str(_TASK_FILES / f"{name}.yaml"), str(exported), str(questions)]
+    # -P: a library that looks for a package named kernels must not find the file beside the script.
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

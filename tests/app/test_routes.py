@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 async def test_state_tells_the_page_what_it_shows(app: App) -> None:
     state = (await app.client.get("/api/state")).json()
-    assert state["user"] == {"name": "owner"}
+    assert state["user"] == {"name": "owner", "role": "admin"}
     assert state["models"] == [
         {
             "id": "scripted",

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from bise.cli.reference import root_context
 from bise.cli.serve import command
 from bise.config import load_recipe
 from bise.server.settings import ServerSettings
@@ -75,7 +76,7 @@ def test_the_commands_are_ours_and_wait_for_the_drain() -> None:
     (started,) = re.findall(r"^ExecStart=\S+ serve (.*)$", unit, re.MULTILINE)
     (listed,) = re.findall(r'command: \["serve", (.*)\]', compose)
     for words in (started.split(), re.findall(r'"([^"]+)"', listed)):
-        command.parse_args(click.Context(command), list(words))
+        command.parse_args(click.Context(command, parent=root_context()), list(words))
     settings = load_recipe(DEPLOY / "settings.toml", ServerSettings)
     (stop_s,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     (grace_s,) = re.findall(r"stop_grace_period: (\d+)s", compose)

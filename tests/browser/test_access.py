@@ -154,7 +154,7 @@ class TestAnnouncements:
         status = chat.page.get_by_role("status")
         expect(status.filter(has_text=SENTENCES[0])).to_be_attached()
         chat.page.keyboard.press("Escape")
-        expect(status.filter(has_text="The answer is complete.")).to_be_attached()
+        expect(status.filter(has_text="The answer was stopped.")).to_be_attached()
         told = [sentence for _, sentences in chat.page.evaluate("window.spoken") for sentence in sentences]
         heard = told[1:-1]
         assert 1 <= len(heard) < len(SENTENCES)

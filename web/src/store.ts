@@ -9,6 +9,7 @@ import { answered, judged, withTurn } from "./path";
 import { recall, remember } from "./memory";
 import { isPlace } from "./places";
 import { AS_EVER } from "./settings";
+import { endOf, type Spoken } from "./spoken";
 import { follow, type Cursor } from "./stream";
 import { isTemporary } from "./temporary";
 
@@ -63,8 +64,6 @@ interface Arrived {
   content: string;
   thinking: string;
 }
-
-export type Spoken = "started" | "finished" | "failed" | "noted" | "takenBack" | "deleted" | "restored";
 
 export const NEW = "";
 const EMPTY: Chat = { messages: [], loading: false, error: null, pending: null };
@@ -472,7 +471,7 @@ export class ChatStore {
     this.#arrived.delete(message.id);
     this.#changeChat(id, { messages: answered(this.chat(id).messages, message) });
     if (!isNews) return;
-    this.#speak(message.status === "failed" ? "failed" : "finished");
+    this.#speak(endOf(message.status));
     if (isGenerating(this.chat(id))) return;
     this.#endFollowing(id);
     if (this.#snapshot.openId !== id) this.#change({ unread: new Set(this.#snapshot.unread).add(id) });

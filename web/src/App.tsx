@@ -15,12 +15,12 @@ import type { Hit } from "./search";
 import { ShareButton } from "./ShareButton";
 import { Sidebar } from "./Sidebar";
 import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
+import { SearchDialog } from "./SearchDialog"; // not on demand: whoever types at once after Ctrl K is heard
 import { isTemporary } from "./temporary";
 import { useMediaQuery } from "./useMediaQuery";
 import { Welcome } from "./Welcome";
 
 const Door = onDemand(() => import("./Door").then((module) => module.Door));
-const SearchDialog = onDemand(() => import("./SearchDialog").then((module) => module.SearchDialog));
 const FolderDialog = onDemand(() => import("./FolderDialog").then((module) => module.FolderDialog));
 const NARROW = "(max-width: 52rem)";
 

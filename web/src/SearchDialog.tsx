@@ -2,7 +2,7 @@
 import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
 import { ApiError } from "./api";
 import { Dialog } from "./Dialog";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLanguage, useWords } from "./i18n";
 import { MAX_HITS, MAX_QUERY_CHARS, search, type Hit } from "./search";
 
 /** Typing goes on for this long before the server is asked, in milliseconds. */
@@ -21,7 +21,7 @@ interface Found {
 }
 
 export function SearchDialog({ onPick, onClose }: SearchDialogProps) {
-  const words = usePageWords();
+  const words = useWords();
   const [query, setQuery] = useState("");
   const [found, setFound] = useState<Found>({ query: "", hits: [], trouble: null });
   const [chosen, setChosen] = useState(0);
@@ -117,7 +117,7 @@ export function SearchDialog({ onPick, onClose }: SearchDialogProps) {
 }
 
 function HitView({ hit }: { hit: Hit }) {
-  const words = usePageWords();
+  const words = useWords();
   const language = useLanguage();
   const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" }).format(new Date(hit.at));
   const text = hit.excerpt.map((piece, index) => (piece.found ? <mark key={index}>{piece.text}</mark> : piece.text));

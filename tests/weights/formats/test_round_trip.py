@@ -301,7 +301,6 @@ def test_mistral_s_rows_are_interleaved(tmp_path: Path) -> None:
         ("Qwen2", "mistral"),
         ("Qwen3, Llama 3's frequencies", "mistral"),
         ("windows in some layers", "gguf"),
-        ("growing queries", "gguf"),
     ],
 )
 def test_what_a_format_has_no_words_for_is_not_exported(tmp_path: Path, shape: str, to: str) -> None:

@@ -80,6 +80,15 @@ async def static(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+async def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """Of a server with accounts; `accounts_app.py` has the rest."""
+    monkeypatch.setenv("BISE_HOME", str(tmp_path))
+    opened = await open_database(f"sqlite:///{tmp_path / 'bise.db'}")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
 async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[App]:
     database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'bise.db'}")
     backend = ScriptedBackend()

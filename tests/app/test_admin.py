@@ -13,19 +13,11 @@ from bise.app.session import Entrance
 from bise.errors import InputError
 from bise.store.accounts import create_user, find_user
 from bise.store.conversations import create_conversation
-from bise.store.database import Database, open_database
+from bise.store.database import Database
 from bise.store.tables import now
 from bise.store.usage import Counts, UsageKey, add_usage
 from tests.app.accounts_app import House, open_house
 from tests.store.talk import Talk
-
-
-@pytest.fixture
-async def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
-    monkeypatch.setenv("BISE_HOME", str(tmp_path))
-    opened = await open_database(f"sqlite:///{tmp_path / 'bise.db'}")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

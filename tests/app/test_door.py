@@ -16,19 +16,12 @@ from bise.errors import UnavailableError
 from bise.server.errors import ApiError
 from bise.store.accounts import create_user, disable_user, find_user, list_users, local_owner
 from bise.store.audit import list_audit
-from bise.store.database import Database, open_database
+from bise.store.database import Database
 from bise.store.signing_up import create_first_admin, create_invitation
 from bise.store.tables import invitations, now, sessions
 from tests.app.accounts_app import PASSWORD, House, open_house
 
 LATER = "another four words"
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite:///{tmp_path / 'bise.db'}")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from bise.config import load_recipe
 from bise.errors import InputError
 from bise.server.settings import OidcProvider, ServerSettings
 from bise.store.accounts import create_user, disable_user, list_users
-from bise.store.database import Database, open_database
+from bise.store.database import Database
 from bise.store.signing_up import create_invitation
 from tests.app.accounts_app import House, open_house
 from tests.app.oidc_provider import running_provider, say_no, say_yes
@@ -30,13 +30,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the 
 def issuer() -> Iterator[str]:
     with running_provider() as running:
         yield running
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite:///{tmp_path / 'bise.db'}")
-    yield opened
-    await opened.close()
 
 
 class Clock:

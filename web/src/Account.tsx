@@ -4,6 +4,7 @@ import { Field, PasswordField } from "./Field";
 import { useLanguage, usePageWords } from "./i18n";
 import { forgetDrafts } from "./memory";
 import { people, providerAddress, providerRefusal, readAgent, type Account as AccountFacts, type Session } from "./people";
+import { Refusal } from "./Refusal";
 import { useAnswered } from "./useAnswered";
 import { useAttempt } from "./useAttempt";
 
@@ -79,11 +80,7 @@ function ChangePassword({ account, onChanged }: { account: AccountFacts; onChang
         <Field type="password" label={words("people.currentPassword")} value={current} onText={setCurrent} autoComplete="current-password" maxLength={1000} />
       )}
       <PasswordField label={words("people.newPassword")} hint={words("people.passwordHelp")} value={password} onText={setPassword} autoComplete="new-password" />
-      {trouble !== null && (
-        <p className="refusal" role="alert">
-          {trouble}
-        </p>
-      )}
+      <Refusal text={trouble} />
       <p role="status">{changed && words("people.passwordChanged")}</p>
       <div>
         <button type="submit" className="primary">
@@ -137,11 +134,7 @@ function Sessions({ sessions, onChanged }: { sessions: Session[]; onChanged: () 
           <SessionRow key={session.id} session={session} onEnd={() => attempt(people.endSession(session.id).finally(onChanged))} />
         ))}
       </ul>
-      {trouble !== null && (
-        <p className="refusal" role="alert">
-          {trouble}
-        </p>
-      )}
+      <Refusal text={trouble} />
     </>
   );
 }

@@ -4,7 +4,7 @@ import { admin, LIMITS, type LimitName, type Limits } from "./admin";
 import { Dialog } from "./Dialog";
 import { Field } from "./Field";
 import { usePageWords } from "./i18n";
-import { Refusal } from "./TableFrame";
+import { Refusal } from "./Refusal";
 import { useAttempt } from "./useAttempt";
 
 interface AdminLimitsProps {

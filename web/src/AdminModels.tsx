@@ -3,7 +3,7 @@ import { useCallback, useEffect, useState } from "react";
 import { admin, type Models } from "./admin";
 import { Confirm } from "./Confirm";
 import { usePageWords } from "./i18n";
-import { Refusal } from "./TableFrame";
+import { Refusal } from "./Refusal";
 import { useAttempt } from "./useAttempt";
 
 const EVERY_MS = 1500;

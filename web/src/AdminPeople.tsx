@@ -6,7 +6,8 @@ import { CopyButton } from "./CopyButton";
 import { Dialog } from "./Dialog";
 import { useLanguage, usePageWords } from "./i18n";
 import type { Role } from "./people";
-import { Refusal, TableFrame } from "./TableFrame";
+import { Refusal } from "./Refusal";
+import { TableFrame } from "./TableFrame";
 import { useAttempt } from "./useAttempt";
 
 const EVERYBODY = "everybody";

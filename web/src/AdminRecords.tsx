@@ -2,7 +2,8 @@
 import { useState } from "react";
 import { admin, type UsageBy } from "./admin";
 import { useLanguage, usePageWords } from "./i18n";
-import { Refusal, TableFrame } from "./TableFrame";
+import { Refusal } from "./Refusal";
+import { TableFrame } from "./TableFrame";
 import { useAnswered } from "./useAnswered";
 
 export function AdminUsage() {

@@ -9,6 +9,7 @@ import { ContinueIcon, RetryIcon } from "./icons";
 import { Markdown } from "./Markdown";
 import type { MessageViewProps } from "./MessageView";
 import { RatingReason } from "./RatingReason";
+import { Refusal } from "./Refusal";
 import { isTemporary } from "./temporary";
 import { Thinking } from "./Thinking";
 import { useAttempt } from "./useAttempt";
@@ -131,11 +132,7 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
           )}
         </>
       )}
-      {trouble !== null && (
-        <p className="refusal" role="alert">
-          {trouble}
-        </p>
-      )}
+      <Refusal text={trouble} />
     </article>
   );
 }

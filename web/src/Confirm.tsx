@@ -1,6 +1,7 @@
 // A question before something that cannot be undone, in a dialog; a refusal is shown there.
 import { Dialog } from "./Dialog";
 import { usePageWords } from "./i18n";
+import { Refusal } from "./Refusal";
 import { useAttempt } from "./useAttempt";
 
 interface ConfirmProps {
@@ -18,11 +19,7 @@ export function Confirm({ title, warning, action, onConfirm, onClose }: ConfirmP
   return (
     <Dialog title={title} onClose={onClose}>
       <p>{warning}</p>
-      {trouble !== null && (
-        <p className="refusal" role="alert">
-          {trouble}
-        </p>
-      )}
+      <Refusal text={trouble} />
       <div className="dialog-actions">
         <button type="button" autoFocus onClick={onClose}>
           {words("cancel")}

@@ -3,6 +3,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { Confirm } from "./Confirm";
 import { holding, type DeletedConversation, type DeletedState } from "./holding";
 import { useLanguage, usePageWords } from "./i18n";
+import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
@@ -34,11 +35,7 @@ export function Deleted({ store }: { store: ChatStore }) {
   return (
     <div className="scroller" tabIndex={0} role="region" aria-label={words("deletedPage")} aria-busy={!state && !trouble}>
       <div className="holding">
-        {trouble !== null && (
-          <p className="refusal" role="alert">
-            {trouble}
-          </p>
-        )}
+        <Refusal text={trouble} />
         {state && (
           <>
             <p className="lead" ref={lead} tabIndex={-1}>

@@ -5,6 +5,7 @@ import { usePageWords } from "./i18n";
 import { Mark } from "./icons";
 import { invitationIn, people, providerAddress, providerRefusal, type DoorState } from "./people";
 import { NoEntry } from "./Problem";
+import { Refusal } from "./Refusal";
 import { useAnswered } from "./useAnswered";
 import { useAttempt } from "./useAttempt";
 
@@ -156,11 +157,7 @@ function DoorForm({ title, lead, button, onSubmit, more, children }: DoorFormPro
         }}
       >
         {children}
-        {trouble !== null && (
-          <p className="refusal" role="alert">
-            {trouble}
-          </p>
-        )}
+        <Refusal text={trouble} />
         <button type="submit" className="primary">
           {button}
         </button>

@@ -4,6 +4,7 @@ import { CopyButton } from "./CopyButton";
 import { Dialog } from "./Dialog";
 import { holding, type Erased } from "./holding";
 import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
@@ -71,11 +72,7 @@ function Ask({ onErase, onClose }: { onErase: () => Promise<void>; onClose: () =
           <span>{words("eraseType", { word: words("eraseWord") })}</span>
           <input value={typed} autoFocus autoComplete="off" onChange={(event) => setTyped(event.target.value)} />
         </label>
-        {trouble !== null && (
-          <p className="refusal" role="alert">
-            {trouble}
-          </p>
-        )}
+        <Refusal text={trouble} />
         <div className="dialog-actions">
           <button type="button" onClick={onClose}>
             {words("cancel")}

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { Dialog } from "./Dialog";
 import { folderApi, MAX_INSTRUCTIONS_CHARS, MAX_NAME_CHARS, type Folder } from "./folders";
 import { usePageWords } from "./i18n";
+import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
@@ -48,11 +49,7 @@ export function FolderDialog({ folder, store, onClose }: FolderDialogProps) {
           <textarea rows={5} value={instructions} maxLength={MAX_INSTRUCTIONS_CHARS} onChange={(event) => setInstructions(event.target.value)} />
         </label>
         <p className="fine">{words("folderHelp")}</p>
-        {trouble !== null && (
-          <p className="refusal" role="alert">
-            {trouble}
-          </p>
-        )}
+        <Refusal text={trouble} />
         <div className="dialog-actions">
           {folder && (
             <button

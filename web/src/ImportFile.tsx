@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import { ApiError } from "./api";
 import { holding, upload, type ImportState } from "./holding";
 import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
@@ -77,11 +78,7 @@ export function ImportFile({ store, onImported }: { store: ChatStore; onImported
           )}
         </p>
       )}
-      {trouble !== null && (
-        <p className="refusal" role="alert">
-          {trouble}
-        </p>
-      )}
+      <Refusal text={trouble} />
       {state && !running && sent === null && (
         <div ref={result} tabIndex={-1} className="import-result">
           <Summary state={state} />

@@ -4,6 +4,7 @@ import { FeedbackList } from "./FeedbackList";
 import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
 import { contactsOf, count, useLearning, type Action, type Attempt, type Counts, type LearningState } from "./learning";
 import { LearnResult } from "./LearnResult";
+import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 
@@ -40,11 +41,7 @@ export function Learn({ store }: { store: ChatStore }) {
         <p className="lead">{words("learnLead", { model: state.model })}</p>
         <section className="learn-state" ref={status} tabIndex={-1} aria-label={words("learnState")}>
           <Stage state={state} counts={counts} contacts={contactsOf(items)} onPress={press} />
-          {trouble !== null && (
-            <p className="refusal" role="alert">
-              {trouble}
-            </p>
-          )}
+          <Refusal text={trouble} />
         </section>
         <FeedbackList items={items} onExclude={(item, excluded) => attempt(exclude(item, excluded))} onOpen={(id) => store.open(id)} />
         <section>

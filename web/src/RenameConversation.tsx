@@ -4,6 +4,7 @@ import type { ConversationSummary } from "./api";
 import { Dialog } from "./Dialog";
 import { folderApi } from "./folders";
 import { useWords } from "./i18n";
+import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { isTemporary } from "./temporary";
 import { useAttempt } from "./useAttempt";
@@ -51,11 +52,7 @@ export function RenameConversation({ conversation, store, onClose }: RenameConve
             </select>
           </label>
         )}
-        {trouble !== null && (
-          <p className="refusal" role="alert">
-            {trouble}
-          </p>
-        )}
+        <Refusal text={trouble} />
         <div className="dialog-actions">
           <button type="button" onClick={onClose}>
             {words("cancel")}

@@ -3,6 +3,7 @@ import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
 import { ApiError } from "./api";
 import { Dialog } from "./Dialog";
 import { useLanguage, useWords } from "./i18n";
+import { Refusal } from "./Refusal";
 import { MAX_HITS, MAX_QUERY_CHARS, search, type Hit } from "./search";
 
 /** Typing goes on for this long before the server is asked, in milliseconds. */
@@ -87,11 +88,7 @@ export function SearchDialog({ onPick, onClose }: SearchDialogProps) {
         onChange={(event) => setQuery(event.target.value)}
         onKeyDown={key}
       />
-      {trouble !== null && (
-        <p className="refusal" role="alert">
-          {trouble}
-        </p>
-      )}
+      <Refusal text={trouble} />
       <ul id={list} ref={options} role="listbox" aria-label={words("searchResults")} className="search-hits">
         {hits.map((hit, index) => (
           <li

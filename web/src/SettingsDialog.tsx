@@ -4,6 +4,7 @@ import type { Model, Parameters, Settings } from "./api";
 import type { ChatSettingsProps } from "./ChatSettings";
 import { Dialog } from "./Dialog";
 import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { Refusal } from "./Refusal";
 import { AS_EVER, isOwn } from "./settings";
 import { useAttempt } from "./useAttempt";
 
@@ -58,11 +59,7 @@ export function SettingsDialog({ store, chatId, model, onClose }: ChatSettingsPr
             <span className="fine">{tells ? words("glass.keepHint") : words("glass.neverTold", { model: modelName(model) })}</span>
           </span>
         </label>
-        {trouble !== null && (
-          <p className="refusal" role="alert">
-            {trouble}
-          </p>
-        )}
+        <Refusal text={trouble} />
         <div className="dialog-actions">
           <button type="button" className="link reset" disabled={!isOwn(settings)} onClick={() => setSettings(AS_EVER)}>
             {words("glass.reset")}

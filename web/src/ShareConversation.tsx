@@ -3,6 +3,7 @@ import { useState } from "react";
 import { CopyButton } from "./CopyButton";
 import { Dialog } from "./Dialog";
 import { usePageWords } from "./i18n";
+import { Refusal } from "./Refusal";
 import { sharing } from "./sharing";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
@@ -29,11 +30,7 @@ export function ShareConversation({ store, id, title, onClose }: { store: ChatSt
           ))}
         </div>
       )}
-      {trouble !== null && (
-        <p className="refusal" role="alert">
-          {trouble}
-        </p>
-      )}
+      <Refusal text={trouble} />
       <div className="dialog-actions">
         <button type="button" autoFocus={!link} onClick={onClose}>
           {words(link ? "close" : "cancel")}

@@ -1,6 +1,7 @@
 // The links that work, each to be taken back.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useLanguage, usePageWords } from "./i18n";
+import { Refusal } from "./Refusal";
 import { sharing, type Share } from "./sharing";
 import { useAttempt } from "./useAttempt";
 
@@ -18,11 +19,7 @@ export function SharedLinks({ version }: { version: string }) {
         {words("shareLinks")}
       </h2>
       <p>{words(shares.length ? "shareLinksHelp" : "shareLinksNone")}</p>
-      {trouble !== null && (
-        <p className="refusal" role="alert">
-          {trouble}
-        </p>
-      )}
+      <Refusal text={trouble} />
       <ul className="holding-list">
         {shares.map((share) => (
           <li key={share.id}>

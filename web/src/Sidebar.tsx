@@ -6,6 +6,7 @@ import { FolderList } from "./FolderList";
 import { folderApi } from "./folders";
 import { LANGUAGES, onDemand, useLanguage, useWords } from "./i18n";
 import { BinIcon, BoxIcon, CloseIcon, LearnIcon, Mark, PenIcon, PeopleIcon, PersonIcon, PinIcon, PlusIcon, SearchIcon } from "./icons";
+import { Refusal } from "./Refusal";
 import { NEW, type ChatStore, type Snapshot } from "./store";
 import { isTemporary } from "./temporary";
 import { currentTheme, setTheme, THEMES, type Theme } from "./theme";
@@ -115,11 +116,7 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
             }}
           />
           {days.map(section)}
-          {trouble !== null && (
-            <p className="refusal" role="alert">
-              {trouble}
-            </p>
-          )}
+          <Refusal text={trouble} />
         </div>
         <div className="sidebar-foot">
           <button type="button" className="learn-link" aria-current={snapshot.openId === "learn" ? "page" : undefined} onClick={() => onOpen("learn")}>

@@ -1,4 +1,4 @@
-// A table that scrolls alone where it is too wide, and the sentence that says why something was refused.
+// A table that scrolls alone where it is too wide.
 import type { ReactNode } from "react";
 import { usePageWords, type PageWordKey } from "./i18n";
 
@@ -19,14 +19,5 @@ export function TableFrame({ label, heads, children }: { label: string; heads: P
         <tbody>{children}</tbody>
       </table>
     </div>
-  );
-}
-
-export function Refusal({ text }: { text: string | null }) {
-  if (text === null) return null;
-  return (
-    <p className="refusal" role="alert">
-      {text}
-    </p>
   );
 }

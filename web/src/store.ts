@@ -187,7 +187,7 @@ export class ChatStore {
       const app = await api.state();
       this.#change({ app, problem: null, away: false });
       await this.refresh();
-      this.open(this.#snapshot.openId);
+      this.open(location.hash.slice(1)); // the address may have changed before anybody listened
     } catch (error) {
       const { status, message } = asApiError(error);
       this.#change({ problem: { status, message } });

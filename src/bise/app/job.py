@@ -132,6 +132,8 @@ def place_tokens(tokens: Sequence[ScoredToken], text: str, first_byte: int) -> l
 
     Tokens without a log probability are left out too, but not those after them.
     """
+    if not tokens:  # as ever, unless somebody wants to look inside: the places of a whole text cost something
+        return []
     data, places = text.encode(), _utf16_places(text)
     placed, here = [], first_byte
     for token in tokens:

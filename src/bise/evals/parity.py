@@ -15,7 +15,7 @@ import numpy as np
 
 from bise.errors import InputError
 from bise.evals.api import Api, Progress
-from bise.evals.data import Questions, Record, find_files, read_records, sample
+from bise.evals.data import Questions, find_files, read_records, sample
 from bise.evals.results import Item, Results, item_id, read_items
 from bise.evals.rolling import score_documents
 from bise.evals.statistics import Estimate, Floats, estimate, ratio
@@ -54,7 +54,7 @@ def _tasks(settings: EvalSettings) -> Sequence[Task]:
             f"{NAME}-{kind}-{language}",
             metric,
             files,
-            partial(measure, files, tuple(languages), language),
+            partial(measure, _Asked(files, tuple(languages), language)),
             "likelihood",
             language,
             higher_is_better=False,
@@ -65,44 +65,33 @@ def _tasks(settings: EvalSettings) -> Sequence[Task]:
     ]
 
 
-def _sentences(
-    files: Sequence[Path], languages: Sequence[str], language: str, settings: EvalSettings
-) -> tuple[list[str], list[str]]:
-    """Names of records, which all languages share, and their sentences in one."""
-    records = sample(read_records(files, ("id", *languages)), settings.limit, settings.seed)
-    return [_name(record, languages) for record in records], [str(record[language]) for record in records]
+@dataclass(frozen=True)
+class _Asked:
+    """The sentences of one language; their records have names that all languages share."""
+
+    files: tuple[Path, ...]
+    languages: tuple[str, ...]
+    language: str
+
+    def draw(self, settings: EvalSettings) -> tuple[list[str], list[str]]:
+        """Names and sentences."""
+        records = sample(read_records(self.files, ("id", *self.languages)), settings.limit, settings.seed)
+        names = [item_id(*(str(record[language]) for language in self.languages)) for record in records]
+        return names, [str(record[self.language]) for record in records]
 
 
-def _name(record: Record, languages: Sequence[str]) -> str:
-    return item_id(*(str(record[language]) for language in languages))
-
-
-def _measure_bits(
-    files: Sequence[Path],
-    languages: Sequence[str],
-    language: str,
-    api: Api,
-    settings: EvalSettings,
-    progress: Progress,
-) -> list[Item]:
-    names, sentences = _sentences(files, languages, language, settings)
+def _measure_bits(asked: _Asked, api: Api, settings: EvalSettings, progress: Progress) -> list[Item]:
+    names, sentences = asked.draw(settings)
     return [
-        Item(name, score.nats / math.log(2), 1.0, score.size_bytes, language)
+        Item(name, score.nats / math.log(2), 1.0, score.size_bytes, asked.language)
         for name, score in zip(names, score_documents(api, sentences, progress), strict=True)
     ]
 
 
-def _measure_tokens(
-    files: Sequence[Path],
-    languages: Sequence[str],
-    language: str,
-    api: Api,
-    settings: EvalSettings,
-    progress: Progress,
-) -> list[Item]:
-    names, sentences = _sentences(files, languages, language, settings)
+def _measure_tokens(asked: _Asked, api: Api, settings: EvalSettings, progress: Progress) -> list[Item]:
+    names, sentences = asked.draw(settings)
     return [
-        Item(name, float(len(ids)), float(size), size, language)
+        Item(name, float(len(ids)), float(size), size, asked.language)
         for name, sentence, ids in zip(names, sentences, api.tokenize(sentences, progress), strict=True)
         if (size := len(sentence.encode()))
     ]

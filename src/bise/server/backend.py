@@ -77,9 +77,7 @@ class Tally:
 
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
-    queue_place: int = (
-        0  # number in the line of those that wait for a place in the engine, by arrival; 0: it does not wait
-    )
+    queue_place: int = 0  # number by arrival among those that wait for a place in the engine; 0: it does not wait
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,7 @@ class ServerSettings:
     share_links: bool = True  # whether people may make read-only links to conversations, and links show something
     log_requests: bool = False  # one line of JSON for each request to the API, on stderr
     log_prompts: bool = False  # in these lines, also what was asked
-    sign_up: SignUp = (
-        "off"  # who may make an account of their own, where others come: nobody, whoever is invited, anybody
-    )
+    sign_up: SignUp = "off"  # where others come, who makes an account of their own: nobody, those invited, anybody
     oidc: tuple[OidcProvider, ...] = ()  # where people may sign in besides
     workers: int = 1  # one process: see below
 

@@ -15,6 +15,7 @@ from bise.evals.api import Api, Progress
 from bise.evals.data import read_records, sample
 from bise.evals.results import Item, item_id
 from bise.evals.rolling import score_documents
+from bise.evals.shapes import text
 from bise.evals.tasks import EvalSettings, Suite, Task
 
 _DIRECTORY = "texts"  # below the root of the data, where no other is named
@@ -57,12 +58,12 @@ def _files(settings: EvalSettings) -> dict[str, list[Path]]:
 
 
 def _measure(files: Sequence[Path], language: str, api: Api, settings: EvalSettings, progress: Progress) -> list[Item]:
-    records = sample(read_records(files, ("text",)), settings.limit, settings.seed)
-    texts = [text for record in records if isinstance(text := record["text"], str) and text]
+    records = sample(read_records(files, {"text": text}), settings.limit, settings.seed)
+    texts = [record["text"] for record in records if record["text"]]
     scores = score_documents(api, texts, progress)
     return [
-        Item(item_id(text), score.nats / math.log(2), float(score.size_bytes), score.size_bytes, language)
-        for text, score in zip(texts, scores, strict=True)
+        Item(item_id(each), score.nats / math.log(2), float(score.size_bytes), score.size_bytes, language)
+        for each, score in zip(texts, scores, strict=True)
     ]
 
 

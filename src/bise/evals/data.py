@@ -11,6 +11,7 @@ import numpy as np
 
 from bise.errors import InputError, NotFoundError
 from bise.evals.results import DataFile
+from bise.evals.shapes import Shape, anything, missing_fields
 from bise.runs import sha256_file
 
 Record = dict[str, Any]
@@ -22,7 +23,7 @@ class Questions:
     """The files of one set of questions, and what each of their lines holds."""
 
     name: str  # path below the root without part number and ending: "mgsm/de"
-    fields: tuple[str, ...]  # that every line has
+    fields: Mapping[str, Shape]  # that every line has
 
 
 def find_files(root: Path | None, questions: Questions) -> tuple[Path, ...]:
@@ -51,11 +52,12 @@ def find_files(root: Path | None, questions: Questions) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def read_records(files: Sequence[Path], fields: Sequence[str]) -> Iterator[Record]:
-    """Every line of the files.
+def read_records(files: Sequence[Path], fields: Mapping[str, Shape], whole: Shape = anything) -> Iterator[Record]:
+    """Every line of the files; `whole` looks at a record whose fields are right by themselves.
 
     Raises:
-        InputError: a file cannot be read, or a line is not JSON or lacks a field; file and line are named.
+        InputError: a file cannot be read, or a line is not JSON, lacks a field, or has another kind of value than it must;
+            file, line and field are named.
     """
     for path in files:
         reader = lzma.open if path.suffix == ".xz" else open
@@ -63,7 +65,7 @@ def read_records(files: Sequence[Path], fields: Sequence[str]) -> Iterator[Recor
             with reader(path, "rt", encoding="utf-8") as lines:
                 for number, line in enumerate(lines, 1):
                     if line.strip():
-                        yield _record(line, fields, f"{path}, line {number},")
+                        yield _record(line, fields, whole, f"{path}, line {number},")
         except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
             raise InputError(f"{path} cannot be read: {error}.") from None
 
@@ -85,12 +87,18 @@ def data_files(files: Sequence[Path], root: Path | None) -> tuple[DataFile, ...]
     )
 
 
-def _record(line: str, fields: Sequence[str], where: str) -> Record:
+def _record(line: str, fields: Mapping[str, Shape], whole: Shape, where: str) -> Record:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON: {error}.") from None
-    missing = [field for field in fields if not isinstance(record, Mapping) or field not in record]
-    if missing:
+    if missing := missing_fields(record, fields):
         raise InputError(f"{where} has no {', '.join(missing)}. Expected: a JSON object with {', '.join(fields)}.")
+    wrong = (f"{field}{told}" for field, shape in fields.items() if (told := shape(record[field])))
+    try:
+        told = next(wrong, "") or whole(record)
+    except RecursionError:
+        told = "it is nested too deeply"
+    if told:
+        raise InputError(f"{where} is damaged: {told}.")
     return dict(record)

@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bise.errors import InputError
 from bise.evals.api import Api, Progress
 from bise.evals.data import Questions, find_files, read_records, sample
 from bise.evals.results import Item, item_id
+from bise.evals.shapes import anything, is_wrong, list_of, map_of, object_with, one_of, some_text, text
 from bise.evals.tasks import EvalSettings, Suite, Task
 
 _PARTS = ("simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance")
-_FIELDS = ("id", "question", "function")
 _MAX_TOKENS = 512
 _TYPES = {"dict": "object", "float": "number", "tuple": "array", "list": "array", "bool": "boolean", "int": "integer"}
 _KEPT = ("description", "enum", "required")  # of a schema, as they are
@@ -28,14 +29,41 @@ _PASSED_OVER = re.compile(r"[ ,./\-_*^'\"]")
 Call = tuple[str, Mapping[str, Any]]
 
 
+def _is_schema(value: object) -> str:
+    return object_with({}, _OF_A_SCHEMA)(value)
+
+
+def _is_call(value: object) -> str:
+    """One function's name with the values that each argument may have."""
+    if isinstance(value, Mapping) and len(value) != 1:
+        return is_wrong(value, "an object of one function")
+    return map_of(map_of(list_of(anything)))(value)
+
+
+_OF_A_SCHEMA = {
+    "type": some_text,
+    "description": text,
+    "enum": list_of(anything),
+    "required": list_of(some_text),
+    "properties": map_of(_is_schema),
+    "items": _is_schema,
+}
+_MESSAGE = object_with({"role": one_of("system", "user", "assistant"), "content": text})
+_FUNCTION = object_with({"name": some_text, "parameters": _is_schema}, {"description": text})
+_FIELDS = {
+    "id": some_text,
+    "question": list_of(list_of(_MESSAGE, least=1), least=1),
+    "function": list_of(_FUNCTION, least=1),
+}
+_ANSWER_FIELDS = {"id": some_text, "ground_truth": list_of(_is_call)}
+
+
 def _tasks(settings: EvalSettings) -> list[Task]:
     root = settings.data.root
     tasks = []
     for part in _PARTS:
         files = find_files(root, Questions(f"bfcl/{part}", _FIELDS))
-        answers = (
-            () if part == "irrelevance" else find_files(root, Questions(f"bfcl/answer_{part}", ("id", "ground_truth")))
-        )
+        answers = () if part == "irrelevance" else find_files(root, Questions(f"bfcl/answer_{part}", _ANSWER_FIELDS))
         tasks.append(
             Task(
                 "bfcl",
@@ -56,7 +84,13 @@ def _measure(
     files: Sequence[Path], answers: Sequence[Path], api: Api, settings: EvalSettings, progress: Progress
 ) -> list[Item]:
     records = sample(read_records(files, _FIELDS), settings.limit, settings.seed)
-    expected = {record["id"]: record["ground_truth"] for record in read_records(answers, ("id", "ground_truth"))}
+    expected = {record["id"]: record["ground_truth"] for record in read_records(answers, _ANSWER_FIELDS)}
+    unanswered = [record["id"] for record in records if answers and record["id"] not in expected]
+    if unanswered:
+        raise InputError(
+            f"{answers[0]} has no answer with the id {', '.join(unanswered[:3])}, of {len(unanswered):,} question"
+            f"{'s' if len(unanswered) > 1 else ''} in {files[0]}. Both files must come from the same release."
+        )
     size = api.target.most_tokens(settings.max_tokens or _MAX_TOKENS)
     bodies = [
         {"messages": record["question"][0], "tools": [*map(tool, record["function"])], "max_tokens": size}

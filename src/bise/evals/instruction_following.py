@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from bise.errors import InputError
 from bise.evals.api import Api, Progress
-from bise.evals.data import Questions, find_files, read_records, sample
-from bise.evals.instructions import follows, is_known
+from bise.evals.data import Questions, Record, find_files, read_records, sample
+from bise.evals.instructions import arguments_of, follows, is_known
 from bise.evals.results import Item, item_id
+from bise.evals.shapes import anything, is_wrong, list_of, map_of, object_with, optional, some_text
 from bise.evals.tasks import EvalSettings, Suite, Task
 
 _LANGUAGES = ("en", "es", "fr")
-_FIELDS = ("prompt", "instruction_id_list", "kwargs")
+_FIELDS = {
+    "prompt": some_text,
+    "instruction_id_list": list_of(some_text, least=1),
+    "kwargs": list_of(optional(map_of(anything))),
+}
 _MAX_TOKENS = 1280
 
 
@@ -35,18 +39,15 @@ def _tasks(settings: EvalSettings) -> list[Task]:
 
 
 def _measure(files: Sequence[Path], language: str, api: Api, settings: EvalSettings, progress: Progress) -> list[Item]:
-    records = sample(read_records(files, _FIELDS), settings.limit, settings.seed)
-    unknown = sorted({name for record in records for name in record["instruction_id_list"] if not is_known(name)})
-    if unknown:
-        raise InputError(f"{files[0]} has instructions that are not known here: {', '.join(unknown)}.")
+    records = sample(read_records(files, _FIELDS, _wrong_instruction), settings.limit, settings.seed)
     size = api.target.most_tokens(settings.max_tokens or _MAX_TOKENS)
     bodies = [{"messages": [{"role": "user", "content": r["prompt"]}], "max_tokens": size} for r in records]
     items = []
     for record, answer in zip(records, api.chat(bodies, progress), strict=True):
         text = str(answer.get("content") or "")
         wanted = list(zip(record["instruction_id_list"], record["kwargs"], strict=True))
-        broken = [name for name, arguments in wanted if not follows(name, text, arguments)]
-        prompt = str(record["prompt"])
+        broken = [name for name, arguments in wanted if not follows(name, text, arguments or {})]
+        prompt = record["prompt"]
         told = f"not kept: {', '.join(broken)}" if broken else ""
         items.append(
             Item(
@@ -62,6 +63,20 @@ def _measure(files: Sequence[Path], language: str, api: Api, settings: EvalSetti
             )
         )
     return items
+
+
+def _wrong_instruction(record: Record) -> str:
+    """What is wrong with the instructions of a record: one that has no check here, or lacks an argument of its check."""
+    names, arguments = record["instruction_id_list"], record["kwargs"]
+    if len(names) != len(arguments):
+        return f"instruction_id_list has {len(names)} entries, but kwargs {len(arguments)}"
+    for index, (name, given) in enumerate(zip(names, arguments, strict=True)):
+        if not is_known(name):
+            return f"instruction_id_list[{index}]{is_wrong(name, 'an instruction that can be checked here')}"
+        stated = {key: value for key, value in (given or {}).items() if value is not None}  # tables fill up with null
+        if told := object_with(*arguments_of(name))(stated):
+            return f"kwargs[{index}]{told}, as {name} needs it"
+    return ""
 
 
 SUITE = Suite(

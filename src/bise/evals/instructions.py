@@ -13,6 +13,7 @@ from typing import Any
 
 from bise.corpus.language import identify_languages
 from bise.corpus.texts import pack
+from bise.evals.shapes import Shape, list_of, map_of, some_text, whole_number
 
 Arguments = Mapping[str, Any]
 Check = Callable[[str, Arguments], bool]
@@ -48,6 +49,11 @@ def is_known(instruction: str) -> bool:
     """Whether there is a check of that name."""
     language, _, name = instruction.partition(":")
     return language in _CHOICES and (name in _CHECKS or name == "detectable_format:constrained_response")
+
+
+def arguments_of(instruction: str) -> tuple[Mapping[str, Shape], Mapping[str, Shape]]:
+    """The arguments that the check of a known instruction needs, and those that it takes besides; null is none."""
+    return _NEEDS.get(instruction.partition(":")[2], {}), _TAKES
 
 
 def _compared(count: int, wanted: int, relation: str | None) -> bool:
@@ -168,6 +174,37 @@ def _has_no_accents(answer: str, _: Arguments) -> bool:
     return not any(unicodedata.combining(mark) for mark in unicodedata.normalize("NFD", answer) if mark != "\u0327")
 
 
+_COUNT = whole_number(0)
+_TAKES: dict[str, Shape] = dict.fromkeys(("relation", "let_relation", "capital_relation"), some_text) | {
+    "let_frequency": _COUNT,
+    "num_words": _COUNT,
+}
+_NEEDS: dict[str, dict[str, Shape]] = {
+    "keywords:existence": {"keywords": list_of(some_text)},
+    "keywords:forbidden_words": {"forbidden_words": list_of(some_text)},
+    "keywords:frequency": {"keyword": some_text, "frequency": _COUNT},
+    "keywords:letter_frequency": {"letter": some_text, "let_frequency": _COUNT},
+    "language:response_language": {"language": some_text},
+    "length_constraints:number_words": {"num_words": _COUNT},
+    "length_constraints:number_sentences": {"num_sentences": _COUNT},
+    "length_constraints:number_paragraphs": {"num_paragraphs": _COUNT},
+    "length_constraints:nth_paragraph_first_word": {
+        "num_paragraphs": _COUNT,
+        "nth_paragraph": whole_number(1),
+        "first_word": some_text,
+    },
+    "detectable_content:number_placeholders": {"num_placeholders": _COUNT},
+    "detectable_content:postscript": {"postscript_marker": some_text},
+    "detectable_format:number_bullet_lists": {"num_bullets": _COUNT},
+    "detectable_format:number_highlighted_sections": {"num_highlights": _COUNT},
+    "detectable_format:multiple_sections": {"section_spliter": some_text, "num_sections": _COUNT},
+    "combination:repeat_prompt": {"prompt_to_repeat": some_text},
+    "startend:end_checker": {"end_phrase": some_text},
+    "change_case:capital_word_frequency": {"capital_frequency": _COUNT},
+    "special_character:tildes": {"num_words": _COUNT},
+    "special_character:accents": {"word_to_accentuate": map_of(some_text)},
+    "special_character:ethel_or_cedilla": {"forbidden_char": some_text},
+}
 _CHECKS: dict[str, Check] = {
     "keywords:existence": lambda text, a: all(_count(text, str(word)) for word in a["keywords"]),
     "keywords:forbidden_words": lambda text, a: not any(_count(text, str(word)) for word in a["forbidden_words"]),

@@ -18,12 +18,13 @@ from bise.evals.api import Api, Progress
 from bise.evals.data import Questions, find_files, read_records, sample
 from bise.evals.results import Item, Results, item_id, read_items
 from bise.evals.rolling import score_documents
+from bise.evals.shapes import anything, some_text
 from bise.evals.statistics import Estimate, Floats, estimate, ratio
 from bise.evals.tasks import EvalSettings, Suite, Task
 
 NAME = "parity"
 REFERENCE = "en"
-_QUESTIONS = Questions("pud-parallel/all", ("id", REFERENCE))
+_QUESTIONS = Questions("pud-parallel/all", {"id": anything, REFERENCE: some_text})
 _BITS, _TOKENS = f"{NAME}-bits", f"{NAME}-tokens"
 
 
@@ -75,9 +76,10 @@ class _Asked:
 
     def draw(self, settings: EvalSettings) -> tuple[list[str], list[str]]:
         """Names and sentences."""
-        records = sample(read_records(self.files, ("id", *self.languages)), settings.limit, settings.seed)
-        names = [item_id(*(str(record[language]) for language in self.languages)) for record in records]
-        return names, [str(record[self.language]) for record in records]
+        fields = {"id": anything} | dict.fromkeys(self.languages, some_text)
+        records = sample(read_records(self.files, fields), settings.limit, settings.seed)
+        names = [item_id(*(record[language] for language in self.languages)) for record in records]
+        return names, [record[self.language] for record in records]
 
 
 def _measure_bits(asked: _Asked, api: Api, settings: EvalSettings, progress: Progress) -> list[Item]:

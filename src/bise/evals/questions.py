@@ -14,6 +14,7 @@ from bise.config import stay_offline
 from bise.evals.api import Api, Progress
 from bise.evals.data import Questions, Record, find_files, read_records, sample
 from bise.evals.results import Item, item_id
+from bise.evals.shapes import Shape, is_wrong, one_of, some_text, text_or_integer
 from bise.evals.tasks import EvalSettings, Suite, Task
 
 _ASK = {
@@ -65,18 +66,36 @@ def _in_language(language: str, record: Record) -> Record:
     return record | {"ask": ask, "reply": reply}
 
 
+def _answers_of_a_question(value: object) -> str:
+    """Several answers in one text, between semicolons."""
+    return some_text(value) or ("" if _answers(str(value)) else is_wrong(value, "answers between semicolons"))
+
+
+def _ends_with_a_number(value: object) -> str:
+    _, mark, number = str(value).rpartition("####")
+    has_number = bool(mark) and any(map(str.isdigit, number))
+    return some_text(value) or ("" if has_number else is_wrong(value, "a text that ends with #### and a number"))
+
+
+def _texts(*names: str) -> dict[str, Shape]:
+    return dict.fromkeys(names, some_text)
+
+
 _DRAWN = "Examples are drawn from the other questions, since the files hold no others."
-_TRUTHFUL = Questions("truthfulqa/test", ("Question", "Best Answer", "Correct Answers", "Incorrect Answers"))
+_TRUTHFUL = Questions(
+    "truthfulqa/test",
+    _texts("Question", "Best Answer") | dict.fromkeys(("Correct Answers", "Incorrect Answers"), _answers_of_a_question),
+)
 _BLIMP = _Kind(
     "blimp",
-    Questions("blimp/all", ("sentence_good", "sentence_bad", "UID")),
+    Questions("blimp/all", _texts("sentence_good", "sentence_bad") | {"UID": text_or_integer}),
     "likelihood",
     group="UID",
     chance=lambda _: 0.5,
 )
 _MMLU = _Kind(
     "mmlu",
-    Questions("mmlu/test", ("subject", "question", "A", "B", "C", "D", "answer")),
+    Questions("mmlu/test", _texts("subject", "question", "A", "B", "C", "D") | {"answer": one_of("0", "1", "2", "3")}),
     "likelihood",
     shots=5,
     group="subject",
@@ -85,7 +104,7 @@ _MMLU = _Kind(
 )
 _GSM8K = _Kind(
     "gsm8k",
-    Questions("gsm8k/test", ("question", "answer")),
+    Questions("gsm8k/test", {"question": some_text, "answer": _ends_with_a_number}),
     "generation",
     "exact_match",
     shots=5,
@@ -95,7 +114,7 @@ _GSM8K = _Kind(
 _MGSM = [
     _Kind(
         "mgsm",
-        Questions(f"mgsm/{language}", ("question", "answer")),
+        Questions(f"mgsm/{language}", {"question": some_text, "answer": text_or_integer}),
         "generation",
         "exact_match",
         language,
@@ -127,7 +146,10 @@ _TRUTHFULQA = [
 ]
 _XCOPA = _Kind(
     "xcopa-it",
-    Questions("xcopa-it/test", ("premise", "choice1", "choice2", "question", "label")),
+    Questions(
+        "xcopa-it/test",
+        _texts("premise", "choice1", "choice2") | {"question": one_of("cause", "effect"), "label": one_of("0", "1")},
+    ),
     "likelihood",
     language="it",
     chance=lambda _: 0.5,
@@ -186,7 +208,8 @@ def _documents(kind: _Kind, files: Sequence[Path], settings: EvalSettings) -> tu
     everything = list(read_records(files, kind.questions.fields))
     drawn = sample(iter(everything), settings.limit, settings.seed)
     examples = _examples(drawn, everything, kind, settings)
-    return drawn, [kind.prepare(record) | {"examples": shown} for record, shown in zip(drawn, examples, strict=True)]
+    asked = [kind.prepare(_fields(record, kind)) for record in drawn]
+    return drawn, [record | {"examples": shown} for record, shown in zip(asked, examples, strict=True)]
 
 
 def documents(task: Task, settings: EvalSettings) -> list[Record]:
@@ -210,8 +233,13 @@ def _examples(
     for record in drawn:
         others = [other for other in parts[record.get(kind.group)] if other is not record]
         order = generator.permutation(len(others))[:num_shots]
-        found.append([{name: others[i][name] for name in kind.questions.fields} for i in order.tolist()])
+        found.append([_fields(others[i], kind) for i in order.tolist()])
     return found
+
+
+def _fields(record: Record, kind: _Kind) -> Record:
+    """What a task file uses of a record, as texts: a column of lm-eval's table holds one type."""
+    return {name: str(record[name]) for name in kind.questions.fields}
 
 
 def _item(kind: _Kind, asked: Record, record: Record, sample: Any, *, cut: bool) -> Item:

@@ -13,6 +13,7 @@ from bise.evals.data import read_records, sample
 from bise.evals.divergence import Divergence, measure_divergence
 from bise.evals.results import RESULTS, EvaluatedModel, read_results
 from bise.evals.run import Advance, evaluate, finished, run_name
+from bise.evals.shapes import text
 from bise.evals.suites import SUITES, check_suites
 from bise.evals.target import Say, Target, local_target, remote_target
 from bise.evals.tasks import EvalSettings, Prices
@@ -214,10 +215,10 @@ def _texts(path: Path) -> list[str]:
     if not path.is_file():
         raise NotFoundError(f"There is no file {path}. Give --text a file of lines of JSON with text, or a plain text.")
     if path.name.endswith((".jsonl", ".jsonl.xz")):
-        return [str(record["text"]) for record in read_records([path], ("text",))]
+        return [record["text"] for record in read_records([path], {"text": text})]
     pieces = [""]
     for paragraph in path.read_text(encoding="utf-8", errors="replace").split("\n\n"):
         pieces[-1] += paragraph + "\n\n"
         if len(pieces[-1]) >= _PIECE:
             pieces.append("")
-    return [text for piece in pieces if (text := piece.strip())]
+    return [kept for piece in pieces if (kept := piece.strip())]

@@ -392,7 +392,7 @@ def test_a_cancelled_request_gets_no_token_in_the_next_step(tmp_path: Path) -> N
 def test_a_child_that_cannot_read_ends_with_its_parent_all_the_same() -> None:
     child = """
 import ctypes, os, sys
-from bise.engine.worker import die_with
+from bise.lifetime import die_with
 die_with(os.getppid())
 print(os.getpid(), flush=True)
 ctypes.PyDLL(None).sleep(600)  # as a step that lets no other thread run

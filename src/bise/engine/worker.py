@@ -3,10 +3,8 @@
 It ends as soon as its parent does, because then nobody is left to answer.
 """
 
-import ctypes
 import faulthandler
 import os
-import signal
 import sys
 import time
 from functools import cache
@@ -41,6 +39,7 @@ from bise.engine.protocol import (
 )
 from bise.engine.requests import Constraint, Grammar, Request
 from bise.errors import BiseError
+from bise.lifetime import die_with
 from bise.weights.adapters import open_adapter
 from bise.weights.files import Weights, open_weights
 
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
 STATS_EVERY_S = 1.0
 Inbox = SimpleQueue[ToEngine | Loaded | Compiled]
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Channel:
@@ -105,17 +103,6 @@ def main() -> None:
         if outputs:
             channel.send(Outputs(tuple(outputs)))
         reporter.report(engine)
-
-
-def die_with(parent_id: int) -> None:
-    """End this process when its parent ends, however that happens and whatever is running here.
-
-    The end of stdin says it too, but only to a thread that gets to run; Linux can do without.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_id:  # it went before we could ask
-        os._exit(0)
 
 
 def _load(start: Start, channel: Channel) -> Engine:

@@ -1,15 +1,18 @@
 """Whom to ask: a model of this machine, served by a `bise serve` of its own, or any API that speaks OpenAI's dialect.
 
 The server of a local model lives as long as the block, on a free port of loopback, with a home, a database and a key that
-are thrown away: what is measured is what others would get from `bise serve`, and nothing of the user's is touched.
+are thrown away: what is measured is what others would get from `bise serve`, and nothing of the user's is touched. It ends
+with this process, however that ends.
 """
 
 import asyncio
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +21,7 @@ import httpx
 from bise.config import apart_environment, home, named_variable
 from bise.errors import InputError, UnavailableError
 from bise.evals.results import EvaluatedModel
+from bise.lifetime import before_sigterm
 from bise.runs import MANIFEST, sha256_file
 from bise.store.accounts import local_owner
 from bise.store.database import open_database
@@ -106,15 +110,24 @@ async def _make_key(apart: Path) -> str:
 @contextmanager
 def _serving(directory: Path, apart: Path, say: Say) -> Iterator[str]:
     """Run the server; gives its address once it is ready."""
-    command = [sys.executable, "-m", "bise", "serve", "--model", str(directory.resolve()), "--port", "0"]
+    bise = [sys.executable, "-m", "bise.lifetime", str(os.getpid())]
+    command = [*bise, "serve", "--model", str(directory.resolve()), "--port", "0"]
     log = apart / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=apart_environment(apart)
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=apart_environment(apart)
         )
+
+        def clear_up() -> None:
+            process.kill()
+            with suppress(ChildProcessError):
+                os.waitpid(process.pid, 0)  # the object's own lock may be held by what the signal came between
+            shutil.rmtree(apart, ignore_errors=True)
+
         try:
-            say(f"Serving {directory.name} …")
-            yield _wait_until_ready(process, log)
+            with before_sigterm(clear_up):
+                say(f"Serving {directory.name} …")
+                yield _wait_until_ready(process, log)
         finally:
             process.terminate()
             try:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -410,6 +411,41 @@ def test_bombs_are_read_in_little_memory_or_refused_by_what_they_say() -> None:
     many[end + 12 : end + 16] = (1 << 30).to_bytes(4, "little")
     with pytest.raises(InputError, match="too many files"):
         list(read_file(io.BytesIO(many)))
+
+
+class Counted(io.BytesIO):
+    """A file that counts how often it is read from."""
+
+    num_reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.num_reads += 1
+        return super().read(size)
+
+
+def test_the_next_conversation_costs_memory_for_itself_and_not_for_what_lies_after_it() -> None:
+    """Else a file of one long conversation and many short ones costs time by the square of its length."""
+    file = Counted(b'[{"a": "' + b"x" * (1 << 21) + b'"}' + b",{}" * 200 + b" " * (1 << 20) + b"]")
+    found, costs = read_file(file), []
+    tracemalloc.start()
+    try:
+        next(found)
+        for _ in range(200):
+            before, num_reads = tracemalloc.get_traced_memory()[0], file.num_reads
+            tracemalloc.reset_peak()
+            assert next(found).record == {}
+            costs += [tracemalloc.get_traced_memory()[1] - before] if file.num_reads == num_reads else []
+    finally:
+        tracemalloc.stop()
+    assert len(costs) > 190
+    assert max(costs) < 100_000
+
+
+@pytest.mark.parametrize("before", [b"", b'{"a": [1, {"b": "}"}]},\n' * 9, b'{"a": "' + b"x" * 200_000 + b'"}, '])
+def test_places_of_faults_are_counted_from_their_conversation_s_beginning(before: bytes) -> None:
+    file = io.BytesIO(b"[" + before + b'{"a": nonsense, "b": "' + b"y" * 100 + b'"}]')
+    with pytest.raises(InputError, match="in a conversation, character 7: expecting value"):
+        list(read_file(file))
 
 
 def test_names_in_a_zip_file_lead_nowhere(tmp_path: Path) -> None:

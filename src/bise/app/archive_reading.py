@@ -7,6 +7,7 @@ of everything in it unpacked, and of each conversation. Every fault of a file is
 import codecs
 import json
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ MAX_CONVERSATION_CHARS = 16 << 20
 MAX_CONVERSATIONS = 50_000
 _MAX_DIRECTORY_BYTES = 32 << 20  # of a zip file: some 300,000 names
 _PIECE_BYTES = 64 << 10
-_BETWEEN = " \t\r\n,[]"  # what stands between conversations: a list of them, or one a line
+_BETWEEN = re.compile(r"[ \t\r\n,\[\]]*")  # what stands between conversations: a list of them, or one a line
 _END_OF_ZIP, _END_OF_ZIP64 = b"PK\x05\x06", b"PK\x06\x07"
 
 
@@ -90,38 +91,50 @@ def _check_directory(file: BinaryIO, size: int) -> None:
 
 
 def _read_json(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
-    """Give the objects of a list, or of a sequence, without reading it whole."""
-    decode, text, ended = codecs.getincrementaldecoder("utf-8-sig")(), "", False
-    decoder = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_number)
+    """Give the objects of a list, or of a sequence, without reading it whole.
+
+    What was read is walked through by its index, and cut only where more is read: at least as much as is left then. So
+    a file costs time in proportion to its length, whatever is in it.
+    """
+    decode, text, here, ended = codecs.getincrementaldecoder("utf-8-sig")(), "", 0, False
     while True:
-        text = text.lstrip(_BETWEEN)
-        if text and not text.startswith("{"):
-            raise InputError("The file is no list of conversations in JSON. Choose one that Bise or ChatGPT exported.")
-        try:
-            record, end = decoder.raw_decode(text) if text else ({}, 0)
-        except RecursionError:
-            raise InputError("The file is nested too deeply to be a list of conversations.") from None
-        except json.JSONDecodeError as error:
-            if ended or not _is_cut(error, text):
-                raise InputError(f"The file is damaged: in a conversation, {_in_words(error)}.") from None
-            end = 0
-        except ValueError as error:
-            raise InputError(f"The file is damaged: {error}.") from None
-        if end:
+        here = _BETWEEN.match(text, here).end()  # type: ignore[union-attr]
+        found = _decode(text, here, ended)
+        if found is not None:
+            record, here = found
             yield record
-            text = text[end:]
             continue
         if ended:
             return
-        if len(text) > MAX_CONVERSATION_CHARS:
+        num_left = len(text) - here
+        if num_left > MAX_CONVERSATION_CHARS:
             raise InputError(
                 f"A conversation in the file is longer than {MAX_CONVERSATION_CHARS >> 20} million characters."
             )
         try:
-            piece = stream.read(max(_PIECE_BYTES, len(text)))
-            text, ended = text + decode.decode(piece, final=not piece), not piece
+            piece = stream.read(max(_PIECE_BYTES, num_left))
+            text, here, ended = text[here:] + decode.decode(piece, final=not piece), 0, not piece
         except UnicodeDecodeError:
             raise InputError("The file is not text in UTF-8. Choose one that Bise or ChatGPT exported.") from None
+
+
+def _decode(text: str, here: int, ended: bool) -> tuple[dict[str, Any], int] | None:
+    """The object that begins at a place, and the place of its end; None: there is no whole one yet."""
+    if here == len(text):
+        return None
+    if text[here] != "{":
+        raise InputError("The file is no list of conversations in JSON. Choose one that Bise or ChatGPT exported.")
+    try:
+        record, end = _DECODER.raw_decode(text, here)
+    except RecursionError:
+        raise InputError("The file is nested too deeply to be a list of conversations.") from None
+    except json.JSONDecodeError as error:
+        if ended or not _is_cut(error, text):
+            raise InputError(f"The file is damaged: in a conversation, {_in_words(error, here)}.") from None
+        return None
+    except ValueError as error:
+        raise InputError(f"The file is damaged: {error}.") from None
+    return record, end
 
 
 def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
@@ -129,8 +142,8 @@ def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
     return error.msg.startswith("Unterminated string") or error.pos >= len(text) - 16
 
 
-def _in_words(error: json.JSONDecodeError) -> str:
-    return f"character {error.pos + 1}: {error.msg[0].lower()}{error.msg[1:]}"
+def _in_words(error: json.JSONDecodeError, start: int) -> str:
+    return f"character {error.pos - start + 1}: {error.msg[0].lower()}{error.msg[1:]}"
 
 
 def _integer(digits: str) -> int:
@@ -144,3 +157,6 @@ def _number(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"it holds the number {digits[:20]}")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_number)

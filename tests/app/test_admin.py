@@ -151,6 +151,19 @@ async def test_a_model_is_taken_in_followed_cancelled_and_noted(house: House, ro
     assert {entry["actor"] for entry in entries} == {"root"}
 
 
+async def test_a_pull_whose_program_cannot_be_started_has_failed(house: House, root: httpx.AsyncClient) -> None:
+    program = "/nowhere/python"
+    house.state.pulling = Pulling(lambda _wanted: (program, "-c", "pass"))
+    body = {"source": "hf:owner/name", "name": "small"}
+    assert (await root.post("/api/admin/models", json=body)).status_code == 204
+    shown = (await root.get("/api/admin/models")).json()["pull"]
+    assert (shown["status"], shown["percent"]) == ("failed", None)
+    assert shown["line"].startswith("/nowhere/python cannot be started: No such file or directory.")
+    program = sys.executable
+    assert (await root.post("/api/admin/models", json=body)).status_code == 204
+    await _until(house.state.pulling, "finished")
+
+
 async def test_removing_a_model(house: House, root: httpx.AsyncClient) -> None:
     assert (await root.delete("/api/admin/models/scripted")).status_code == 409
     assert (await root.delete("/api/admin/models/none-such")).status_code == 404

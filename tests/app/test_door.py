@@ -287,3 +287,19 @@ async def test_sign_up_is_bounded_by_address(house: House) -> None:
         for _ in range(MAX_BY_BOTH + 1)
     ]
     assert statuses == [400] * MAX_BY_BOTH + [429]
+
+
+async def test_who_is_invited_comes_in_however_many_share_an_address_and_guesses_still_end(house: House) -> None:
+    _, token = await create_invitation(house.database, uses=MAX_BY_BOTH + 5)
+
+    async def come(name: str, invitation: str = token, password: str = PASSWORD) -> int:
+        body = {"name": name, "password": password, "invitation": invitation}
+        return (await house.browser().post("/api/sign-up", json=body)).status_code
+
+    assert [await come(f"one{number}") for number in range(MAX_BY_BOTH + 2)] == [204] * (MAX_BY_BOTH + 2)
+    assert [await come("weak", password="short") for _ in range(MAX_BY_BOTH + 1)] == [400] * (MAX_BY_BOTH + 1)
+    for number in range(MAX_BY_BOTH):  # an account made between two guesses does not start their count anew
+        assert await come("eve", invitation=f"guess{number}") == 400
+        assert number != 5 or await come("somebody") == 204
+    assert await come("eve", invitation="guess") == 429
+    assert await come("late") == 429

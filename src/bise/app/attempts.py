@@ -47,10 +47,14 @@ class Attempts:
 
     def succeed(self, account: str, address: str) -> None:
         """Forget this try, and what failed before of the account from this address."""
+        self.take_back(account, address)
+        (both, _), *_ = _bounds(account, address)
+        self._failures.pop(both, None)
+
+    def take_back(self, account: str, address: str) -> None:
+        """Forget this try alone: what failed before still counts."""
         for key, _ in _bounds(account, address):
-            if key[0] and key[1]:
-                self._failures.pop(key, None)
-            elif self._failures.get(key):
+            if self._failures.get(key):
                 self._failures[key].pop()
 
     def _wait(self, key: tuple[str, str], most: int, moment: float) -> float:

@@ -87,10 +87,12 @@ async def make_account(request: Request) -> Response:
         how = "without an invitation" if entrance.sign_up == "invited" else "here"
         message = f"Nobody can make an account {how}. Ask the operator of this server for one."
         raise ApiError(403, message, code="sign_up")
-    entrance.attempts.begin("sign-up", address_of(request))
     check_password(body.name, body.password)
+    entrance.attempts.begin("sign-up", address_of(request))
     hashed = await entrance.passwords.hash(body.password)
     user = await sign_up(database_of(request), body.name, hashed, body.invitation)
+    # An office comes from one address. Who made one account may not guess names and invitations anew for it.
+    entrance.attempts.take_back("sign-up", address_of(request))
     return await let_in(request, user, Response(status_code=204))
 
 

@@ -64,7 +64,7 @@ class Pulling:
         self._following: asyncio.Task[None] | None = None
 
     async def start(self, wanted: Wanted) -> None:
-        """Begin to take a model in.
+        """Begin to take a model in; where its program cannot be started, the pull has failed and says why.
 
         Raises:
             BusyError: another is being taken in.
@@ -73,12 +73,18 @@ class Pulling:
             raise BusyError(f"{self._wanted.name} is being taken in already. Wait for its end, or cancel it.")
         self._wanted, self._status = wanted, "running"
         self._lines.clear()
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command(wanted),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        command = self._command(wanted)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except OSError as error:
+            self._status = "failed"
+            self._lines.append(f"{command[0]} cannot be started: {error.strerror}. Start Bise again, then this pull.")
+            return
         self._following = asyncio.create_task(self._follow(self._process))
 
     def show(self) -> dict[str, object] | None:

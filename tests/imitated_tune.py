@@ -1,6 +1,6 @@
 """A program that behaves towards its run directory as `bise tune --from-feedback` does, in a second and without torch.
 
-python tests/imitated_tune.py HOME MODEL NAME
+python tests/imitated_tune.py HOME MODEL NAME OWNER
 
 It takes `HOME/imitation.json`, if there is one: {"steps": 20, "pause_s": 0.01, "error": null}.
 """
@@ -39,9 +39,8 @@ def imitated_command(home: Path) -> LearnCommand:
     """The command to give to `Learning`."""
 
     def command(user: User, model: str, name: str, keep_contacts: bool) -> Sequence[str]:
-        del user
         (home / "kept.json").write_text(json.dumps(keep_contacts), encoding="utf-8")
-        return (sys.executable, __file__, str(home), model, name)
+        return (sys.executable, __file__, str(home), model, name, user.id)
 
     return command
 
@@ -51,7 +50,7 @@ def imitate(home: Path, **behaviour: Any) -> None:
     (home / "imitation.json").write_text(json.dumps(behaviour), encoding="utf-8")
 
 
-def main(home: Path, model: str, name: str) -> None:
+def main(home: Path, model: str, name: str, owner: str) -> None:
     """Learn nothing, and say so as the real program would."""
     file = home / "imitation.json"
     behaviour = {"steps": 20, "pause_s": 0.01, "error": None}
@@ -62,6 +61,7 @@ def main(home: Path, model: str, name: str) -> None:
         sys.exit(2)
     run = home / "runs/tune" / name
     run.mkdir(parents=True, exist_ok=True)
+    (run / "owner.json").write_text(json.dumps({"user": owner, "model": model}), encoding="utf-8")
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
         for step in range(1, behaviour["steps"] + 1):
             time.sleep(behaviour["pause_s"])
@@ -76,4 +76,4 @@ def main(home: Path, model: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4])

@@ -94,6 +94,30 @@ async def test_what_is_discarded_is_gone_everywhere(app: App) -> None:
         assert "Start again" in (await post(app, what, 404))["error"]["message"]
 
 
+async def test_erasing_everything_reaches_earlier_runs_and_names_the_adapters_that_stay(app: App) -> None:
+    for _ in range(3):
+        await learned(app)
+        await post(app, "/keep")
+    runs, owner = app.home / "runs/tune", app.entrance.user.id
+    (runs / "feedback-2/learned.jsonl").write_text("words of the owner")
+    (app.home / "adapters/scripted/feedback-3/manifest.json").unlink()  # was removed meanwhile
+    (runs / "others").mkdir()
+    (runs / "others/owner.json").write_text(json.dumps({"user": "somebody", "model": "scripted"}))
+    (runs / "others/learned.jsonl").write_text("words of somebody")
+    stays = ["scripted:feedback-1", "scripted:feedback-2"]
+    told = (await app.client.get("/api/stored")).json()
+    assert (told["num_learning_runs"], told["adapters"]) == (3, stays)
+    receipt = (await app.client.post("/api/erase", json={"confirm": "erase everything"})).json()["receipt"]
+    assert (receipt["erased"]["learning_runs"], receipt["adapters"]) == (3, stays)
+    left = {str(path.relative_to(runs)) for path in runs.rglob("*") if path.is_file()}
+    assert left == {f"feedback-{n}/owner.json" for n in (1, 2)} | {"others/owner.json", "others/learned.jsonl"}
+    assert not (app.home / "learning" / owner).exists()
+    told = (await app.client.get("/api/stored")).json()  # they can be named later, too
+    assert (told["num_learning_runs"], told["adapters"]) == (0, stays)
+    again = (await app.client.post("/api/erase", json={"confirm": "erase everything"})).json()["receipt"]
+    assert (again["erased"]["learning_runs"], again["adapters"]) == (0, stays)
+
+
 async def test_progress_is_told_another_start_is_refused_and_a_new_server_finds_the_old_attempt(app: App) -> None:
     imitate(app.home, steps=400, pause_s=0.02)
     await post(app)

@@ -2,7 +2,11 @@
 
 import json
 import re
+import shutil
+import sqlite3
 import zipfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +186,24 @@ def test_a_link_shows_a_conversation_to_somebody_without_an_account(chat: Chat, 
     context.close()
 
 
-def test_what_is_stored_is_told_and_erased_after_a_word_with_a_receipt(chat: Chat) -> None:
+@pytest.fixture
+def learned(chat: Chat) -> Iterator[Path]:
+    """A run that learned from the owner's feedback earlier, with its adapter."""
+    home = chat.room.home
+    with closing(sqlite3.connect(home / "bise.db")) as database:
+        (owner,) = database.execute("SELECT id FROM users").fetchone()
+    run, adapter = home / "runs/tune/feedback-7", home / "adapters/bise-demo/feedback-7"
+    for each in (run, adapter):
+        each.mkdir(parents=True)
+    (run / "owner.json").write_text(json.dumps({"user": owner, "model": "bise-demo"}))
+    (run / "learned.jsonl").write_text("what was said")
+    (adapter / "manifest.json").write_text("{}")
+    yield run
+    for each in (run, adapter):
+        shutil.rmtree(each)
+
+
+def test_what_is_stored_is_told_and_erased_after_a_word_with_a_receipt(chat: Chat, learned: Path) -> None:
     page, room = chat.page, chat.room
     chat.ask("Hello")
     chat.answered()
@@ -190,6 +211,8 @@ def test_what_is_stored_is_told_and_erased_after_a_word_with_a_receipt(chat: Cha
     page.get_by_role("button", name="Your data").click()
     figures = page.locator(".tally").first
     expect(figures).to_contain_text("Conversations1")
+    expect(figures).to_contain_text("Learning runs with copies of your feedback1")
+    expect(page.locator(".holding")).to_contain_text("learned from your feedback: bise-demo:feedback-7. Erasing leaves")
     expect(page.locator(".place")).to_contain_text("bise.db")
     page.get_by_role("button", name="Erase everything").click()
     dialog = page.get_by_role("dialog")
@@ -202,6 +225,9 @@ def test_what_is_stored_is_told_and_erased_after_a_word_with_a_receipt(chat: Cha
     page.keyboard.press("Enter")
     expect(page.locator(".receipt")).to_be_focused()
     expect(page.locator(".receipt")).to_contain_text("Receipt: everything was erased")
+    expect(page.locator(".receipt")).to_contain_text("Learning runs with copies of your feedback1")
+    expect(page.locator(".receipt")).to_contain_text("learned from your feedback stay: bise-demo:feedback-7")
+    assert [path.name for path in learned.iterdir()] == ["owner.json"]
     expect(page.locator(".receipt code")).to_have_text(re.compile("^[0-9a-f]{64}$"))
     expect(figures).to_contain_text("Conversations0")
     expect(page.locator(".list li")).to_have_count(0)

@@ -106,14 +106,16 @@ async def test_the_receipt_is_what_was_counted_and_its_hash_is_in_the_log(databa
     counted = {"conversations": 1, "deleted_conversations": 1, "messages": 3, "text_bytes": len(said), "ratings": 1}
     counted |= {"better_answers": 1, "preferences": 1, "folders": 1, "shares": 1}
     assert before == counted | ways_in
-    receipt = await erase_everything(database, user)
+    receipt = await erase_everything(database, user, 2, ("a:b",))
+    counted |= {"learning_runs": 2}
+    assert receipt.as_record()["adapters"] == ["a:b"]
     assert dict(receipt.erased) == counted
     text = json.dumps(receipt.as_record(), sort_keys=True, separators=(",", ":"))
     assert receipt.sha256 == hashlib.sha256(text.encode()).hexdigest()
     (logged,) = await list_audit(database, 1)
     assert (logged.actor, logged.action) == ("ada", "data.erase")
     assert logged.details == counted | {"receipt_sha256": receipt.sha256}
-    assert vars(await count_holdings(database, user.id)) == dict.fromkeys(counted, 0) | ways_in
+    assert vars(await count_holdings(database, user.id)) == dict.fromkeys(before, 0) | ways_in
 
 
 async def test_there_may_be_nothing_to_erase_and_life_goes_on_afterwards(database: Database) -> None:

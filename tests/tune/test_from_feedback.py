@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from bise.app.learning import Learned, Learning
 from bise.cli.main import main
 from bise.errors import BiseError
 from bise.runs import read_manifest
@@ -64,6 +65,14 @@ async def _ask(database: Database, owner: str, question: str) -> str:
     turn = await add_turn(database, owner, talk.id, Question(question, "c", None), AnswerSettings("bise-demo", {}))
     await talk.finish(turn, "I do not know that.")
     return turn.assistant_message.id
+
+
+async def _owner() -> str:
+    database = await open_database()
+    try:
+        return (await local_owner(database)).id
+    finally:
+        await database.close()
 
 
 def bise(*arguments: str) -> Any:
@@ -137,3 +146,10 @@ def test_corrections_change_the_answers_to_questions_that_were_never_corrected(h
     asked = bise("ask", "-m", "bise-demo:feedback-1", held_out["question"], "--json")
     assert asked.exit_code == 0, asked.stderr
     assert json.loads(asked.stdout)["text"].strip() != held_out["before"]
+    owner, learning = asyncio.run(_owner()), Learning()
+    assert learning.learned(owner) == learning.forget(owner) == Learned(1, ("bise-demo:feedback-1",))
+    assert [path for path in (home / "runs").rglob("*") if path.is_file()] == [run / "owner.json"]
+    kept = b"".join(
+        path.read_bytes() for path in home.rglob("*") if path.is_file() and not path.name.startswith("bise.db")
+    )
+    assert not any(text.encode() in kept for answer, questions in FACTS.items() for text in (answer, *questions))

@@ -17,6 +17,7 @@ const FIGURES: Record<string, PageWordKey> = {
   preferences: "preferences",
   folders: "folders",
   shares: "shareLinks",
+  learning_runs: "storedRuns",
 };
 
 export function EraseEverything({ store, onErased }: { store: ChatStore; onErased: () => void }) {
@@ -90,6 +91,7 @@ function Receipt({ erased }: { erased: Erased }) {
   const words = usePageWords();
   const language = useLanguage();
   const number = new Intl.NumberFormat(language);
+  const { adapters } = erased.receipt;
   const moment = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "medium" });
   return (
     <>
@@ -111,6 +113,7 @@ function Receipt({ erased }: { erased: Erased }) {
           </dd>
         </div>
       </dl>
+      {adapters.length > 0 && <p>{words("receiptAdapters", { names: adapters.join(", ") })}</p>}
       <p>{words("receiptRemains", { count: number.format(erased.num_copies) })}</p>
     </>
   );

@@ -30,6 +30,7 @@ export function WhatIsStored({ version, accounts }: { version: string; accounts:
     ["storedSessions", number.format(holdings.sessions)],
     ...(accounts ? accountFigures : []),
     ["storedKeys", number.format(holdings.api_keys)],
+    ["storedRuns", number.format(stored.num_learning_runs)],
     ["storedCopies", number.format(stored.num_copies)],
   ];
   return (
@@ -47,6 +48,7 @@ export function WhatIsStored({ version, accounts }: { version: string; accounts:
         {words("storedWhere")} {place && <code className="place">{place}</code>}
       </p>
       <p>{words("storedLong", { days })}</p>
+      {stored.adapters.length > 0 && <p>{words("storedAdapters", { names: stored.adapters.join(", ") })}</p>}
       <p>{words("storedBrowser")}</p>
       <p>{words("storedNever")}</p>
     </section>

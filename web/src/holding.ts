@@ -85,10 +85,14 @@ export interface Stored {
   place: string | null;
   /** Copies of the database made before upgrades. */
   num_copies: number;
+  /** Runs that hold copies of what was learned from. */
+  num_learning_runs: number;
+  /** That learned from the user's feedback. */
+  adapters: string[];
 }
 
 export interface Erased {
-  receipt: { user: string; erased_at: string; erased: Record<string, number> };
+  receipt: { user: string; erased_at: string; erased: Record<string, number>; adapters: string[] };
   /** Of the receipt as JSON with sorted keys and no spaces. */
   sha256: string;
   num_copies: number;

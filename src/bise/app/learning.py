@@ -27,9 +27,11 @@ from bise.store.accounts import User
 from bise.store.branches import BusyError
 from bise.store.tables import now
 from bise.weights.adapters import adapter_directories, remove_adapter
+from bise.weights.store import is_name
 
 COMPARISON = "comparison.json"
 _STATE, _LOG, _LOCK = "attempt.json", "log.txt", "lock"
+_OWNER = "owner.json"  # in a run's directory: whose words it copied, as the program wrote it before them
 _MAX_LOG_CHARS = 600
 _CANCEL_S = 10.0
 _TAIL_BYTES = 4096
@@ -64,6 +66,14 @@ class Attempt:
     def adapter(self) -> str:
         """The name under which what was learned is offered."""
         return f"{self.model}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What learning made of an owner's words, in all runs of theirs."""
+
+    num_runs: int  # whose directories hold copies of them
+    adapters: tuple[str, ...]  # that learned from them and are on offer
 
 
 class Learning:
@@ -182,13 +192,29 @@ class Learning:
         shutil.rmtree(self._directory(owner))
         return attempt
 
-    def forget(self, owner: str) -> None:
-        """End an attempt, and delete what it copied of its owner's words; an adapter that it made stays."""
+    def learned(self, owner: str) -> Learned:
+        """Tell what there is of an owner's words in all runs that learned from them, the earlier ones and others' too."""
+        runs = _runs_of(owner)
+        return Learned(sum(map(_holds_copies, runs)), tuple(filter(None, map(_adapter_of, runs))))
+
+    def forget(self, owner: str) -> Learned:
+        """End an attempt, and delete what all runs copied of the owner's words; tells how many, and which adapters stay.
+
+        Of a run whose adapter stays there remains a note of whose it is, so that it can be named later.
+        """
         attempt = self.attempt(owner)
-        if attempt is not None:
-            self.cancel(owner)
-            shutil.rmtree(self._run(attempt), ignore_errors=True)
-            shutil.rmtree(self._directory(owner))
+        latest = [] if attempt is None else [self._run(attempt)]
+        self.cancel(owner)
+        runs = list(dict.fromkeys([*_runs_of(owner), *latest]))
+        forgotten = Learned(sum(map(_holds_copies, runs)), tuple(filter(None, map(_adapter_of, runs))))
+        for run in runs:
+            note = (run / _OWNER).read_text(encoding="utf-8") if _adapter_of(run) else ""
+            shutil.rmtree(run, ignore_errors=True)
+            if note:
+                run.mkdir()
+                write_atomically(run / _OWNER, note)
+        shutil.rmtree(self._directory(owner), ignore_errors=True)
+        return forgotten
 
     def _finished(self, owner: str) -> Attempt:
         attempt = self.attempt(owner)
@@ -275,6 +301,32 @@ class Learning:
 
 def _run_directory(name: str) -> Path:
     return home() / "runs" / "tune" / name
+
+
+def _runs_of(owner: str) -> list[Path]:
+    """The runs that copied an owner's words, by name."""
+    notes = sorted(_run_directory("any").parent.glob(f"*/{_OWNER}"))
+    return [note.parent for note in notes if _read_note(note.parent).get("user") == owner]
+
+
+def _read_note(run: Path) -> dict[str, Any]:
+    """Whose words a run copied, and for which model; nothing where there is no note that can be read."""
+    try:
+        note = json.loads((run / _OWNER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _holds_copies(run: Path) -> bool:
+    return run.is_dir() and any(path.name != _OWNER for path in run.iterdir())
+
+
+def _adapter_of(run: Path) -> str | None:
+    """The adapter that a run made, if it is still there."""
+    model = str(_read_note(run).get("model", ""))
+    names = {path.name for path in adapter_directories(model)} if is_name(model) else set()
+    return f"{model}:{run.name}" if run.name in names else None
 
 
 def read_result(comparison: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ async def show_stored(request: Request, user: SignedIn) -> Response:
     database = database_of(request)
     holdings = await count_holdings(database, user.id)
     copies = await asyncio.to_thread(_copies, database)
+    learned = await asyncio.to_thread(_learning(request).learned, user.id)
     place = _place(database.url) if user.role == "admin" else None
     told = {
         "holdings": asdict(holdings),
@@ -42,6 +43,8 @@ async def show_stored(request: Request, user: SignedIn) -> Response:
         "database": database.url.get_backend_name(),
         "place": place,
         "num_copies": len(copies),
+        "num_learning_runs": learned.num_runs,
+        "adapters": learned.adapters,
     }
     return json_response(told)
 
@@ -58,10 +61,14 @@ async def erase(request: Request, user: SignedIn) -> Response:
     database = database_of(request)
     await cast(Imports, request.app.state.imports).forget(user.id)
     await _end_answers(request, user)
-    await asyncio.to_thread(cast(Learning, request.app.state.learning).forget, user.id)
-    receipt = await erase_everything(database, user)
+    learned = await asyncio.to_thread(_learning(request).forget, user.id)
+    receipt = await erase_everything(database, user, learned.num_runs, learned.adapters)
     copies = await asyncio.to_thread(_copies, database)
     return json_response({"receipt": receipt.as_record(), "sha256": receipt.sha256, "num_copies": len(copies)})
+
+
+def _learning(request: Request) -> Learning:
+    return cast(Learning, request.app.state.learning)
 
 
 async def _end_answers(request: Request, user: User) -> None:

@@ -30,7 +30,8 @@ def learn_from_feedback(
         InputError: there is too little to learn from, or nobody is there to approve.
     """
     model = model or DEFAULT_MODEL
-    proposal = propose(collect(asyncio.run(_feedback(user)), model, keep_contacts), model, name)
+    owner, feedback = asyncio.run(_feedback(user))
+    proposal = propose(collect(feedback, model, keep_contacts), owner, model, name)
     click.echo(_proposed(proposal), err=True)
     if not yes:
         if not sys.stdin.isatty():
@@ -41,11 +42,12 @@ def learn_from_feedback(
     click.echo(json.dumps(comparison, indent=2, ensure_ascii=False) if as_json else _changed(comparison))
 
 
-async def _feedback(user: str | None) -> tuple[FeedbackItem, ...]:
+async def _feedback(user: str | None) -> tuple[str, tuple[FeedbackItem, ...]]:
+    """A user's id, and what they said about answers."""
     database = await open_database()
     try:
         owner = await (find_user(database, user) if user else local_owner(database))
-        return await list_feedback(database, owner.id)
+        return owner.id, await list_feedback(database, owner.id)
     finally:
         await database.close()
 

@@ -5,8 +5,8 @@ The receipt says what was erased, never what it said; its hash is in the log of 
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +64,7 @@ class Receipt:
     user: str
     erased_at: datetime
     erased: Mapping[str, int]
+    adapters: Sequence[str]  # that learned from what was said, and stay
     sha256: str = ""
 
     def as_record(self) -> dict[str, Any]:
@@ -74,6 +75,7 @@ class Receipt:
             "user": self.user,
             "erased_at": self.erased_at.isoformat(timespec="seconds"),
             "erased": dict(self.erased),
+            "adapters": list(self.adapters),
         }
 
 
@@ -83,16 +85,22 @@ async def count_holdings(database: Database, owner: str) -> Holdings:
         return await _count(connection, owner)
 
 
-async def erase_everything(database: Database, user: User) -> Receipt:
-    """Erase all that a user said and thought of answers, deleted conversations too; account, ways in and keys stay."""
+async def erase_everything(
+    database: Database, user: User, num_learning_runs: int = 0, adapters: Sequence[str] = ()
+) -> Receipt:
+    """Erase all that a user said and thought of answers, deleted conversations too; account, ways in and keys stay.
+
+    The receipt also tells of what is no database's: runs whose copies were deleted before, and adapters that stay.
+    """
     async with database.write() as connection:
         before = asdict(await _count(connection, user.id))
         erased = {name: count for name, count in before.items() if name not in _STAY}
+        erased["learning_runs"] = num_learning_runs
         for table in reversed(metadata.sorted_tables):
             if "user_id" in table.c and table.name not in _STAY:
                 await connection.execute(table.delete().where(table.c.user_id == user.id))
         await compact_index(connection)
-        receipt = _signed(Receipt(user.name, now().replace(microsecond=0), erased))
+        receipt = _signed(Receipt(user.name, now().replace(microsecond=0), erased, tuple(adapters)))
         await record(connection, user.name, "data.erase", f"user {user.name}", receipt_sha256=receipt.sha256, **erased)
     await database.clear_traces(rewrite=True)
     return receipt
@@ -100,7 +108,7 @@ async def erase_everything(database: Database, user: User) -> Receipt:
 
 def _signed(receipt: Receipt) -> Receipt:
     text = json.dumps(receipt.as_record(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return Receipt(receipt.user, receipt.erased_at, receipt.erased, hashlib.sha256(text.encode()).hexdigest())
+    return replace(receipt, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
 async def _count(connection: AsyncConnection, owner: str) -> Holdings:

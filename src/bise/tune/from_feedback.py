@@ -39,6 +39,7 @@ from bise.weights.spec import read_spec
 from bise.weights.store import find_model
 
 COMPARISON = "comparison.json"
+_OWNER = "owner.json"  # whose words the run copies: by it the server finds them when they are to be erased
 _LEARNED, _HELD_OUT, _REHEARSED = "learned.jsonl", "held_out.jsonl", "rehearsed.jsonl"
 _HELD_OUT_EVERY = 5  # one question in so many
 _MEASURED = 40  # answers before and after, at most
@@ -58,6 +59,7 @@ _RATE, _WIDTH_OF_RATE = 0.003, 256  # learning rate of the adapter at that width
 class Proposal:
     """What is to be learned, for somebody to approve."""
 
+    owner: str  # id of the user whose feedback it is
     model: str
     name: str  # of the run and the adapter
     root: Path
@@ -80,7 +82,7 @@ class Proposal:
         }
 
 
-def propose(lessons: Lessons, model: str, name: str | None) -> Proposal:
+def propose(lessons: Lessons, owner: str, model: str, name: str | None) -> Proposal:
     """Choose what is held out, and a free name where none is given; one that was begun with the same lessons goes on.
 
     Raises:
@@ -103,7 +105,7 @@ def propose(lessons: Lessons, model: str, name: str | None) -> Proposal:
             f"The name {name} is taken by an adapter of {model}, or by a run in {root} that learned from other feedback. "
             "Choose another with --name."
         )
-    return Proposal(model, name, root, lessons, tuple(learned), tuple(held_out))
+    return Proposal(owner, model, name, root, lessons, tuple(learned), tuple(held_out))
 
 
 def learn(proposal: Proposal, reporter: Reporter) -> dict[str, Any]:
@@ -118,6 +120,8 @@ def learn(proposal: Proposal, reporter: Reporter) -> dict[str, Any]:
         facts = read_manifest(directory).facts
     else:
         directory.mkdir(parents=True, exist_ok=True)
+        owner = {"user": proposal.owner, "model": proposal.model}
+        write_atomically(directory / _OWNER, json.dumps(owner) + "\n")
         write_atomically(directory / _LEARNED, _as_text(map(_as_learned, proposal.learned)))
         write_atomically(directory / _HELD_OUT, _as_text(proposal.held_out))
         if not (directory / _REHEARSED).exists():

@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.app.oidc_provider import running_provider
+from tests.command import free_port
+
 expect.set_options(timeout=20_000)  # machines that build and test at once are slow
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "src/bise/app/static/index.html"
@@ -120,3 +123,31 @@ def chat(context: BrowserContext, room: Room) -> Iterator[Chat]:
     yield opened
     assert {urlsplit(url).netloc for url in opened.requests} == {urlsplit(room.root).netloc}
     assert not opened.console
+
+
+@dataclass
+class Server:
+    """A server with accounts, without an admin yet."""
+
+    root: str
+    code: str
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    with running_provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, issuer: str) -> Iterator[Server]:
+    assert PAGE.exists(), "The page has not been built. Type: make web"
+    home, port = tmp_path_factory.mktemp("accounts"), free_port()
+    command = [sys.executable, str(Path(__file__).with_name("room.py")), str(port), str(home / "bise.db"), "accounts"]
+    command.append(issuer)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "BISE_HOME": str(home)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        yield Server(f"http://127.0.0.1:{port}", process.stdout.readline().strip(), home)
+        process.kill()

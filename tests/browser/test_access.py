@@ -1,5 +1,6 @@
 """For everybody: automatic rules of accessibility, keyboard, announcements, small screens, both themes."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,14 +11,15 @@ from tests.browser.conftest import ROOT, Chat
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 AXE = ROOT / "build/axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
 
-def violations(page: Page) -> list[str]:
+def violations(page: Page, rules: Sequence[str] = RULES) -> list[str]:
     """What axe-core finds; run by the debugger, because the page itself forbids foreign scripts."""
     assert AXE.exists(), "The client's build for tests is missing. Type: make web"
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("rules => axe.run({ runOnly: rules })", RULES)["violations"]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("rules => axe.run({ runOnly: rules })", list(rules))["violations"]
     return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
 
@@ -89,7 +91,7 @@ class TestPhone:
         page.get_by_role("button", name="Show conversations").tap()
         page.get_by_label("Language").select_option("de")
         page.keyboard.press("Escape")
-        expect(page.get_by_role("button", name="Temporäre Unterhaltung")).to_be_visible()
+        expect(page.get_by_role("button", name="Temporärer Chat")).to_be_visible()
         right = "element => [...element.children].map(child => Math.ceil(child.getBoundingClientRect().right))"
         assert max(page.locator("header.top").evaluate(right)) <= 390
 
@@ -185,3 +187,42 @@ def test_everything_can_be_reached_by_keyboard_and_shows_where_it_is(chat: Chat)
         assert name in reached
     for name in ("Copy message", "Copy code", "python", "Table", "kiss", "bise-demo"):
         assert name in reached
+
+
+def test_where_a_button_goes_the_message_field_takes_the_focus(chat: Chat) -> None:
+    """Then Escape still stops the answer, and the next question can be typed."""
+    page, field = chat.page, chat.page.get_by_label("Message", exact=True)
+    page.get_by_role("button", name="Hello! Who are you?").click()
+    expect(field).to_be_focused()
+    chat.answered()
+    page.get_by_role("button", name="Answer again").click()
+    expect(field).to_be_focused()
+    expect(page.locator(".branches")).to_contain_text("Version 2 of 2")
+    chat.answered()
+    page.locator(".question").hover()
+    page.get_by_role("button", name="Ask differently").click()
+    page.get_by_label("Ask differently").fill("slow everything")
+    page.keyboard.press("Enter")
+    expect(field).to_be_focused()
+    expect(page.locator(".answer .markdown")).to_contain_text("north")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Continue").click()
+    expect(field).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Continue")).to_be_visible()
+    page.get_by_role("button", name="Your data").click()
+    expect(page.get_by_role("button", name="Your data")).to_be_focused()
+
+
+def test_a_field_has_one_ring(chat: Chat) -> None:
+    """The ring of a field lies on its frame: beside it, there would be two."""
+    expect(chat.page.locator(".welcome")).to_be_visible()
+    chat.page.keyboard.press("Control+K")
+    field = chat.page.get_by_role("combobox", name="Search your conversations")
+    expect(field).to_be_focused()
+    ring, width, frame = field.evaluate(
+        "field => { const s = getComputedStyle(field);"
+        " return [s.outlineOffset, s.outlineWidth, s.borderTopWidth].map(parseFloat); }"
+    )
+    assert width > 0
+    assert ring == -frame

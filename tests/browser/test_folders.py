@@ -26,6 +26,8 @@ def test_a_project_from_beginning_to_end(chat: Chat) -> None:
     page.get_by_role("button", name="New project").click()
     page.get_by_role("dialog").get_by_role("textbox", name="Name").fill("Winds <b>")
     page.get_by_role("dialog").get_by_role("textbox", name="Instructions").fill("Answer in verse.")
+    heading = page.get_by_role("dialog").get_by_role("heading").evaluate("heading => getComputedStyle(heading).padding")
+    assert heading == "0px", "a dialog's heading is none of the list's"
     assert violations(page) == []
     page.get_by_role("button", name="Save").click()
     expect(projects.get_by_role("button", name="Winds <b>", exact=True)).to_be_visible()
@@ -93,7 +95,7 @@ class TestGermanPhone:
         assert violations(page) == []
         page.get_by_role("button", name="Speichern").click()
         expect(page.get_by_role("dialog")).to_have_count(0)
-        page.get_by_role("button", name="Neue Unterhaltung in").click()
+        page.get_by_role("button", name="Neuer Chat in").click()
         expect(page.locator(".top .folder-name")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         assert violations(page) == []

@@ -98,6 +98,10 @@ def test_a_word_tells_how_likely_it_was_and_what_else_could_have_stood_there(cha
     expect(figures.locator("strong")).to_have_text(",")
     page.keyboard.press("Escape")
     expect(figures).to_have_count(0)
+    word.click()
+    expect(figures).to_be_visible()
+    page.locator("header.top").click()  # anywhere else
+    expect(figures).to_have_count(0)
     page.get_by_role("button", name=LOOK).click()
     expect(page.locator(".inspected")).to_have_count(0)
 

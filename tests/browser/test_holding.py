@@ -175,6 +175,14 @@ def test_a_link_shows_a_conversation_to_somebody_without_an_account(chat: Chat, 
     expect(stranger.locator(".answer")).to_contain_text("The end.")
     assert stranger.locator("meta[name=robots]").get_attribute("content") == "noindex"
     assert stranger.evaluate("window.broken") is None
+    mark = stranger.locator(".shared > footer .mark").bounding_box()
+    assert mark
+    assert mark["width"] < 40
+    stranger.set_viewport_size({"width": 390, "height": 200})
+    stranger.mouse.move(195, 100)
+    stranger.mouse.wheel(0, 20_000)
+    expect(stranger.locator(".shared > footer")).to_be_in_viewport()
+    stranger.set_viewport_size({"width": 390, "height": 844})
     assert violations(stranger) == []
     assert stranger.evaluate("document.documentElement.scrollWidth") == 390
     assert all(url.startswith(room.root) and link.partition("#")[2] not in url.partition("#")[0] for url in requests)

@@ -1,53 +1,19 @@
 """A server with accounts in a real browser: from the first admin's page to signing in elsewhere and out again."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.app.oidc_provider import running_provider
-from tests.browser.conftest import PAGE, ROOT
+from tests.browser.conftest import Server
 from tests.browser.test_access import violations
-from tests.command import free_port, succeed
+from tests.command import succeed
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 PASSWORD = "four words of mine"
 WORDS = {"en": "Sign in", "fr": "Se connecter", "de": "Anmelden", "es": "Iniciar sesión", "it": "Accedi"}
-
-
-@dataclass
-class Server:
-    """A server with accounts, without an admin yet."""
-
-    root: str
-    code: str
-    home: Path
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[str]:
-    with running_provider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, issuer: str) -> Iterator[Server]:
-    assert PAGE.exists(), "The page has not been built. Type: make web"
-    home, port = tmp_path_factory.mktemp("accounts"), free_port()
-    command = [sys.executable, str(Path(__file__).with_name("room.py")), str(port), str(home / "bise.db"), "accounts"]
-    command.append(issuer)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "BISE_HOME": str(home)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        yield Server(f"http://127.0.0.1:{port}", process.stdout.readline().strip(), home)
-        process.kill()
 
 
 @pytest.fixture
@@ -208,8 +174,8 @@ def test_an_admin_looks_after_people_limits_models_and_the_log(page: Page, serve
     expect(page.get_by_role("button", name="Withdraw")).to_have_count(0)
 
     fill(page, Source="ollama:none-such", Name_here="small")
-    page.get_by_role("button", name="Take in").click()
-    expect(page.get_by_text("small could not be taken in.")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("small could not be added.")).to_be_visible(timeout=60_000)
     page.get_by_label("Filter").fill("invitation")
     page.get_by_label("Filter").press("Enter")
     log = page.get_by_role("region", name="Audit log", exact=True).locator("tbody tr")

@@ -32,12 +32,21 @@ def test_a_message_is_found_and_opened_by_keyboard_alone(chat: Chat) -> None:
     field.fill("coeur <b")
     expect(page.get_by_role("dialog").get_by_role("option")).to_have_count(2)  # the title, and the message
     expect(page.get_by_role("dialog").get_by_role("option").last.locator("mark")).to_have_text(["CŒUR", "b"])
+    today = page.evaluate("new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium' }).format(new Date())")
+    expect(page.get_by_role("option").last.locator("small")).to_have_text(
+        f"You · {today}"
+    )  # as the browser's region has it
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_have_count(0)
     question = page.locator(".question").first
     expect(question).to_be_focused()
     expect(question).to_be_in_viewport()
+    reach = question.evaluate(
+        "article => { const s = getComputedStyle(article), turn = article.closest('.turn').getBoundingClientRect();"
+        " return article.getBoundingClientRect().left - turn.left - parseFloat(s.outlineWidth) - parseFloat(s.outlineOffset); }"
+    )
+    assert reach >= 0, "the ring is painted whole: nothing outside a turn is"
     expect(page.locator(".answer").last).not_to_be_in_viewport()
     page.keyboard.press("Control+k")
     page.keyboard.type("abc")

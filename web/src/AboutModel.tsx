@@ -2,13 +2,13 @@
 import type { Model } from "./api";
 import { Demonstration } from "./Demonstration";
 import { Dialog } from "./Dialog";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import { LineageView } from "./LineageView";
 import { Markdown } from "./Markdown";
 
 export function AboutModel({ model, version, onClose }: { model: Model; version: string; onClose: () => void }) {
   const words = usePageWords();
-  const context = new Intl.NumberFormat(useLanguage()).format(model.context_length);
+  const context = new Intl.NumberFormat(useLocale()).format(model.context_length);
   return (
     <Dialog title={words("aboutModel")} className="about" onClose={onClose}>
       <div className="card" tabIndex={0} role="region" aria-label={model.id}>

@@ -1,7 +1,7 @@
 // One's own account: the password, where one is signed in, signing out.
 import { useState } from "react";
 import { Field, PasswordField } from "./Field";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import { forgetDrafts } from "./memory";
 import { people, providerAddress, providerRefusal, readAgent, type Account as AccountFacts, type Session } from "./people";
 import { Refusal } from "./Refusal";
@@ -141,10 +141,10 @@ function Sessions({ sessions, onChanged }: { sessions: Session[]; onChanged: () 
 
 function SessionRow({ session, onEnd }: { session: Session; onEnd: () => void }) {
   const words = usePageWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const agent = readAgent(session.agent);
   const name = agent ? words("people.browserOn", agent) : session.agent || words("people.unknownBrowser");
-  const time = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  const time = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
   const seen = time.format(new Date(session.seen_at ?? session.created_at));
   return (
     <li>

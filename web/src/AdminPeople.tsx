@@ -4,7 +4,7 @@ import { admin, noLimits, type Limits, type People, type Person } from "./admin"
 import { AdminLimits } from "./AdminLimits";
 import { CopyButton } from "./CopyButton";
 import { Dialog } from "./Dialog";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import type { Role } from "./people";
 import { Refusal } from "./Refusal";
 import { TableFrame } from "./TableFrame";
@@ -87,9 +87,9 @@ interface PersonRowProps {
 
 function PersonRow({ person, isLimited, onChange, onLimits, onLink }: PersonRowProps) {
   const words = usePageWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const { name } = person;
-  const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
+  const day = new Intl.DateTimeFormat(locale, { dateStyle: "medium" });
   return (
     <tr>
       <th scope="row">
@@ -99,7 +99,7 @@ function PersonRow({ person, isLimited, onChange, onLimits, onLink }: PersonRowP
         <RoleSelect label={words("people.roleOf", { name })} role={person.role} onRole={(role) => onChange({ role })} />
       </td>
       <td>{person.seen_at ? day.format(new Date(person.seen_at)) : "–"}</td>
-      <td className="number">{new Intl.NumberFormat(language).format(person.num_tokens)}</td>
+      <td className="number">{new Intl.NumberFormat(locale).format(person.num_tokens)}</td>
       <td>
         <NamedButton text={words(isLimited ? "people.limited" : "people.unlimited")} name={name} onClick={onLimits} />
       </td>
@@ -149,11 +149,11 @@ interface InvitationsProps {
 
 function Invitations({ state, onInvite, onWithdraw }: InvitationsProps) {
   const words = usePageWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const [role, setRole] = useState<Role>("user");
   const [days, setDays] = useState("7");
   const [uses, setUses] = useState("1");
-  const time = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  const time = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
   return (
     <>
       <form

@@ -1,17 +1,17 @@
 // What was used, in counts alone, and what operators did.
 import { useState } from "react";
 import { admin, type UsageBy } from "./admin";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import { Refusal } from "./Refusal";
 import { TableFrame } from "./TableFrame";
 import { useAnswered } from "./useAnswered";
 
 export function AdminUsage() {
   const words = usePageWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const [by, setBy] = useState<UsageBy>("user");
   const [found, trouble] = useAnswered(() => admin.usage(by), `usage ${by}`);
-  const number = new Intl.NumberFormat(language);
+  const number = new Intl.NumberFormat(locale);
   return (
     <>
       <p className="fine">{words("people.usageHelp")}</p>
@@ -46,11 +46,11 @@ export function AdminUsage() {
 
 export function AdminAudit() {
   const words = usePageWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const [typed, setTyped] = useState("");
   const [text, setText] = useState("");
   const [found, trouble] = useAnswered(() => admin.audit(text), `audit ${text}`);
-  const time = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
+  const time = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
   return (
     <>
       <form

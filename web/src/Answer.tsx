@@ -4,6 +4,7 @@ import { flushSync } from "react-dom";
 import type { Message } from "./api";
 import { AnswerTools } from "./AnswerTools";
 import { Editor } from "./Editor";
+import { focusComposer } from "./focusComposer";
 import { onDemand, useWords } from "./i18n";
 import { ContinueIcon, RetryIcon } from "./icons";
 import { Markdown } from "./Markdown";
@@ -38,6 +39,11 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
 
   function begin(next: Doing["what"] | null): void {
     setDoing(next && { id: message.id, what: next });
+  }
+
+  function answerAgain(): void {
+    focusComposer();
+    attempt(store.answerAgain(chatId, message.id));
   }
 
   /** End what is being done and go back to the button that began it. */
@@ -91,8 +97,8 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
         <>
           <Ending
             message={message}
-            onRetry={busy || !last ? null : () => attempt(store.answerAgain(chatId, message.id))}
-            onContinue={busy || !last ? null : () => attempt(store.resume(chatId, message.id))}
+            onRetry={busy || !last ? null : answerAgain}
+            onContinue={busy || !last ? null : () => (focusComposer(), attempt(store.resume(chatId, message.id)))}
           />
           <AnswerTools
             message={message}
@@ -101,7 +107,7 @@ export function Answer({ message, chatId, store, busy, last }: MessageViewProps)
             busy={busy}
             text={text}
             onImprove={what === "improve" ? null : () => begin("improve")}
-            onAnswerAgain={() => attempt(store.answerAgain(chatId, message.id))}
+            onAnswerAgain={answerAgain}
             onThumb={(thumb) => {
               const taken = message.rating?.thumb === thumb;
               begin(taken ? null : "say why");

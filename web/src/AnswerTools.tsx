@@ -2,7 +2,7 @@
 import type { Message, Thumb } from "./api";
 import { BranchSwitch } from "./BranchSwitch";
 import { CopyButton } from "./CopyButton";
-import { useLanguage, useWords } from "./i18n";
+import { useLocale, useWords } from "./i18n";
 import { BookIcon, LensIcon, PenIcon, RetryIcon, ThumbDownIcon, ThumbUpIcon } from "./icons";
 import { reasonKey } from "./RatingReason";
 import type { ChatStore } from "./store";
@@ -112,9 +112,9 @@ export function AnswerTools(props: AnswerToolsProps) {
 
 function Facts({ message }: { message: Message }) {
   const words = useWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const number = (value: number, digits: number) =>
-    new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+    new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
   const { first_token_s: first, tokens_per_s: speed, dropped_turns: dropped = 0 } = message.stats ?? {};
   const facts = [
     message.model,

@@ -5,6 +5,7 @@ import { Announcer } from "./Announcer";
 import { ChatSettings } from "./ChatSettings";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
+import { focusComposer } from "./focusComposer";
 import { loadWords, onDemand, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
 import { FolderIcon, HourglassIcon, MenuIcon } from "./icons";
 import { ModelPicker } from "./ModelPicker";
@@ -99,8 +100,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   function open(conversationId: string): void {
     store.open(conversationId);
     if (narrow && drawerOpen) closeDrawer();
-    // On a touch screen the focus would bring up the keyboard.
-    if (!window.matchMedia("(pointer: coarse)").matches) composer.current?.focus();
+    if (!isPlace(conversationId)) focusComposer();
   }
 
   async function openHit(hit: Hit): Promise<void> {
@@ -184,7 +184,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
             <page.Content store={store} />
           </Suspense>
         ) : empty ? (
-          <Welcome model={model} first={snapshot.conversations.length === 0} onPick={(text) => void store.send(id, text)} />
+          <Welcome model={model} first={snapshot.conversations.length === 0} onPick={(text) => (focusComposer(), void store.send(id, text))} />
         ) : (
           <Conversation key={id} id={id} chat={chat} store={store} sought={snapshot.sought} />
         )}

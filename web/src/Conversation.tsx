@@ -2,6 +2,7 @@
 // reader after that, except following the end once they have asked for it.
 import { memo, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Message } from "./api";
+import { focusComposer } from "./focusComposer";
 import { withoutReplaced } from "./path";
 import { useWords } from "./i18n";
 import { DownIcon } from "./icons";
@@ -141,7 +142,11 @@ export const Conversation = memo(function Conversation({ id, chat, store, sought
           })}
           {chat.pending && (
             <div className="turn" data-pinned={pinned}>
-              <PendingView pending={chat.pending} onRetry={() => void store.retry(id)} onEdit={() => store.withdraw(id)} />
+              <PendingView
+                pending={chat.pending}
+                onRetry={() => (focusComposer(), void store.retry(id))}
+                onEdit={() => (focusComposer(), store.withdraw(id))}
+              />
             </div>
           )}
         </div>

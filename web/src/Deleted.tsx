@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Confirm } from "./Confirm";
 import { holding, type DeletedConversation, type DeletedState } from "./holding";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
@@ -11,7 +11,7 @@ const EVERYTHING = "everything";
 
 export function Deleted({ store }: { store: ChatStore }) {
   const words = usePageWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const [state, setState] = useState<DeletedState | null>(null);
   const [erasing, setErasing] = useState<DeletedConversation | typeof EVERYTHING | null>(null);
   const [trouble, attempt] = useAttempt();
@@ -31,7 +31,7 @@ export function Deleted({ store }: { store: ChatStore }) {
     await reload();
   }
 
-  const days = new Intl.NumberFormat(language, { style: "unit", unit: "day", unitDisplay: "long" });
+  const days = new Intl.NumberFormat(locale, { style: "unit", unit: "day", unitDisplay: "long" });
   return (
     <div className="scroller" tabIndex={0} role="region" aria-label={words("deletedPage")} aria-busy={!state && !trouble}>
       <div className="holding">
@@ -66,7 +66,7 @@ export function Deleted({ store }: { store: ChatStore }) {
           title={words(erasing === EVERYTHING ? "deletedEmptyAsk" : "deletedEraseAsk")}
           warning={
             erasing === EVERYTHING
-              ? words("deletedEmptyWarning", { count: new Intl.NumberFormat(language).format(state?.conversations.length ?? 0) })
+              ? words("deletedEmptyWarning", { count: new Intl.NumberFormat(locale).format(state?.conversations.length ?? 0) })
               : words("deletedEraseWarning", { title: erasing.title || words("untitled") })
           }
           action={words("deletedErase")}
@@ -86,7 +86,7 @@ interface RowProps {
 
 function Row({ conversation, onRestore, onErase }: RowProps) {
   const words = usePageWords();
-  const date = new Intl.DateTimeFormat(useLanguage(), { dateStyle: "medium" });
+  const date = new Intl.DateTimeFormat(useLocale(), { dateStyle: "medium" });
   const title = conversation.title || words("untitled");
   return (
     <li>

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import { CopyButton } from "./CopyButton";
 import { Dialog } from "./Dialog";
 import { holding, type Erased } from "./holding";
-import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { useLocale, usePageWords, type PageWordKey } from "./i18n";
 import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
@@ -89,10 +89,10 @@ function Ask({ onErase, onClose }: { onErase: () => Promise<void>; onClose: () =
 
 function Receipt({ erased }: { erased: Erased }) {
   const words = usePageWords();
-  const language = useLanguage();
-  const number = new Intl.NumberFormat(language);
+  const locale = useLocale();
+  const number = new Intl.NumberFormat(locale);
   const { adapters } = erased.receipt;
-  const moment = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "medium" });
+  const moment = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "medium" });
   return (
     <>
       <h3>

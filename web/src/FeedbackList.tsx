@@ -1,6 +1,6 @@
 // All feedback as it would be learned from, with personal data masked, to look through and to leave out.
 import { useState } from "react";
-import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { useLocale, usePageWords, type PageWordKey } from "./i18n";
 import type { FeedbackItem } from "./learning";
 import { reasonKey } from "./RatingReason";
 
@@ -14,7 +14,7 @@ interface FeedbackListProps {
 
 export function FeedbackList({ items, onExclude, onOpen }: FeedbackListProps) {
   const words = usePageWords();
-  const number = new Intl.NumberFormat(useLanguage());
+  const number = new Intl.NumberFormat(useLocale());
   const [all, setAll] = useState(false);
   return (
     <section>
@@ -42,9 +42,9 @@ interface ItemProps extends Omit<FeedbackListProps, "items"> {
 
 function Item({ item, onExclude, onOpen }: ItemProps) {
   const words = usePageWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const question = item.conversation.findLast((turn) => turn.role === "user")?.content ?? "";
-  const date = new Intl.DateTimeFormat(language, { dateStyle: "medium" }).format(new Date(item.created_at));
+  const date = new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(new Date(item.created_at));
   return (
     <>
       <details>

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "react";
 import { ApiError } from "./api";
 import { holding, upload, type ImportState } from "./holding";
-import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { useLocale, usePageWords, type PageWordKey } from "./i18n";
 import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
@@ -90,7 +90,7 @@ export function ImportFile({ store, onImported }: { store: ChatStore; onImported
 
 function Summary({ state }: { state: ImportState }) {
   const words = usePageWords();
-  const number = new Intl.NumberFormat(useLanguage());
+  const number = new Intl.NumberFormat(useLocale());
   const left = Object.entries(state.left_out).map(([kind, count]): [PageWordKey, number] => [`importLeft.${kind as LeftOut}`, count]);
   const counts: [PageWordKey, number][] = [
     ["importConversations", state.num_imported],

@@ -1,7 +1,7 @@
 // Learning from feedback: what would be learned from, the attempt, what it changed, and what to do with it.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { FeedbackList } from "./FeedbackList";
-import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { useLocale, usePageWords, type PageWordKey } from "./i18n";
 import { contactsOf, count, useLearning, type Action, type Attempt, type Counts, type LearningState } from "./learning";
 import { LearnResult } from "./LearnResult";
 import { Refusal } from "./Refusal";
@@ -80,7 +80,7 @@ function Stage({ state, counts, contacts, onPress }: StageProps) {
 function Before({ state, counts, contacts, onPress }: StageProps) {
   const words = usePageWords();
   const [keepsContacts, keepContacts] = useState(false);
-  const number = new Intl.NumberFormat(useLanguage());
+  const number = new Intl.NumberFormat(useLocale());
   const { attempt, missing, min_lessons: least } = state;
   const { betterAnswers, preferences, thumbsUp, leftOut } = counts;
   const enough = betterAnswers + preferences + thumbsUp >= least;
@@ -142,9 +142,9 @@ function Before({ state, counts, contacts, onPress }: StageProps) {
 
 function Running({ attempt, onCancel }: { attempt: Attempt; onCancel: () => void }) {
   const words = usePageWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const { step, num_steps: total, seconds_left: left } = attempt.progress ?? { step: 0, num_steps: null, seconds_left: null };
-  const numbers = new Intl.NumberFormat(language);
+  const numbers = new Intl.NumberFormat(locale);
   return (
     <>
       <h2>{words(phaseOf(attempt))}</h2>
@@ -156,7 +156,7 @@ function Running({ attempt, onCancel }: { attempt: Attempt; onCancel: () => void
         <span className="fine">
           {[
             step > 0 && words(total === null ? "learnStep" : "learnSteps", { step: numbers.format(step), total: numbers.format(total ?? 0) }),
-            left !== null && left > 0 && words("timeLeft", { time: duration(left, language) }),
+            left !== null && left > 0 && words("timeLeft", { time: duration(left, locale) }),
             words("learnMayLeave"),
           ]
             .filter(Boolean)
@@ -234,8 +234,8 @@ function phaseOf({ status, progress }: Attempt): PageWordKey {
   return progress.step === progress.num_steps ? "learnComparing" : "learnRunning";
 }
 
-function duration(seconds: number, language: string): string {
+function duration(seconds: number, locale: string): string {
   const unit = seconds < 90 ? "second" : "minute";
   const value = unit === "second" ? seconds : Math.round(seconds / 60);
-  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long" }).format(value);
+  return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }).format(value);
 }

@@ -1,15 +1,15 @@
 // What learning changed: how like the wanted answers, and how like before others are; some answers side by side; figures.
 import type { ReactNode } from "react";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import type { Change, Result } from "./learning";
 
 const LITTLE_LIKE_BEFORE = 0.8; // others have changed so much that it is worth a look
 
 export function LearnResult({ result }: { result: Result }) {
   const words = usePageWords();
-  const language = useLanguage();
-  const whole = new Intl.NumberFormat(language);
-  const share = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 });
+  const locale = useLocale();
+  const whole = new Intl.NumberFormat(locale);
+  const share = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });
   const { like_wanted: wanted, others_like_before: others } = result;
   return (
     <div className="learn-result">
@@ -58,9 +58,9 @@ export function LearnResult({ result }: { result: Result }) {
 /** How likely the model finds texts, for whoever reads such figures, and what the program warned of, in its words. */
 function Surprise({ result }: { result: Result }) {
   const words = usePageWords();
-  const language = useLanguage();
-  const figure = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-  const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" });
+  const locale = useLocale();
+  const figure = new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const percent = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" });
   const rows = (
     [
       ["figureCorrections", result.corrections],

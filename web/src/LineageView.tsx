@@ -1,6 +1,6 @@
 // Everything that a model was made from, step by step back to the sources.
 import { CopyButton } from "./CopyButton";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import { lineageOf, type Lineage, type Step } from "./provenance";
 import { useAnswered } from "./useAnswered";
 
@@ -42,11 +42,11 @@ function Steps({ lineage }: { lineage: Lineage }) {
 
 function StepView({ step }: { step: Step }) {
   const words = usePageWords();
-  const language = useLanguage();
-  const unit = (value: number, name: string) => new Intl.NumberFormat(language, { style: "unit", unit: name, maximumSignificantDigits: 3 }).format(value);
-  const date = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(step.created));
-  const number = new Intl.NumberFormat(language);
-  const energy = step.energy_kwh === null ? "" : `${new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(step.energy_kwh)} kWh`;
+  const locale = useLocale();
+  const unit = (value: number, name: string) => new Intl.NumberFormat(locale, { style: "unit", unit: name, maximumSignificantDigits: 3 }).format(value);
+  const date = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(new Date(step.created));
+  const number = new Intl.NumberFormat(locale);
+  const energy = step.energy_kwh === null ? "" : `${new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 }).format(step.energy_kwh)} kWh`;
   const code = step.source_sha256 && ` · ${step.source_sha256.slice(0, SHOWN_HASH)}…`;
   const facts: [string, string][] = [
     [words("lineageMade"), date],
@@ -91,7 +91,7 @@ function StepView({ step }: { step: Step }) {
 
 function Sources({ step }: { step: Step }) {
   const words = usePageWords();
-  const number = new Intl.NumberFormat(useLanguage());
+  const number = new Intl.NumberFormat(useLocale());
   return (
     <details>
       <summary>{words("lineageSources", { count: number.format(step.sources.length) })}</summary>

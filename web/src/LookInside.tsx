@@ -4,7 +4,7 @@ import ReactMarkdown, { type Components } from "react-markdown";
 import { api, type Message, type Model } from "./api";
 import { splitBlocks } from "./blocks";
 import { readGfm } from "./gfm";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import { markWords, probability, tokensOf, visible, type Token } from "./inside";
 import { useLater } from "./later";
 import { COMPONENTS, Markdown, typesetting } from "./Markdown";
@@ -83,6 +83,12 @@ function Inspected({ text, tokens }: { text: string; tokens: Token[] }) {
     const first = frame.current?.querySelector<HTMLElement>(".word");
     if (first) move(first);
   }, [drawn, move]);
+
+  useEffect(() => {
+    const press = (event: PointerEvent) => void (frame.current?.contains(event.target as Node) || setChosen(null));
+    document.addEventListener("pointerdown", press);
+    return () => document.removeEventListener("pointerdown", press);
+  }, []);
 
   function choose(element: HTMLElement): void {
     move(element);
@@ -206,9 +212,9 @@ function Alternatives({ token }: { token: Token }) {
 }
 
 function usePercent(): (value: number) => string {
-  const language = useLanguage();
+  const locale = useLocale();
   return (value) => {
     const digits = value >= 0.1 || value === 0 ? 0 : value >= 0.001 ? 1 : 3;
-    return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: digits }).format(value);
+    return new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: digits }).format(value);
   };
 }

@@ -7,6 +7,7 @@ import type { Message } from "./api";
 import { BranchSwitch } from "./BranchSwitch";
 import { CopyButton } from "./CopyButton";
 import { Editor } from "./Editor";
+import { focusComposer } from "./focusComposer";
 import { useWords } from "./i18n";
 import { PenIcon, RetryIcon } from "./icons";
 import type { ChatStore, Pending } from "./store";
@@ -48,6 +49,7 @@ function Question({ message, chatId, store, busy }: MessageViewProps) {
           onCancel={close}
           onSave={(text) => {
             close();
+            focusComposer(); // the pencil goes while the question is answered
             void store.askAnew(chatId, message.id, text);
           }}
         />

@@ -2,7 +2,7 @@
 import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
 import { ApiError } from "./api";
 import { Dialog } from "./Dialog";
-import { useLanguage, useWords } from "./i18n";
+import { useLocale, useWords } from "./i18n";
 import { Refusal } from "./Refusal";
 import { MAX_HITS, MAX_QUERY_CHARS, search, type Hit } from "./search";
 
@@ -115,8 +115,8 @@ export function SearchDialog({ onPick, onClose }: SearchDialogProps) {
 
 function HitView({ hit }: { hit: Hit }) {
   const words = useWords();
-  const language = useLanguage();
-  const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" }).format(new Date(hit.at));
+  const locale = useLocale();
+  const day = new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(new Date(hit.at));
   const text = hit.excerpt.map((piece, index) => (piece.found ? <mark key={index}>{piece.text}</mark> : piece.text));
   if (hit.role === null) {
     return (

@@ -3,7 +3,7 @@ import { useId, useState, type FormEvent } from "react";
 import type { Model, Parameters, Settings } from "./api";
 import type { ChatSettingsProps } from "./ChatSettings";
 import { Dialog } from "./Dialog";
-import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { useLocale, usePageWords, type PageWordKey } from "./i18n";
 import { Refusal } from "./Refusal";
 import { AS_EVER, isOwn } from "./settings";
 import { useAttempt } from "./useAttempt";
@@ -89,7 +89,7 @@ function NumberField({ field, settings, defaults, onChange }: NumberFieldProps) 
   const words = usePageWords();
   const hint = useId();
   const usual = defaults[field.name];
-  const placeholder = usual === undefined ? words("glass.unset") : new Intl.NumberFormat(useLanguage()).format(usual);
+  const placeholder = usual === undefined ? words("glass.unset") : new Intl.NumberFormat(useLocale()).format(usual);
 
   function change(text: string): void {
     const { [field.name]: _before, ...others } = settings.parameters;

@@ -1,6 +1,6 @@
 // The page of a read-only link: what was shared, and nothing else of this server.
 import { useEffect } from "react";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLanguage, useLocale, usePageWords } from "./i18n";
 import { Mark } from "./icons";
 import { Markdown } from "./Markdown";
 import { sharing } from "./sharing";
@@ -9,6 +9,7 @@ import { useAnswered } from "./useAnswered";
 export function Shared({ token }: { token: string }) {
   const words = usePageWords();
   const language = useLanguage();
+  const locale = useLocale();
   const [shared, trouble] = useAnswered(() => sharing.open(token), token);
   const title = shared?.title || words("shareTitle");
   useEffect(() => void (document.title = words("documentTitle", { title })), [words, title]);
@@ -22,7 +23,7 @@ export function Shared({ token }: { token: string }) {
     );
   }
   if (!shared) return <main className="problem" aria-busy="true" />;
-  const date = new Intl.DateTimeFormat(language, { dateStyle: "long" }).format(new Date(shared.created_at));
+  const date = new Intl.DateTimeFormat(locale, { dateStyle: "long" }).format(new Date(shared.created_at));
   return (
     <main className="shared">
       <header>

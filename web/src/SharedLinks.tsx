@@ -1,13 +1,13 @@
 // The links that work, each to be taken back.
 import { useCallback, useEffect, useRef, useState } from "react";
-import { useLanguage, usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import { Refusal } from "./Refusal";
 import { sharing, type Share } from "./sharing";
 import { useAttempt } from "./useAttempt";
 
 export function SharedLinks({ version }: { version: string }) {
   const words = usePageWords();
-  const date = new Intl.DateTimeFormat(useLanguage(), { dateStyle: "medium" });
+  const date = new Intl.DateTimeFormat(useLocale(), { dateStyle: "medium" });
   const [shares, setShares] = useState<Share[]>([]);
   const [trouble, attempt] = useAttempt();
   const heading = useRef<HTMLHeadingElement>(null);

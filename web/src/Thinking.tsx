@@ -1,7 +1,7 @@
 // What a model thought before it answered: one line, opened by a click. The choice is remembered for all answers.
 import { useEffect, useId, useRef, useState } from "react";
 import type { Message } from "./api";
-import { useLanguage, useWords } from "./i18n";
+import { useLocale, useWords } from "./i18n";
 import { NextIcon } from "./icons";
 import { Markdown } from "./Markdown";
 import { recall, remember } from "./memory";
@@ -13,7 +13,7 @@ export function Thinking({ message }: { message: Message }) {
   const id = useId();
   const [open, setOpen] = useState(() => recall(CHOICE) === "open");
   const thinking = message.status === "generating" && message.content === "";
-  const seconds = new Intl.NumberFormat(useLanguage()).format(useSeconds(message, thinking));
+  const seconds = new Intl.NumberFormat(useLocale()).format(useSeconds(message, thinking));
 
   function toggle(): void {
     remember(CHOICE, open ? "" : "open");

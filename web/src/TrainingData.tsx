@@ -1,7 +1,7 @@
 // What of an answer stands word for word in the data that its model was trained on, with source, licence and passage.
 import { useId } from "react";
 import type { Message } from "./api";
-import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { useLocale, usePageWords, type PageWordKey } from "./i18n";
 import { traceAnswer, type Found, type Place, type Span } from "./provenance";
 import { useAnswered } from "./useAnswered";
 
@@ -33,7 +33,7 @@ export function TrainingData({ message, id }: { message: Message; id: string }) 
 
 function Spans({ found, corpora, base }: { found: Extract<Found, { known: "here" }>; corpora: string; base: string }) {
   const words = usePageWords();
-  const share = new Intl.NumberFormat(useLanguage(), { style: "percent", maximumFractionDigits: 0 }).format(found.share);
+  const share = new Intl.NumberFormat(useLocale(), { style: "percent", maximumFractionDigits: 0 }).format(found.share);
   return (
     <>
       <p>{words("trainingShare", { share, corpora })}</p>
@@ -67,7 +67,7 @@ function go(event: React.MouseEvent, id: string): void {
 
 function SpanView({ span }: { span: Span }) {
   const words = usePageWords();
-  const number = new Intl.NumberFormat(useLanguage());
+  const number = new Intl.NumberFormat(useLocale());
   return (
     <>
       <p className="fine">{words("trainingTimes", { words: number.format(span.num_words), count: number.format(span.occurrences) })}</p>

@@ -1,19 +1,19 @@
 // What is kept, in numbers, where, how long, and what never is.
 import { holding } from "./holding";
-import { useLanguage, usePageWords, type PageWordKey } from "./i18n";
+import { useLocale, usePageWords, type PageWordKey } from "./i18n";
 import { useAnswered } from "./useAnswered";
 
 /** `version` changes when something was brought in or erased; with `accounts` people come in by passwords and other providers. */
 export function WhatIsStored({ version, accounts }: { version: string; accounts: boolean }) {
   const words = usePageWords();
-  const language = useLanguage();
+  const locale = useLocale();
   const [stored, trouble] = useAnswered(holding.stored, version);
-  const number = new Intl.NumberFormat(language);
+  const number = new Intl.NumberFormat(locale);
   if (trouble) return <p className="refusal">{trouble}</p>;
   if (!stored) return <div aria-busy="true" />;
   const { holdings, place } = stored;
-  const days = new Intl.NumberFormat(language, { style: "unit", unit: "day", unitDisplay: "long" }).format(stored.kept_days);
-  const size = new Intl.NumberFormat(language, { style: "unit", unit: "kilobyte", maximumFractionDigits: 1 }).format(holdings.text_bytes / 1000);
+  const days = new Intl.NumberFormat(locale, { style: "unit", unit: "day", unitDisplay: "long" }).format(stored.kept_days);
+  const size = new Intl.NumberFormat(locale, { style: "unit", unit: "kilobyte", maximumFractionDigits: 1 }).format(holdings.text_bytes / 1000);
   const accountFigures: [PageWordKey, string][] = [
     ["storedPasswords", number.format(holdings.passwords)],
     ["storedIdentities", number.format(holdings.identities)],

@@ -25,8 +25,8 @@ export function YourData({ store }: { store: ChatStore }) {
             </a>
           </p>
         </section>
-        <SharedLinks version={String(version)} />
         <ImportFile store={store} onImported={change} />
+        <SharedLinks version={String(version)} />
         <EraseEverything key="erase" store={store} onErased={change} />
       </div>
     </div>

@@ -22,3 +22,9 @@ describe.each(Object.keys(LANGUAGES))("%s", (language) => {
 it("says nothing twice: what the conversation says is not fetched again with the pages", () => {
   expect(Object.keys(first).filter((key) => key in pages)).toEqual([]);
 });
+
+it("keeps French signs with their word at the end of a line; questions to a model are typed as anybody types them", async () => {
+  const { load, onDemand } = LANGUAGES["fr"]!;
+  const torn = Object.entries({ ...(await load()), ...(await onDemand.load()) }).filter(([, text]) => /« | [:;?!»]/.test(text));
+  expect(torn.map(([key]) => key)).toEqual(["example1", "example2", "example3"]);
+});

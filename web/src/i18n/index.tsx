@@ -102,6 +102,12 @@ function useSpeech(): Speech {
 export const useWords = (): Words => useSpeech().words;
 export const useLanguage = (): string => useSpeech().language;
 
+/** How dates and numbers are written: as the browser's region writes that language. */
+export function useLocale(): string {
+  const language = useLanguage();
+  return navigator.languages.find((tag) => tag.startsWith(`${language}-`)) ?? language;
+}
+
 /** All words, for what is wrapped in `onDemand`. */
 export function usePageWords(): PageWords {
   const { language, words } = useSpeech();

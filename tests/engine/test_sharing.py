@@ -12,7 +12,7 @@ from bise.engine.cache import bytes_per_block
 from bise.engine.core import Engine, EngineConfig, Request, StepOutput
 from bise.engine.forward import Model
 from bise.engine.kernels.cells import KVPrecision
-from bise.engine.kernels.table import choose_kernels
+from bise.engine.kernels.table import BLOCK, choose_kernels
 from bise.engine.sampling import SamplingParams
 from bise.weights.files import open_weights
 from bise.weights.quantise import quantise_directory
@@ -128,6 +128,19 @@ def test_log_probabilities_of_the_prompt_are_those_of_its_tokens_when_drawn(sett
     (output,) = finish(engine)["y", 0]
     assert output.num_cached_tokens == 0, "its logits are wanted, so it is computed"
     assert output.prompt_logprobs == (*first[2], *first[1])
+
+
+def test_what_stands_before_the_scored_part_of_a_prompt_is_shared(setting: Setting) -> None:
+    engine, params = setting.engine(), replace(PARAMS, prompt_logprobs=3, max_tokens=1)
+    engine.add_request(Request("x", prompt(70), params))
+    (whole,) = finish(engine)["x", 0]
+    for start in (1, BLOCK, BLOCK + 1, 50, 69, 70):
+        engine.add_request(Request("y", prompt(70), replace(params, scored_from=start)))
+        (output,) = finish(engine)["y", 0]
+        assert whole.prompt_logprobs is not None
+        assert output.prompt_logprobs == (*[None] * start, *whole.prompt_logprobs[start:])
+        assert output.num_cached_tokens == (start - 1) // BLOCK * BLOCK
+        assert output.token_ids == whole.token_ids
 
 
 @settings(max_examples=15, deadline=None)

@@ -110,6 +110,7 @@ def random_clients(random: Random) -> list[Client]:
             stop_ids=random.choice([(), (), (3,)]),
             logprobs=random.choice([None, 2]),
             prompt_logprobs=random.choice([None, None, 1]),
+            scored_from=random.choice([1, 1, 20, 60, 111]),
         )
         prompt = (random.choice(texts)[:length] + tail)[:110]
         request = Request(str(number), prompt, params, random.choice("ab"), random.choice(["interactive", "batch"]))
@@ -193,8 +194,9 @@ def check_logprobs(request: Request, index: int, outputs: list[StepOutput], toke
         assert logprobs == wanted
     if index == 0 and request.params.prompt_logprobs is not None and outputs[0].finish_reason != "failed":
         text = tuple(request.prompt_ids)
-        wanted = [token_logprob(logits_after(text[:i]), text[i], 1) for i in range(1, len(text))]
-        assert outputs[0].prompt_logprobs == (None, *wanted)
+        start = min(request.params.scored_from, len(text))
+        wanted = [token_logprob(logits_after(text[:i]), text[i], 1) for i in range(start, len(text))]
+        assert outputs[0].prompt_logprobs == (*[None] * start, *wanted)
     assert all(output.prompt_logprobs is None for output in outputs[1:])
 
 
@@ -217,7 +219,7 @@ def test_only_what_the_same_tenant_had_computed_is_shared(seed: int) -> None:
             assert cached < len(prompt)
             assert cached == 0 or config.prefix_sharing
             if index == 0 and client.request.params.prompt_logprobs is not None:
-                assert cached == 0
+                assert cached < client.request.params.scored_from
             assert cached == 0 or any(source[:cached] == prompt[:cached] for source in sources)
 
 

@@ -126,6 +126,7 @@ async def test_azures_client_finds_its_paths(served: Served) -> None:
         ("/v1/completions", {"prompt": ["x"] * 129}, "at most 128"),
         ("/v1/completions", {"prompt": ["x"] * 60, "n": 3}, "prompts times n"),
         ("/v1/completions", {"prompt": "x", "suffix": "y", "echo": True}, "exclude each other"),
+        ("/v1/completions", {"prompt": "x", "echo_from": 1}, "echo_from needs echo"),
         ("/v1/completions", {"prompt": [1], "suffix": "y"}, "prompt of text"),
         ("/v1/fim/completions", {"suffix": "y"}, "Field required"),
         ("/v1/embeddings", {"input": []}, "at least 1"),

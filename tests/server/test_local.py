@@ -274,6 +274,21 @@ async def test_an_echo_tells_every_token_of_prompt_and_answer(backend: LocalBack
     assert only == [prompt, Finished("length", len(ids), 0)]
 
 
+async def test_an_echo_may_begin_anywhere_in_the_prompt(backend: LocalBackend) -> None:
+    tokenizer = await backend.tokenizer("tiny")
+    ids = (tokenizer.bos_id, *tokenizer.encode("The wind over the lake, où le vent naît"))
+    scores, silent = Sampling(temperature=0, max_tokens=1, logprobs=1), Sampling(temperature=0, max_tokens=1)
+    whole, *_ = await complete(backend, CompletionRequest("tiny", ids, scores, echo=True))
+    for start in range(1, len(ids)):
+        for sampling in (scores, silent):
+            part, *_ = await complete(backend, CompletionRequest("tiny", ids, sampling, echo=True, echo_from=start))
+            before = b"".join(map(tokenizer.token_bytes, ids[:start]))
+            assert part.text == whole.text.encode()[len(before) :].decode(errors="replace")
+            assert part.tokens == (whole.tokens[start:] if sampling is scores else ())
+    with pytest.raises(InputError, match=f"echo_from is {len(ids)}, but the prompt has {len(ids)} tokens"):
+        await complete(backend, CompletionRequest("tiny", ids, scores, echo=True, echo_from=len(ids)))
+
+
 async def test_a_prompt_scored_to_its_end_is_scored_with_the_token_that_ends_it(backend: LocalBackend) -> None:
     """Also when that is the end of the text: who cuts the last score off, as lm-eval does, loses none that counts."""
     tokenizer = await backend.tokenizer("tiny")

@@ -292,6 +292,9 @@ async def test_our_own_server_is_an_upstream(served: Served) -> None:
     middle = [e async for e in await backend.complete(CompletionRequest(MODEL.id, "a", suffix="b"))]
     assert "".join(event.text for event in middle[:-1]) == "".join(WORDS)
     assert served.backend.completions[-1].suffix == "b"
+    echoed = CompletionRequest(MODEL.id, (1, 2, 3), Sampling(max_tokens=2), echo=True, echo_from=2)
+    assert [e async for e in await backend.complete(echoed)]
+    assert (served.backend.completions[-1].echo, served.backend.completions[-1].echo_from) == (True, 2)
     made = await backend.embed(EmbeddingRequest(MODEL.id, ("x", "y")))
     assert (len(made.vectors), made.num_tokens) == (2, 2)
     assert await backend.count_tokens(MODEL.id, Conversation((Message("user", "one two"),))) == 3

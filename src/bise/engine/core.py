@@ -152,7 +152,7 @@ class Engine:
             ending_ids=params.ending_ids,
             node=self.blocks.root(request.namespace),
             adapter=self.adapters.hold(request.adapter.key) if request.adapter else None,
-            prompt_logprobs=[None] if wants_prompt else None,
+            prompt_logprobs=[None] * min(params.scored_from, num_prompt) if wants_prompt else None,
             embedding=self.model.mean_state() if request.embeds else None,
             has_to_follow=index > 0,
             constraint=constraint.copy() if constraint else None,
@@ -273,10 +273,10 @@ class Engine:
         sequence.blocks += blocks
 
     def _share(self, sequence: SequenceState) -> None:
-        """Hold published blocks of the tokens to compute, in place of one's own; the last token is always computed."""
-        if not self.config.prefix_sharing or sequence.needs_whole_prompt:
+        """Hold published blocks of the tokens to compute, in place of one's own; what is drawn or scored from is computed."""
+        if not self.config.prefix_sharing:
             return
-        while (end := (sequence.num_shared + 1) * BLOCK) < len(sequence.token_ids):
+        while (end := (sequence.num_shared + 1) * BLOCK) < sequence.num_to_share:
             node = self.blocks.share(sequence.node, sequence.token_ids[end - BLOCK : end])
             if node is None:
                 return

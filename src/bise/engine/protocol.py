@@ -20,7 +20,7 @@ from bise.engine.core import EngineConfig, EngineStats
 from bise.engine.requests import Request, StepOutput
 from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
 
-VERSION = 6
+VERSION = 7
 ErrorKind = Literal["InputError", "NotFoundError", "UnavailableError"]
 
 

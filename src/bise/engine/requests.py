@@ -104,7 +104,9 @@ class StepOutput:
     finish_reason: FinishReason | None = None
     index: int = 0  # which of the request's answers
     logprobs: tuple[TokenLogprob, ...] = ()  # when asked for: of `token_ids`, then of the stop token that ended them
-    prompt_logprobs: PromptLogprobs | None = None  # None for the first token; in the first output of answer 0
+    prompt_logprobs: PromptLogprobs | None = (
+        None  # None for tokens that are not scored; in the first output of answer 0
+    )
     num_cached_tokens: int = 0  # of the prompt, that others had computed
     embedding: tuple[float, ...] | None = None  # in the only output of a request that `embeds`
 
@@ -148,9 +150,14 @@ class SequenceState:
         return self.prompt_logprobs is not None and len(self.prompt_logprobs) < len(self.request.prompt_ids)
 
     @property
-    def needs_whole_prompt(self) -> bool:
-        """Whether every token of the prompt has to be computed, even those that others have computed."""
-        return self.wants_prompt_rows or self.embedding is not None
+    def num_to_share(self) -> int:
+        """Leading tokens that need not be computed again where others have computed them, and one more."""
+        if self.embedding is not None:
+            return 0
+        if self.wants_prompt_rows:
+            assert self.prompt_logprobs is not None
+            return len(self.prompt_logprobs)
+        return len(self.token_ids)
 
     def num_logit_rows(self, count: int) -> int:
         """Of the next `count` tokens, how many need logits: the last ones."""

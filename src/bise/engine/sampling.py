@@ -48,6 +48,7 @@ class SamplingParams:
     ignore_eos: bool = False  # stop ids end nothing: the answer runs to max_tokens, for benchmarks
     logprobs: int | None = None  # 0 to 20 alternatives to report with each token; None: no log probabilities
     prompt_logprobs: int | None = None  # the same for each token of the prompt but the first
+    scored_from: int = 1  # the first token of the prompt that `prompt_logprobs` is about, from 1
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -61,7 +62,7 @@ class SamplingParams:
         for name in ("logprobs", "prompt_logprobs"):
             if (value := getattr(self, name)) is not None:
                 _check(name, value, 0, MAX_ALTERNATIVES)
-        for name, least in (("top_k", 0), ("min_tokens", 0), ("max_tokens", 1)):
+        for name, least in (("top_k", 0), ("min_tokens", 0), ("max_tokens", 1), ("scored_from", 1)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise InputError(f"{name} is {value}, but must be at least {least}.")
         if self.max_tokens is not None and self.min_tokens > self.max_tokens:
@@ -228,6 +229,8 @@ def sample(logits_V: Floats, params: SamplingParams, uniform: float) -> int:
 
 def largest(values_N: Floats, count: int) -> Ids:
     """Places of the `count` largest values, those of equal ones that come first; in no order."""
+    if count == 1:
+        return np.array([values_N.argmax()], np.intp)
     if count >= len(values_N):
         return np.arange(len(values_N))
     threshold = np.partition(values_N, len(values_N) - count)[len(values_N) - count]

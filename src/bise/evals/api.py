@@ -1,12 +1,14 @@
 """The client of an evaluation: likelihoods of texts, completions and answers from any API in OpenAI's dialect.
 
-Likelihoods are those of `POST /v1/completions` with `echo` and `logprobs`, on ids from `/tokenize`: Bise and vLLM have
-both. Several requests of several prompts are under way at once, which keeps a batching engine full.
+Likelihoods are those of `POST /v1/completions` with `echo` and `logprobs`, on ids of the model's own vocabulary or from
+`/tokenize`: Bise and vLLM have both. Several requests of several prompts are under way at once, which keeps a batching
+engine full. What the scores follow is left out of the answer with `echo_from` where a server knows that, as Bise does.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -69,11 +71,16 @@ class Api:
     def tokenize(self, texts: Sequence[str], progress: Progress | None = None) -> list[Ids]:
         """Ids of each text, without special tokens; equal texts are asked for once."""
         distinct = list(dict.fromkeys(texts))
+        if (vocabulary := self.target.vocabulary) is not None:
+            ids = {text: vocabulary.encode_raw(text) for text in distinct}
+            return [ids[text] for text in texts]
         found = dict(zip(distinct, self._all(map(self._ids, distinct), 4 * _AT_ONCE, progress), strict=True))
         return [found[text] for text in texts]
 
     def special_beginning(self) -> Ids:
         """The token that texts begin with; nothing where a vocabulary has none."""
+        if self.target.vocabulary is not None:
+            return self.target.vocabulary.begin([])
         (begin,) = self._all([self._ids("", special=True)], 1)
         return begin[:1]
 
@@ -86,8 +93,7 @@ class Api:
 
     def likelihoods(self, pairs: Sequence[tuple[Ids, Ids]], progress: Progress | None = None) -> list[Likelihood]:
         """Of each second list of ids after its first; both together must fit into the context, less one token."""
-        order = sorted(range(len(pairs)), key=lambda index: pairs[index][0] + pairs[index][1])  # equal beginnings meet
-        parts = [order[start : start + _PROMPTS_A_REQUEST] for start in range(0, len(order), _PROMPTS_A_REQUEST)]
+        parts = list(_requests([context for context, _ in pairs]))
         done = 0
 
         async def score(part: list[int]) -> list[Likelihood]:
@@ -137,24 +143,29 @@ class Api:
 
     async def _score(self, pairs: Sequence[tuple[Ids, Ids]]) -> list[Likelihood]:
         prompts = [context + ids for context, ids in pairs]
-        body = {"model": self.target.model, "prompt": prompts, "echo": True, "logprobs": 1, "max_tokens": 1}
-        answer = await self._post(f"{self.target.url}/completions", body | {"temperature": 0})
+        start = min(len(context) for context, _ in pairs)
+        body = {"prompt": prompts, "echo": True, "echo_from": start, "logprobs": 1, "max_tokens": 1}
+        answer = await self._post(f"{self.target.url}/completions", self._greedy(body))
         choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
         if len(choices) != len(prompts):
             raise UnavailableError(f"{self.target.url} answers {len(choices)} of {len(prompts)} prompts at once.")
-        return [self._likelihood(choice, *pair) for choice, pair in zip(choices, pairs, strict=True)]
+        return [self._likelihood(choice, start, *pair) for choice, pair in zip(choices, pairs, strict=True)]
 
-    def _likelihood(self, choice: Object, context: Ids, ids: Ids) -> Likelihood:
-        scores = (choice.get("logprobs") or {}).get("token_logprobs") or ()
-        if len(scores) < len(context) + len(ids):
+    def _likelihood(self, choice: Object, start: int, context: Ids, ids: Ids) -> Likelihood:
+        scores: list[float | None] = (choice.get("logprobs") or {}).get("token_logprobs") or []
+        is_whole = scores[:1] == [None]  # only the first token of all has no score
+        begin = len(context) - (0 if is_whole else start)
+        span = slice(begin, begin + len(ids))
+        # The drawn token's score comes after them; alone, it must not be taken for one of theirs.
+        if len(scores) < span.stop + (not is_whole):
             raise UnavailableError(
                 f"{self.target.url} tells no probabilities of a prompt's tokens (echo with logprobs), without which "
                 "likelihoods cannot be had. Bise and vLLM tell them; elsewhere measure by generation: gsm8k, ifeval, bfcl."
             )
-        span = slice(len(context), len(context) + len(ids))
+        found = [score for score in scores[span] if score is not None]
         best = choice["logprobs"]["top_logprobs"][span]
-        is_greedy = all(score >= max(top.values()) for score, top in zip(scores[span], best, strict=True))
-        return Likelihood(sum(scores[span]), is_greedy, len(ids))
+        is_greedy = all(score >= max(top.values()) for score, top in zip(found, best, strict=True))
+        return Likelihood(sum(found), is_greedy, len(ids))
 
     async def _ids(self, text: str, special: bool = False) -> Ids:
         body = {"model": self.target.model, "prompt": text, "add_special_tokens": special}
@@ -224,3 +235,18 @@ class Api:
                 for coroutine in work:
                     coroutine.close()
         return [task.result() for task in tasks]
+
+
+def _requests(contexts: Sequence[Ids]) -> Iterator[list[int]]:
+    """Which pairs go together: contexts of about one length, and one pair of each context before the others of it.
+
+    A server that keeps what it has computed then computes each context once.
+    """
+    pairs: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, context in enumerate(contexts):
+        pairs[tuple(context)].append(index)
+    groups = [pairs[context] for context in sorted(pairs, key=len)]
+    for start in range(0, len(groups), _AT_ONCE * _PROMPTS_A_REQUEST):
+        block = groups[start : start + _AT_ONCE * _PROMPTS_A_REQUEST]
+        for part in ([group[0] for group in block], [index for group in block for index in group[1:]]):
+            yield from (part[at : at + _PROMPTS_A_REQUEST] for at in range(0, len(part), _PROMPTS_A_REQUEST))

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -26,6 +26,7 @@ from bise.runs import MANIFEST, sha256_file
 from bise.store.accounts import local_owner
 from bise.store.database import open_database
 from bise.store.keys import create_key
+from bise.tokenizer.chat import ChatTokenizer
 from bise.weights.adapters import find_adapter, find_model_and_adapter
 from bise.weights.store import describe
 
@@ -45,6 +46,7 @@ class Target:
     described: EvaluatedModel
     key: str = field(default="", repr=False)
     context_length: int = 2048  # tokens; of a model that does not tell
+    vocabulary: ChatTokenizer | None = field(default=None, repr=False)  # of a local model; others are asked for ids
 
     @property
     def root(self) -> str:
@@ -96,7 +98,8 @@ def local_target(model: str, say: Say) -> Iterator[Target]:
             (apart / "adapters").symlink_to((home() / "adapters").resolve())
         key = asyncio.run(_make_key(apart))
         with _serving(directory, apart, say) as root:
-            yield _with_context(Target(f"{root}/v1", name, described, key))
+            vocabulary = ChatTokenizer.load(directory)
+            yield _with_context(Target(f"{root}/v1", name, described, key, vocabulary=vocabulary))
 
 
 async def _make_key(apart: Path) -> str:
@@ -175,4 +178,4 @@ def _with_context(target: Target) -> Target:
     length = cards[target.model].get("max_model_len")
     if not isinstance(length, int):
         return target
-    return Target(target.url, target.model, target.described, target.key, length)
+    return replace(target, context_length=length)

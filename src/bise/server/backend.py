@@ -112,6 +112,7 @@ class CompletionRequest:
     sampling: Sampling = field(default_factory=Sampling)
     suffix: str | None = None  # fill in the middle; the prompt is then text
     echo: bool = False  # tell the prompt's own tokens first, with their log probabilities if those are asked for
+    echo_from: int = 0  # the first of them
     tenant: str = ""
     tally: Tally = field(default_factory=Tally, compare=False)
 

@@ -129,8 +129,12 @@ class LocalBackend:
         sampling = replace(asked, max_tokens=1) if asked.max_tokens == 0 else asked
         params = self._params(sampling, tokenizer, len(prompt_ids))
         params.check_vocabulary(tokenizer.vocab_size)
+        if request.echo_from >= len(prompt_ids):
+            raise InputError(
+                f"echo_from is {request.echo_from}, but the prompt has {len(prompt_ids)} tokens, from 0 on."
+            )
         if request.echo:
-            params = replace(params, prompt_logprobs=params.logprobs)
+            params = replace(params, prompt_logprobs=params.logprobs, scored_from=max(1, request.echo_from))
         return self._completion(self._generate(prompt_ids, params, request), prompt_ids, params, request)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
@@ -287,7 +291,7 @@ class LocalBackend:
         request.tally.num_prompt_tokens = len(prompt_ids)
         if request.echo and params.prompt_logprobs is None:
             for index in range(params.n):
-                yield PromptTokens(tokenizer.decode(prompt_ids), index=index)
+                yield PromptTokens(_echoed(tokenizer, prompt_ids, request.echo_from), index=index)
         async with aclosing(outputs):
             async for output in outputs:
                 writer = writers[output.index]
@@ -296,7 +300,7 @@ class LocalBackend:
                 self._check_ending(output)
                 if output.prompt_logprobs is not None:
                     for index in range(params.n):
-                        yield self._prompt_tokens(prompt_ids, output.prompt_logprobs, index)
+                        yield self._prompt_tokens(prompt_ids, output.prompt_logprobs, request.echo_from, index)
                 if request.sampling.max_tokens == 0:
                     yield Finished("length", len(prompt_ids), 0, output.index)
                     continue
@@ -310,11 +314,13 @@ class LocalBackend:
                         self._engine.end_answer(output)
                     yield writer.finished(len(prompt_ids))
 
-    def _prompt_tokens(self, prompt_ids: Sequence[int], logprobs: PromptLogprobs, index: int) -> PromptTokens:
+    def _prompt_tokens(
+        self, prompt_ids: Sequence[int], logprobs: PromptLogprobs, start: int, index: int
+    ) -> PromptTokens:
         assert self._tokenizer is not None
-        first = named(prompt_ids[0], None, self._tokenizer)
+        first = () if start else (named(prompt_ids[0], None, self._tokenizer),)
         rest = [scored(each, self._tokenizer) for each in logprobs if each is not None]
-        return PromptTokens(self._tokenizer.decode(prompt_ids), (first, *rest), index)
+        return PromptTokens(_echoed(self._tokenizer, prompt_ids, start), (*first, *rest), index)
 
     def _check_ending(self, output: StepOutput) -> None:
         if output.finish_reason == "failed":
@@ -324,6 +330,13 @@ class LocalBackend:
                 "Keeping to the schema or grammar took more work than a step may. Make it simpler: bound what "
                 "repeats, and leave out patterns within patterns."
             )
+
+
+def _echoed(tokenizer: ChatTokenizer, ids: Sequence[int], start: int) -> str:
+    """The text of a prompt from a token on; only at its very beginning may a vocabulary drop a space."""
+    if not start:
+        return tokenizer.decode(ids)
+    return b"".join(map(tokenizer.token_bytes, ids[start:])).decode("utf-8", errors="replace")
 
 
 def _grammar(request: ChatRequest, tokenizer: ChatTokenizer) -> Grammar | None:

@@ -160,7 +160,9 @@ def completion_body(request: CompletionRequest, upstream: Upstream, model: str) 
         if not (dialect.suffix or dialect.fim):
             raise _lacks(upstream, "suffix")
         body["suffix"] = request.suffix
-    return body | ({"echo": True} if request.echo else {})
+    if request.echo:
+        body |= {"echo": True} | ({"echo_from": request.echo_from} if request.echo_from else {})
+    return body
 
 
 def _sampling(sampling: Sampling, dialect: Dialect, max_tokens: str) -> Body:

@@ -1,9 +1,11 @@
 """POST /v1/completions and /v1/fim/completions: text gone on with, without a chat template.
 
 `echo` with `logprobs` scores a prompt, which is how lm-eval measures likelihoods: the lists are as long as the prompt and
-the answer together, the first score is null, and the token that ended the answer is among them.
+the answer together, the first score is null, and the token that ended the answer is among them. `echo_from`, an extension,
+leaves out the beginning of the prompt, which then need not be computed where it is known.
 """
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Self
@@ -49,6 +51,7 @@ class CompletionBody(SampledBody):
     suffix: str | None = None
     max_tokens: Annotated[int, Field(ge=0, lt=INT64)] | None = None
     echo: bool | None = None
+    echo_from: Annotated[int, Field(ge=0, lt=MAX_PROMPT_TOKENS)] = 0  # an extension: the first token to tell
     logprobs: Annotated[int, Field(ge=0, le=MAX_SCORES)] | None = None
 
     @model_validator(mode="after")
@@ -59,6 +62,8 @@ class CompletionBody(SampledBody):
             raise ValueError("suffix needs a prompt of text")
         if len(prompts_of(self.prompt)) * (self.n or 1) > MAX_PROMPTS:
             raise ValueError(f"prompts times n may be at most {MAX_PROMPTS}")
+        if self.echo_from and not self.echo:
+            raise ValueError("echo_from needs echo: true")
         if self.suffix and self.echo:
             raise ValueError("echo and suffix exclude each other")
         return self
@@ -73,7 +78,7 @@ class CompletionBody(SampledBody):
         max_tokens = DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
         sampling = self.sampling(max_tokens, self.logprobs)
         return [
-            CompletionRequest(self.model, prompt, sampling, self.suffix or None, bool(self.echo))
+            CompletionRequest(self.model, prompt, sampling, self.suffix or None, bool(self.echo), self.echo_from)
             for prompt in prompts_of(self.prompt)
         ]
 
@@ -161,10 +166,10 @@ def total_usage(ends: Sequence[Finished], num_answers: int) -> dict[str, int]:
 
 def _scores(tokens: Sequence[ScoredToken], offset: int) -> Object:
     """Four lists of one length; `top_logprobs` always holds the likeliest token."""
-    offsets, data = [], b""
+    offsets, decoder = [], codecs.getincrementaldecoder("utf-8")("ignore")
     for token in tokens:
-        offsets.append(offset + len(data.decode(errors="ignore")))
-        data += token.data
+        offsets.append(offset)
+        offset += len(decoder.decode(token.data))
     return {
         "tokens": [token.text for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],

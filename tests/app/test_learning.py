@@ -130,7 +130,11 @@ async def test_progress_is_told_another_start_is_refused_and_a_new_server_finds_
     owner = app.entrance.user.id
     restarted = Learning(imitated_command(app.home), modules=())
     assert restarted.show(owner)["status"] == "running"
+    adapter = app.home / "adapters/scripted/feedback-1"
+    adapter.mkdir(parents=True)  # as once it compares
+    (adapter / "manifest.json").write_text("{}")
     await asyncio.to_thread(restarted.cancel, owner)
+    assert not adapter.exists()
     assert (await attempt(app))["status"] == "cancelled"
     assert not (app.home / "runs/tune/feedback-1").exists()
     restarted.cancel(owner)  # nothing runs: nothing happens

@@ -167,6 +167,8 @@ class Learning:
                 os.killpg(attempt.pid, end)
             if self._wait_for_end(owner):
                 break
+        with suppress(NotFoundError):  # it is there only where the program was comparing already
+            remove_adapter(attempt.model, attempt.name)
         shutil.rmtree(self._run(attempt), ignore_errors=True)
 
     def decide(self, owner: str) -> Attempt:

@@ -116,10 +116,12 @@ def _serving(directory: Path, apart: Path, say: Say) -> Iterator[str]:
     bise = [sys.executable, "-m", "bise.lifetime", str(os.getpid())]
     command = [*bise, "serve", "--model", str(directory.resolve()), "--port", "0"]
     log = apart / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=apart_environment(apart)
-        )
+        ) as process,
+    ):
 
         def clear_up() -> None:
             process.kill()
@@ -137,7 +139,6 @@ def _serving(directory: Path, apart: Path, say: Say) -> Iterator[str]:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", log: Path) -> str:

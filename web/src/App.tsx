@@ -166,7 +166,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           {folder && (
             <button type="button" className="folder-name" aria-label={words("folderOf", { name: folder.name })} onClick={() => setFolderShown(true)}>
               <FolderIcon />
-              {folder.name}
+              <span className="row-title">{folder.name}</span>
             </button>
           )}
           {app.share_links && !page && !empty && !temporary && id !== NEW && !generating && <ShareButton store={store} id={id} title={title} />}

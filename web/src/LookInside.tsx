@@ -85,9 +85,13 @@ function Inspected({ text, tokens }: { text: string; tokens: Token[] }) {
   }, [drawn, move]);
 
   useEffect(() => {
-    const press = (event: PointerEvent) => void (frame.current?.contains(event.target as Node) || setChosen(null));
-    document.addEventListener("pointerdown", press);
-    return () => document.removeEventListener("pointerdown", press);
+    const close = (event: Event) => void ((event.target instanceof Node && frame.current?.contains(event.target)) || setChosen(null));
+    document.addEventListener("pointerdown", close);
+    window.addEventListener("resize", close); // the words have moved
+    return () => {
+      document.removeEventListener("pointerdown", close);
+      window.removeEventListener("resize", close);
+    };
   }, []);
 
   function choose(element: HTMLElement): void {

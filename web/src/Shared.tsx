@@ -33,10 +33,12 @@ export function Shared({ token }: { token: string }) {
       {shared.messages.map((message, index) =>
         message.role === "user" ? (
           <article key={index} className="question" aria-label={words("shareQuestion")}>
+            <h2 className="unseen">{words("shareQuestion")}</h2>
             <div className="bubble">{message.content}</div>
           </article>
         ) : (
           <article key={index} className="answer" aria-label={words("shareAnswer")}>
+            <h2 className="unseen">{words("shareAnswer")}</h2>
             <Markdown text={message.content} />
             <footer className="fine">{[words("shareAnswer"), message.model, message.edited && words("shareEdited")].filter(Boolean).join(" · ")}</footer>
           </article>

@@ -75,6 +75,7 @@ def test_a_step_says_what_its_record_says(stored: Path, tmp_path: Path) -> None:
     assert (tune.licence, tune.cost, tune.energy_kwh, tune.seconds) == ("Apache-2.0", "0.04 EUR", 0.125, 3600.0)
     assert tune.source_sha256 == "c" * 64
     assert [(s.name, s.licence, s.number, s.kind) for s in tune.sources] == [("talk", "MIT", 40, "conversations")]
+    assert tune.command == "bise tune recipes/tune-tiny.toml --set sources.root=DIR"
     assert train.shards is not None
     assert (train.shards.path, train.shards.num_tokens) == ("shards/0123/train/tokens.bin", 2)
     assert train.command == "bise train recipes/train-tiny.toml"

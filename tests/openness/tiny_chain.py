@@ -91,7 +91,8 @@ def make_chain(root: Path) -> Path:
     tuned = RunDirectory(root, "tune", "tiny")
     model = write_model(tuned.path / "model", TINY)
     (model / "tekken.json").write_text("{}", encoding="utf-8")
-    config = {"name": "tiny", "base": "runs/train/tiny", "description": "A tiny model.", "licence": "Apache-2.0"}
+    config: dict[str, object] = {"name": "tiny", "base": "runs/train/tiny", "sources": {"list": [{"name": "talk"}]}}
+    config |= {"description": "A tiny model.", "licence": "Apache-2.0"}
     tuned.finish(config, [run_input(base.path)], trained(30_000) | {"sources": {"talk": TALK}})
     return tuned.path
 

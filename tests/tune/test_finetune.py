@@ -54,6 +54,9 @@ def test_tuning_lowers_the_held_out_loss_and_answers(recipe: TuneRecipe) -> None
     while ids[-1] != tokenizer.eos_id and len(ids) < 60:
         ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
     assert tokenizer.decode(ids).endswith("It is green.")
+    record = (recipe.root / "tune" / "small" / "manifest.json").read_text(encoding="utf-8")
+    assert '"talk"' in record
+    assert str(recipe.base.parents[2]) not in record, "a record travels with its model"
 
 
 def test_conversations_packed_in_a_row_equal_each_alone(recipe: TuneRecipe) -> None:

@@ -117,7 +117,8 @@ def command_of(manifest: Manifest) -> str:
     """What to type to make it again; the recipes are those that `write_recipes` writes."""
     if maker := _MAKERS.get(manifest.stage):
         command = f"{maker} {RECIPES / recipe_name(manifest)}"
-        return f"{command} --set sources.root=DIR" if manifest.stage == "curate" else command
+        has_sources = manifest.stage == "curate" or _table(manifest.config.get("sources")).get("list")
+        return f"{command} --set sources.root=DIR" if has_sources else command
     parents = [parent for parent in manifest.inputs if parent.kind != "file"]
     source = f"runs/{parents[0].name}" if parents else str(manifest.config.get("source", ""))
     bits = manifest.config.get("bits")

@@ -57,7 +57,7 @@ def tune(recipe: TuneRecipe, reporter: Reporter) -> Manifest:
     objective, evaluation = _purpose(recipe, material, model, tokenizer, _Place(run, speed, reporter))
     job = Job(
         run=run,
-        config=dataclasses.asdict(recipe),
+        config=recipe.published(),
         inputs=(origin, *data.inputs),
         model=model,
         num_steps=max(1, math.ceil(recipe.epochs * material.learned.num_rows / recipe.loop.batch_rows)),

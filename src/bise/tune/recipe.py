@@ -1,9 +1,9 @@
 """What a tuning run can be told: the base, the conversations with their origin and licence, and how long to learn."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bise.corpus.recipe import SourceFile
 from bise.train.recipe import CostRecipe, LoopRecipe, OptimizerRecipe
@@ -152,3 +152,11 @@ class TuneRecipe:
             raise ValueError(f"row_length is {self.row_length}, but must be 0 or more.")
         if not self.conversations and not self.sources.list:
             raise ValueError("conversations is empty. Name at least one source.")
+
+    def published(self) -> dict[str, Any]:
+        """The recipe as a manifest shows it: without the paths of this machine, since it travels with the model."""
+        table = asdict(self)
+        del table["root"], table["sources"]["root"]
+        if self.base.is_absolute():
+            table["base"] = Path("runs", *self.base.parts[-2:])
+        return table

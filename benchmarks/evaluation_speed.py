@@ -1,7 +1,8 @@
 """How fast `bise eval` is beside lm-eval's own class for transformers, `hf`.
 
-`lm_eval_ratio`: questions a second of `bise eval` over those of `hf`, both with the model loaded, on the same questions by the same
-task files, the geometric mean over tasks; hf in bfloat16 and float32, at the batch size of `lm_eval_side.py` that is fastest.
+`lm_eval_ratio`: questions a second of `bise eval` over those of `hf` in bfloat16, both with the model loaded, on the same questions
+by the same task files, the geometric mean over tasks; `lm_eval_ratio_float32`: the same of hf in float32, which is the faster one
+on a processor without bfloat16. Each at the batch size of `lm_eval_side.py` that is fastest.
 DATA is the directory of questions that `--set data.root` names. The peer runs in an environment of its own,
 ~/.cache/bise/evals-peers, made with
 `python -m venv DIR; DIR/bin/pip install -r tests/peers/requirements-evals.txt` (or `BISE_EVALS_PEERS_PYTHON` names its Python).
@@ -39,7 +40,7 @@ _TASK_FILES = Path(questions_module.__file__).with_name("task_files")
 def measure_speed(data: Path) -> dict[str, object]:
     """Questions a second on both sides, and whether the scores agree."""
     figures: dict[str, object] = {}
-    ratios = []
+    ratios: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as place, local_target(DEFAULT_MODEL, lambda _: None) as target:
         exported = Path(place) / "hf"
         subprocess.run([sys.executable, "-m", "bise", "export", DEFAULT_MODEL, "--to", "hf", str(exported)], check=True)
@@ -49,11 +50,13 @@ def measure_speed(data: Path) -> dict[str, object]:
             questions = Path(place) / f"{name}.json"
             questions.write_text(json.dumps(documents(task, settings)), encoding="utf-8")
             ours, theirs = _ours(task, target, settings), _theirs(name, exported, questions)
-            ratios.append(ours["rate"] / theirs["rate"])
-            agree = abs(ours["score"] - theirs["score"]) <= ours["standard_error"]
-            figures[name] = {"bise": ours, "hf": theirs, "ratio": round(ratios[-1], 3), "scores_agree": agree}
+            for dtype, side in theirs.items():
+                ratios.setdefault(dtype, []).append(ours["rate"] / side["rate"])
+            agree = all(abs(ours["score"] - side["score"]) <= ours["standard_error"] for side in theirs.values())
+            figures[name] = {"bise": ours, "hf": theirs, "scores_agree": agree}
             print(f"{name}: {figures[name]}", file=sys.stderr, flush=True)
-    return {"lm_eval_ratio": round(float(np.exp(np.mean(np.log(ratios)))), 3), "lm_eval": figures}
+    means = {dtype: round(float(np.exp(np.mean(np.log(each)))), 3) for dtype, each in ratios.items()}
+    return {"lm_eval_ratio": means["bfloat16"], "lm_eval_ratio_float32": means["float32"], "lm_eval": figures}
 
 
 def _found(suite: Suite, settings: EvalSettings) -> Sequence[Task]:
@@ -80,7 +83,7 @@ def _silent(done: int, total: int) -> None:
 
 
 def _theirs(name: str, exported: Path, questions: Path) -> dict[str, Any]:
-    """The peer with its fastest setting, found on some of the questions."""
+    """The peer in each precision, at its fastest batch size."""
     python = os.environ.get("BISE_EVALS_PEERS_PYTHON") or str(cache_home() / "evals-peers" / "bin" / "python")
     script = str(Path(__file__).with_name("lm_eval_side.py"))
     command = [python, "-P", script, str(_TASK_FILES / f"{name}.yaml"), str(exported), str(questions)]

@@ -80,6 +80,6 @@ async def test_the_lineage_of_a_model_names_every_step(app: App, answered: str) 
     ]
     tune = shown["steps"][1]
     assert (tune["energy_kwh"], tune["cost"], tune["licence"]) == (0.125, "0.04 EUR", "Apache-2.0")
-    assert tune["command"] == "bise tune recipes/tune-tiny.toml"
+    assert tune["command"] == "bise tune recipes/tune-tiny.toml --set sources.root=DIR"
     assert shown["steps"][3]["sources"][0]["name"] == "tales"
     assert (await app.client.get("/api/lineage", params={"model": "absent"})).status_code == 404

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from bise.cli.main import run
+from bise.openness.lineage import RECORD_FILE
+from bise.weights.store import find_model
 from tests.openness.tiny_chain import make_chain, store_model
 
 
@@ -33,8 +35,17 @@ def test_every_step_back_to_the_sources_is_told(runs: Path, capsys: pytest.Captu
     ]
     assert status("lineage", "tiny", "--runs", runs, "--json") == "0"
     assert len(json.loads(capsys.readouterr().out)["steps"]) == 5
-    assert status("lineage", "bise-demo", "--runs", runs) == "0"
+    (find_model("tiny") / RECORD_FILE).unlink()
+    assert status("lineage", "tiny", "--runs", "nowhere") == "0"
     assert "no record of it on this machine" in capsys.readouterr().out
+
+
+def test_the_model_that_ships_tells_its_story_anywhere(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("lineage", "bise-demo", "--runs", runs) == "0"
+    told = capsys.readouterr().out
+    for words in ("tune/european", "train/european", "tokenizer/european", "storybooks: 740 documents, CC BY"):
+        assert words in told
+    assert "no record of it on this machine" not in told
 
 
 def test_a_hash_that_differs_ends_with_1_and_a_sentence(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

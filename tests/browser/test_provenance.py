@@ -57,12 +57,13 @@ def test_passages_are_marked_with_source_and_licence(known: None, chat: Chat) ->
     expect(found).to_have_count(0)
 
 
-def test_where_nothing_is_known_it_says_so(chat: Chat) -> None:
+def test_where_the_corpus_is_not_here_it_says_so(chat: Chat) -> None:
     page = chat.page
     chat.ask("Hello")
     chat.answered()
     find(chat)
-    expect(page.get_by_text("Nothing is recorded on this machine about what bise-demo learned from.")).to_be_visible()
+    said = "The corpus that bise-demo learned from (european) is not on this machine, so nothing can be looked up."
+    expect(page.get_by_text(said)).to_be_visible()
     assert violations(page) == []
 
 

@@ -208,7 +208,8 @@ class Engine:
         """Blocks that admitting a sequence takes; looked up in the tree only where it may decide."""
         count = blocks_for(len(sequence.token_ids))
         if is_first and count + RESERVE * (len(self._running) + 1) > self.blocks.num_available:
-            count -= self.blocks.num_held_prefix(sequence.request.namespace, sequence.token_ids[:-1])
+            may_share = sequence.token_ids[: max(0, sequence.num_to_share - 1)]
+            count -= self.blocks.num_held_prefix(sequence.request.namespace, may_share)
         return count
 
     def _admit(self, sequence: SequenceState) -> bool:

@@ -104,9 +104,7 @@ class StepOutput:
     finish_reason: FinishReason | None = None
     index: int = 0  # which of the request's answers
     logprobs: tuple[TokenLogprob, ...] = ()  # when asked for: of `token_ids`, then of the stop token that ended them
-    prompt_logprobs: PromptLogprobs | None = (
-        None  # None for tokens that are not scored; in the first output of answer 0
-    )
+    prompt_logprobs: PromptLogprobs | None = None  # None where none is wanted; in the first output of answer 0
     num_cached_tokens: int = 0  # of the prompt, that others had computed
     embedding: tuple[float, ...] | None = None  # in the only output of a request that `embeds`
 

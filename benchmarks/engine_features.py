@@ -59,6 +59,9 @@ from bise.weights.spec import ModelSpec, Quantisation
 from tests.engine.schemas import real_world_like
 
 TURNS = 5
+MIXTURE_TURNS = (
+    15  # of a tenth of a second each, since the memory's speed changes with what else the machine's host does
+)
 PROMPT = 48  # tokens
 STEPS = 16  # of a turn, after those that read the prompts
 CONFIG = EngineConfig(adapter_bytes=1 << 30, cache_bytes=1 << 30, prefix_sharing=False, speculation=False)
@@ -126,7 +129,7 @@ def measure_mixture(dense: ModelSpec) -> dict[str, Any]:
     }
     needed = {name: step_bytes(spec, PROMPT + STEPS / 2) for name, spec in specs.items()}
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in specs}
-    for _ in range(TURNS + 1):
+    for _ in range(MIXTURE_TURNS + 1):
         for name, engine in engines.items():
             bandwidth = statistics.median(read_bandwidth(engine.model.num_threads))
             rates[name].append((bandwidth, decode_rate(engine, [None])))

@@ -15,6 +15,7 @@ from bise.model.files import load_model
 from bise.model.frozen import load_frozen
 from bise.model.lora import add_adapter, halve_frozen
 from bise.train.packing import PackedRows, Sample
+from bise.train.step import faster_precision
 from bise.tune.data import Example, rows
 from bise.weights.spec import read_spec
 
@@ -34,9 +35,12 @@ def main(order: dict[str, object]) -> None:
     model = load_frozen(directory) if read_spec(directory).quantisation else load_model(directory)
     torch.manual_seed(0)
     add_adapter(model, ADAPTER)
-    halve_frozen(model)
+    precision = faster_precision()
+    if precision == "bf16":
+        halve_frozen(model)
     packed = layout(model.spec.vocab_size)
-    loop = loop_recipe(BATCH_ROWS, 1, threads=int(str(order["threads"])), is_compiled=False)
+    threads = int(str(order["threads"]))
+    loop = loop_recipe(BATCH_ROWS, 1, threads=threads, is_compiled=False, precision=precision)
     run_in_turns(turns, model, lambda step: packed.batch(step, BATCH_ROWS), loop, RATES)
     turns.answer(peak_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2))
 

@@ -5,7 +5,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,10 +38,23 @@ class NothingHeldOut:
         return {}
 
 
-def loop_recipe(batch_rows: int, microbatch_rows: int, *, threads: int, is_compiled: bool) -> LoopRecipe:
+def loop_recipe(
+    batch_rows: int,
+    microbatch_rows: int,
+    *,
+    threads: int,
+    is_compiled: bool,
+    precision: Precision | Literal["auto"] = "auto",
+) -> LoopRecipe:
     """Steps without evaluations and checkpoints between them."""
     return LoopRecipe(
-        batch_rows, microbatch_rows, eval_every=_NEVER, checkpoint_every=_NEVER, threads=threads, compile=is_compiled
+        batch_rows,
+        microbatch_rows,
+        eval_every=_NEVER,
+        checkpoint_every=_NEVER,
+        threads=threads,
+        compile=is_compiled,
+        precision=precision,
     )
 
 
@@ -65,6 +80,7 @@ def run_in_turns(
         return found
 
     run = RunDirectory(Path(tempfile.mkdtemp()), "train", "benchmark")
+    speed = measured_speed(run, loop)
     job = Job(
         run=run,
         config={},
@@ -74,9 +90,9 @@ def run_in_turns(
         batch=batch,
         held_out=NothingHeldOut(),
         optimizer=optimizer,
-        loop=loop,
+        loop=replace(loop, precision=speed.precision),
         flops_per_token=flops_per_token(model.spec, ROW_LENGTH),
-        peak_flops=measured_speed(run, loop).peak_flops,
+        peak_flops=speed.peak_flops,
         cost=CostRecipe(),
     )
     outcome = run_job(job, Silent())

@@ -1,6 +1,6 @@
 """Take the documents' pictures of the chat with the model that ships: `python docs/images/take.py [DIRECTORY]`.
 
-Writes chat.png and chat-inside.png, which belong to the repository, and welcome.png, chat-dark.png and chat-narrow.png.
+Writes chat.png, chat-inside.png and chat-phone.png, which belong to the repository, and welcome.png and chat-dark.png.
 The conversations are in a home of their own, which is then removed.
 """
 
@@ -42,9 +42,9 @@ def take(browser: Browser, server: Server, directory: Path) -> None:
     page.emulate_media(color_scheme="dark")
     page.wait_for_timeout(300)
     page.screenshot(path=directory / "chat-dark.png")
-    page.set_viewport_size({"width": 390, "height": 780})
+    page.set_viewport_size({"width": 390, "height": 720})
     page.wait_for_timeout(300)
-    page.screenshot(path=directory / "chat-narrow.png")
+    page.screenshot(path=directory / "chat-phone.png")
 
 
 def look_inside(page: Page) -> None:

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.conftest import ROOT, Chat
+from tests.browser.test_access import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -237,6 +238,60 @@ def test_a_power_cut_loses_no_question(chat: Chat) -> None:
     chat.answered()
     expect(page.locator(".trouble")).to_have_count(0)
     assert all("ERR_" in line for line in chat.console)  # the browser's own notes of the broken line
+    chat.console.clear()
+
+
+def test_a_part_that_cannot_be_fetched_says_so_and_leaves_the_rest(chat: Chat) -> None:
+    """The page of an earlier version asks for code that an upgraded server no longer has."""
+    page = chat.page
+    chat.ask("Hello")
+    chat.answered()
+    for part in ("LookInside", "YourData"):
+        page.route(f"**/assets/{part}-*.js", lambda route: route.fulfill(status=404))
+    page.get_by_role("button", name="Look inside").click()
+    notice = page.get_by_role("alert").filter(has_text="could not be opened")
+    expect(notice).to_be_visible()
+    expect(page.locator(".answer .markdown")).to_contain_text("Hello! I am Bise.")
+    assert violations(page) == []
+    page.get_by_role("button", name="Your data").click()
+    expect(page.get_by_role("navigation").get_by_role("button", name="Hello", exact=True)).to_be_visible()
+    page.unroute_all()
+    notice.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("heading", level=1, name="Your data")).to_be_visible()
+    expect(notice).to_have_count(0)
+    assert chat.console
+    assert all("404" in line or "dynamically imported module" in line for line in chat.console), chat.console
+    chat.console.clear()
+
+
+def test_what_was_said_elsewhere_is_there_when_a_chat_is_opened_again(chat: Chat) -> None:
+    page, room = chat.page, chat.room
+    chat.ask("Hello")
+    chat.answered()
+    conversation = page.evaluate("location.hash.slice(1)")
+    page.keyboard.press("Control+Shift+O")
+    path = f"/api/conversations/{conversation}"
+    room.ask("POST", f"{path}/messages", {"content": "And from another window?", "client_id": "elsewhere"})
+    while room.ask("GET", path)["generating"]:
+        page.wait_for_timeout(20)
+    page.get_by_role("navigation").get_by_role("button", name="Hello", exact=True).click()
+    expect(page.locator(".bubble").last).to_have_text("And from another window?")
+    chat.answered(2)
+
+
+def test_without_the_server_what_was_read_stays_and_the_page_finds_it_again(chat: Chat) -> None:
+    page, room = chat.page, chat.room
+    chat.ask("Hello")
+    chat.answered()
+    page.keyboard.press("Control+Shift+O")
+    room.kill()
+    page.get_by_role("navigation").get_by_role("button", name="Hello", exact=True).click()
+    expect(page.locator(".banner")).to_contain_text("Bise cannot be reached")
+    expect(page.locator(".answer .markdown")).to_contain_text("Hello! I am Bise.")
+    expect(page.locator(".trouble")).to_have_count(0)
+    room.start()
+    expect(page.locator(".banner")).to_have_count(0)
+    assert all("ERR_" in line for line in chat.console)
     chat.console.clear()
 
 

@@ -160,9 +160,9 @@ def test_an_admin_looks_after_people_limits_models_and_the_log(page: Page, serve
     assert violations(page) == []
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("button", name="Limited: bob")).to_be_visible()
-    page.get_by_role("button", name="Shut out: bob").click()
-    expect(page.get_by_role("button", name="Let in again: bob")).to_be_visible()
-    page.get_by_role("button", name="Let in again: bob").click()
+    page.get_by_role("button", name="Disable: bob").click()
+    expect(page.get_by_role("button", name="Enable: bob")).to_be_visible()
+    page.get_by_role("button", name="Enable: bob").click()
     page.get_by_label("Role of ada").select_option("user")
     expect(page.get_by_role("alert")).to_contain_text("ada is the only admin")
     expect(page.get_by_label("Role of ada")).to_have_value("admin")

@@ -39,3 +39,9 @@ def test_autocast_rounds_as_the_plain_loss_does() -> None:
     torch.testing.assert_close(losses, expected)
     ours, theirs = (torch.autograd.grad(each.sum(), states)[0] for each in (losses, expected))
     torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02)
+
+
+def test_a_share_too_small_for_a_float_has_its_loss() -> None:
+    states, targets = torch.tensor([[1.0], [500.0]]), torch.tensor([1, 1])
+    losses = cross_entropy(states, torch.tensor([[1.0], [-1.0]]), targets)
+    torch.testing.assert_close(losses, torch.tensor([2.0 + torch.exp(torch.tensor(-2.0)).log1p().item(), 1000.0]))

@@ -1,4 +1,4 @@
-// Who has an account and who may make one: roles, limits, shutting out, invitations.
+// Who has an account and who may make one: roles, limits, disabling, invitations.
 import { useCallback, useEffect, useState } from "react";
 import { admin, noLimits, type Limits, type People, type Person } from "./admin";
 import { AdminLimits } from "./AdminLimits";

@@ -4,7 +4,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import type { Message } from "./api";
 import { useLanguage, useWords } from "./i18n";
 import { sentenceReader, type SentenceReader } from "./sentences";
-import type { Snapshot } from "./store";
+import type { Snapshot } from "./snapshot";
 
 /** The least time between two announcements: what comes meanwhile is told together. */
 const GAP_MS = 1500;

@@ -5,10 +5,11 @@ import type { Message } from "./api";
 import { AnswerTools } from "./AnswerTools";
 import { Editor } from "./Editor";
 import { focusComposer } from "./focusComposer";
-import { onDemand, useWords } from "./i18n";
+import { useWords } from "./i18n";
 import { ContinueIcon, RetryIcon } from "./icons";
 import { Markdown } from "./Markdown";
 import type { MessageViewProps } from "./MessageView";
+import { onDemand } from "./onDemand";
 import { RatingReason } from "./RatingReason";
 import { Refusal } from "./Refusal";
 import { isTemporary } from "./temporary";
@@ -16,7 +17,10 @@ import { Thinking } from "./Thinking";
 import { useAttempt } from "./useAttempt";
 import { WhichIsBetter } from "./WhichIsBetter";
 
-const LookInside = onDemand(() => import("./LookInside").then((module) => module.LookInside));
+const LookInside = onDemand(
+  () => import("./LookInside").then((module) => module.LookInside),
+  ({ message }) => <Markdown text={message.content} />,
+);
 
 const TrainingData = onDemand(() => import("./TrainingData").then((module) => module.TrainingData));
 

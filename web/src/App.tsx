@@ -6,16 +6,18 @@ import { ChatSettings } from "./ChatSettings";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
 import { focusComposer } from "./focusComposer";
-import { loadWords, onDemand, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
+import { loadWords, rememberLanguage, SpeechProvider, useWords, type Speech } from "./i18n";
 import { FolderIcon, HourglassIcon, MenuIcon } from "./icons";
 import { ModelPicker } from "./ModelPicker";
+import { onDemand } from "./onDemand";
 import { PAGES } from "./pages";
 import { isPlace } from "./places";
 import { NoEntry, Starting } from "./Problem";
 import type { Hit } from "./search";
 import { ShareButton } from "./ShareButton";
 import { Sidebar } from "./Sidebar";
-import { isGenerating, NEW, WAITING, type ChatStore, type Snapshot } from "./store";
+import { isGenerating, NEW, WAITING, type Snapshot } from "./snapshot";
+import type { ChatStore } from "./store";
 import { SearchDialog } from "./SearchDialog"; // not on demand: whoever types at once after Ctrl K is heard
 import { isTemporary } from "./temporary";
 import { useMediaQuery } from "./useMediaQuery";
@@ -35,9 +37,11 @@ export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Spe
     const comeBack = () => void (document.visibilityState === "visible" && store.comeBack());
     const move = () => store.open(location.hash.slice(1));
     document.addEventListener("visibilitychange", comeBack);
+    window.addEventListener("focus", comeBack); // from another window beside this one
     window.addEventListener("popstate", move);
     return () => {
       document.removeEventListener("visibilitychange", comeBack);
+      window.removeEventListener("focus", comeBack);
       window.removeEventListener("popstate", move);
     };
   }, [store]);

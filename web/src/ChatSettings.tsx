@@ -1,8 +1,9 @@
 // The way to a chat's own settings, marked when it has any.
 import { Suspense, useState } from "react";
 import type { Model } from "./api";
-import { onDemand, useWords } from "./i18n";
+import { useWords } from "./i18n";
 import { SlidersIcon } from "./icons";
+import { onDemand } from "./onDemand";
 import { isOwn } from "./settings";
 import type { ChatStore } from "./store";
 

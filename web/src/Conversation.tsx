@@ -8,7 +8,8 @@ import { useWords } from "./i18n";
 import { DownIcon } from "./icons";
 import { MessageView, PendingView } from "./MessageView";
 import { useDrawnTurns } from "./useDrawnTurns";
-import { isGenerating, type Chat, type ChatStore } from "./store";
+import { isGenerating, type Chat } from "./snapshot";
+import type { ChatStore } from "./store";
 
 /** Closer to the end than this counts as being there, in pixels. */
 const NEAR_PX = 48;

@@ -2,9 +2,10 @@
 import { Suspense, useState, type ReactNode } from "react";
 import type { ConversationSummary } from "./api";
 import type { Folder } from "./folders";
-import { onDemand, useWords } from "./i18n";
+import { useWords } from "./i18n";
 import { FolderIcon, PenIcon, PlusIcon } from "./icons";
 import { recall, remember } from "./memory";
+import { onDemand } from "./onDemand";
 import type { ChatStore } from "./store";
 
 const FolderDialog = onDemand(() => import("./FolderDialog").then((module) => module.FolderDialog));

@@ -16,7 +16,7 @@ export const typesetting = later(() => import("./typesetting"));
 export function Markdown({ text, growing = false }: { text: string; growing?: boolean }) {
   const blocks = useMemo(() => splitBlocks(text), [text]);
   return (
-    <div className="markdown">
+    <div className="markdown" data-growing={growing}>
       {blocks.map((block, index) => (
         <Block key={index} text={growing && index === blocks.length - 1 ? repaired(block) : block} />
       ))}

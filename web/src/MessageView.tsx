@@ -10,7 +10,8 @@ import { Editor } from "./Editor";
 import { focusComposer } from "./focusComposer";
 import { useWords } from "./i18n";
 import { PenIcon, RetryIcon } from "./icons";
-import type { ChatStore, Pending } from "./store";
+import type { Pending } from "./snapshot";
+import type { ChatStore } from "./store";
 
 export interface MessageViewProps {
   message: Message;

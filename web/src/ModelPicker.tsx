@@ -1,8 +1,9 @@
 // Who gives the next answers of a conversation, and the way to what is known about them.
 import { Suspense, useState } from "react";
 import type { AppState, Model } from "./api";
-import { onDemand, useWords } from "./i18n";
+import { useWords } from "./i18n";
 import { InfoIcon } from "./icons";
+import { onDemand } from "./onDemand";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
 

@@ -1,7 +1,8 @@
 // The way to a read-only link to a conversation.
 import { Suspense, useState } from "react";
-import { onDemand, useWords } from "./i18n";
+import { useWords } from "./i18n";
 import { ShareIcon } from "./icons";
+import { onDemand } from "./onDemand";
 import type { ChatStore } from "./store";
 
 const ShareConversation = onDemand(() => import("./ShareConversation").then((module) => module.ShareConversation));

@@ -1,7 +1,8 @@
 import { StrictMode, Suspense } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import { loadWords, onDemand, preferredLanguage, SpeechProvider } from "./i18n";
+import { loadWords, preferredLanguage, SpeechProvider } from "./i18n";
+import { onDemand } from "./onDemand";
 import { SHARE_PATH } from "./sharing";
 import { ChatStore } from "./store";
 import "./styles/index.css";

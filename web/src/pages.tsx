@@ -1,6 +1,7 @@
 // What each page beside the conversations is called and shows; its code is fetched when it is first opened.
 import type { ComponentType } from "react";
-import { onDemand, type WordKey } from "./i18n";
+import type { WordKey } from "./i18n";
+import { onDemand } from "./onDemand";
 import type { Place } from "./places";
 import type { ChatStore } from "./store";
 

@@ -1,6 +1,6 @@
 // What the page knows: conversations, their messages, and which are being answered. React reads snapshots; deltas are
 // gathered and published once per animation frame, so that a fast model never makes the page paint twice for nothing.
-import { api, asApiError, type AppState, type ConversationSummary, type Message, type Model, type Rating, type Settings, type Stats, type Turn, type Verdict } from "./api";
+import { api, asApiError, type Message, type Model, type Rating, type Settings, type Stats, type Turn, type Verdict } from "./api";
 import { holding } from "./holding";
 import { newClientId } from "./clientId";
 import { folderApi, type Folder } from "./folders";
@@ -9,55 +9,10 @@ import { answered, judged, withTurn } from "./path";
 import { recall, remember } from "./memory";
 import { isPlace } from "./places";
 import { AS_EVER } from "./settings";
+import { EMPTY, isGenerating, NEW, WAITING, type Chat, type Pending, type Snapshot } from "./snapshot";
 import { endOf, type Spoken } from "./spoken";
 import { follow, type Cursor } from "./stream";
 import { isTemporary } from "./temporary";
-
-/** A question on its way to the server, or refused by it. */
-export interface Pending {
-  clientId: string;
-  content: string;
-  /** The question that it takes the place of. */
-  insteadOf: string | null;
-  error: string | null;
-}
-
-export interface Chat {
-  messages: Message[];
-  loading: boolean;
-  error: string | null;
-  pending: Pending | null;
-}
-
-export interface Snapshot {
-  app: AppState | null;
-  /** The page cannot start: the server is away or not ready (WAITING), there is no session (401), or another refusal. */
-  problem: { status: number; message: string } | null;
-  /** The server cannot be reached just now. */
-  away: boolean;
-  conversations: ConversationSummary[];
-  /** Those deleted since something was last opened: each can be had back where it was. */
-  deleted: ConversationSummary[];
-  chats: Readonly<Record<string, Chat>>;
-  /** The conversation shown; NEW for one that does not exist yet. */
-  openId: string;
-  unread: ReadonlySet<string>;
-  /** Text not sent yet, by conversation. */
-  drafts: Readonly<Record<string, string>>;
-  /** Who answers in the conversation that does not exist yet; null: the default. */
-  newModel: string | null;
-  folders: Folder[];
-  /** The project that the conversation that does not exist yet will lie in. */
-  newFolder: string | null;
-  /** Whether it will be kept in the server's memory only. */
-  newTemporary: boolean;
-  /** The message that a search led to, until something else is opened. */
-  sought: string | null;
-  /** How it will be asked. */
-  newSettings: Settings;
-  /** Counts what is told to screen readers. */
-  spoken: { event: Spoken; count: number } | null;
-}
 
 interface Arrived {
   conversationId: string;
@@ -65,14 +20,8 @@ interface Arrived {
   thinking: string;
 }
 
-export const NEW = "";
-const EMPTY: Chat = { messages: [], loading: false, error: null, pending: null };
 const NO_STATS: Stats = { first_token_s: null, tokens: null, tokens_per_s: null, dropped_turns: 0 };
 const RECONNECT_MS = 2000;
-/** The server is away (0), or there and not ready (503). */
-export const WAITING: ReadonlySet<number> = new Set([0, 503]);
-
-export const isGenerating = (chat: Chat): boolean => chat.messages.at(-1)?.status === "generating";
 const draftName = (id: string): string => `draft.${id || "new"}`;
 
 export class ChatStore {
@@ -100,6 +49,7 @@ export class ChatStore {
   /** Text and thoughts received since the last frame, by message. */
   readonly #arrived = new Map<string, Arrived>();
   #frame = 0;
+  #trying = 0;
   /** Ends when the model chosen last is known to the server: what is asked then is meant for it. */
   #choosing: Promise<void> = Promise.resolve();
   readonly #inTurn = inTurn(); // by message: what was said of it last shall be what is kept
@@ -207,11 +157,25 @@ export class ChatStore {
     if (!this.#snapshot.app) return;
     try {
       await this.refresh();
-      const { openId } = this.#snapshot;
-      if (openId !== NEW && !isPlace(openId) && !this.#following.has(openId) && !this.chat(openId).pending) await this.#load(openId);
+      await this.#renew(this.#snapshot.openId);
     } catch (error) {
-      this.#change({ away: asApiError(error).status === 0 });
+      if (asApiError(error).status === 0) this.#lose();
     }
+  }
+
+  /** The server does not answer: say so, and try again until it does. */
+  #lose(): void {
+    this.#change({ away: true });
+    if (this.#following.size > 0) return; // that tries by itself
+    this.#trying ||= setTimeout(() => {
+      this.#trying = 0;
+      void this.comeBack();
+    }, RECONNECT_MS);
+  }
+
+  /** Read a conversation anew, for it may have gone on elsewhere, unless this page knows more of it than the server tells. */
+  async #renew(id: string): Promise<void> {
+    if (id !== NEW && !isPlace(id) && !this.#following.has(id) && !this.chat(id).pending) await this.#load(id);
   }
 
   /** The project that a conversation lies in, or will. */
@@ -233,7 +197,7 @@ export class ChatStore {
     unread.delete(id);
     if (id !== this.#snapshot.openId) this.#change({ newFolder: null, newTemporary: false });
     this.#change({ openId: id, unread, deleted: [], sought: null });
-    if (id !== NEW && !isPlace(id) && !this.#snapshot.chats[id]) void this.#load(id);
+    void this.#renew(id);
   }
 
   /** Fetch a conversation so that a message of it is among those shown, on whichever branch it is. */
@@ -279,7 +243,7 @@ export class ChatStore {
       const { status, message } = asApiError(error);
       const { pending } = this.chat(id);
       if (pending) this.#changeChat(id, { pending: { ...pending, error: message } });
-      else this.#change({ away: status === 0 });
+      else if (status === 0) this.#lose();
     }
   }
 
@@ -341,7 +305,7 @@ export class ChatStore {
   async stop(id: string): Promise<void> {
     const message = this.chat(id).messages.at(-1);
     if (message?.status !== "generating") return;
-    await api.stop(id, message.id).catch((error: unknown) => this.#change({ away: asApiError(error).status === 0 }));
+    await api.stop(id, message.id).catch((error: unknown) => asApiError(error).status === 0 && this.#lose());
   }
 
   async rename(id: string, title: string): Promise<void> {
@@ -412,10 +376,13 @@ export class ChatStore {
       const { messages, last_event } = await api.conversation(id);
       if (this.#following.has(id)) return; // a live answer knows more than this reply
       this.#cursors.set(id, { last: last_event });
-      this.#changeChat(id, { messages, loading: false, error: null });
+      const isNews = JSON.stringify(messages) !== JSON.stringify(this.chat(id).messages); // else nothing is drawn anew
+      this.#changeChat(id, { ...(isNews && { messages }), loading: false, error: null });
       if (isGenerating(this.chat(id))) this.#follow(id);
     } catch (error) {
-      this.#changeChat(id, { loading: false, error: asApiError(error).message });
+      const { status, message } = asApiError(error);
+      if (status === 0 && this.chat(id).messages.length > 0) this.#lose(); // what is here stays readable
+      else this.#changeChat(id, { loading: false, error: message });
     }
   }
 
@@ -475,7 +442,7 @@ export class ChatStore {
     if (isGenerating(this.chat(id))) return;
     this.#endFollowing(id);
     if (this.#snapshot.openId !== id) this.#change({ unread: new Set(this.#snapshot.unread).add(id) });
-    void this.refresh().catch(() => this.#change({ away: true }));
+    void this.refresh().catch(() => this.#lose());
   }
 
   #endFollowing(id: string): void {

@@ -40,10 +40,11 @@ class _CrossEntropy(torch.autograd.Function):
         for start in range(0, len(states), rows):
             part = slice(start, start + rows)
             targets_N1 = targets_N[part].unsqueeze(1)
-            logs_NV = torch.log_softmax((states[part] @ head.T).float(), dim=-1)
-            losses_N[part] = -logs_NV.gather(1, targets_N1).squeeze(1)
+            logits_NV = (states[part] @ head.T).float()
+            shares_NV = torch.softmax(logits_NV, dim=-1)
+            losses_N[part] = _losses(logits_NV, shares_NV, targets_N1)
             if states_learn or head_learns:
-                slopes = _minus_one_hot(logs_NV.exp_(), targets_N1).to(dtype)
+                slopes = _minus_one_hot(shares_NV, targets_N1).to(dtype)
             if slopes_NV is not None:
                 slopes_NV[part] = slopes
             if slopes_ND is not None:
@@ -60,6 +61,15 @@ class _CrossEntropy(torch.autograd.Function):
         for_states = None if slopes_ND is None else (slopes_ND * weights_N1).to(states_dtype)
         for_head = None if slopes_NV is None else (slopes_NV.T @ (states * weights_N1).to(states.dtype)).to(head_dtype)
         return for_states, for_head, None
+
+
+def _losses(logits_NV: Tensor, shares_NV: Tensor, targets_N1: Tensor) -> Tensor:
+    """Minus the logarithms of the targets' shares, from the logits: a small share is rounded to few digits, or to none.
+
+    The largest share is one over the softmax's denominator, so that no exponential is computed a second time.
+    """
+    largest_N1, largest_share_N1 = logits_NV.amax(-1, keepdim=True), shares_NV.amax(-1, keepdim=True)
+    return (largest_N1 - largest_share_N1.log() - logits_NV.gather(1, targets_N1)).squeeze(1)
 
 
 def _minus_one_hot(shares_NV: Tensor, targets_N1: Tensor) -> Tensor:

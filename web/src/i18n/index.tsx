@@ -1,6 +1,6 @@
 // The page's words in five languages. English is the reference: a key missing from another file does not compile.
 // What the conversation says comes with the page; what opens on demand says comes with its code, from `pages/`.
-import { createContext, lazy, use, useContext, useMemo, type ComponentType, type ReactNode } from "react";
+import { createContext, use, useContext, useMemo, type ReactNode } from "react";
 import { later, type Later } from "../later";
 import { recall, remember } from "../memory";
 import en from "./en.json";
@@ -67,15 +67,6 @@ export async function loadWords(language: string): Promise<Words> {
 
 function filled(text: string, values: Record<string, string> = {}): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
-}
-
-/** A part of the page that opens on demand: its code, words and looks are fetched together, when it is first drawn. */
-export function onDemand<Props extends object>(load: () => Promise<ComponentType<Props>>) {
-  return lazy(async () => {
-    const words = LANGUAGES[preferredLanguage()]!.onDemand.load();
-    const [component] = await Promise.all([load(), words, import("../styles/pages.css")]);
-    return { default: component };
-  });
 }
 
 export function rememberLanguage(language: string): void {

@@ -233,6 +233,7 @@ def test_what_is_stored_is_told_and_erased_after_a_word_with_a_receipt(chat: Cha
     page.keyboard.press("Enter")
     expect(page.locator(".receipt")).to_be_focused()
     expect(page.locator(".receipt")).to_contain_text("Receipt: everything was erased")
+    assert not [name for name in page.locator(".receipt dt").all_inner_texts() if "_" in name], "every count has a name"
     expect(page.locator(".receipt")).to_contain_text("Learning runs with copies of your feedback1")
     expect(page.locator(".receipt")).to_contain_text("learned from your feedback stay: bise-demo:feedback-7")
     assert [path.name for path in learned.iterdir()] == ["owner.json"]

@@ -17,9 +17,10 @@ def told(capsys: pytest.CaptureFixture[str], num_steps: int, step_s: float) -> l
 
 def test_a_line_now_and_then_says_how_far_and_how_long_still(capsys: pytest.CaptureFixture[str]) -> None:
     said = told(capsys, num_steps=101, step_s=1.0)
-    assert said[0] == "Training: 11 %, about 1 min 30 s left, loss 2.000"
+    assert said[0] == "Training: 4 %, about 1 min 37 s left, loss 2.000"
     assert said[-1] == "Training: done after 1 min 40 s, loss 2.000"
-    assert len(said) == 10
+    assert said[1].startswith("Training: 14 %")
+    assert len(said) == 11
 
 
 def test_long_work_says_less_often(capsys: pytest.CaptureFixture[str]) -> None:

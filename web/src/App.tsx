@@ -188,7 +188,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
             <page.Content store={store} />
           </Suspense>
         ) : empty ? (
-          <Welcome model={model} first={snapshot.conversations.length === 0} onPick={(text) => (focusComposer(), void store.send(id, text))} />
+          <Welcome model={model} first={snapshot.conversations.length === 0} shared={app?.accounts ?? false} onPick={(text) => (focusComposer(), void store.send(id, text))} />
         ) : (
           <Conversation key={id} id={id} chat={chat} store={store} sought={snapshot.sought} />
         )}

@@ -1,7 +1,7 @@
 // Who is not in: sign in, make an account where that is allowed, or make the first admin's.
-import { useEffect, useId, useState, type ReactNode } from "react";
+import { useCallback, useEffect, useId, useState, type ReactNode } from "react";
 import { Field, PasswordField } from "./Field";
-import { usePageWords } from "./i18n";
+import { usePageWords, type PageWordKey } from "./i18n";
 import { Mark } from "./icons";
 import { invitationIn, people, providerAddress, providerRefusal, type DoorState } from "./people";
 import { NoEntry } from "./Problem";
@@ -127,10 +127,16 @@ function NewAccountFields({ name, onName, password, onPassword }: NewAccountProp
   return (
     <>
       <Field label={words("people.name")} value={name} onText={onName} autoComplete="username" autoCapitalize="none" maxLength={100} />
-      <PasswordField label={words("people.password")} hint={words("people.passwordHelp")} value={password} onText={onPassword} autoComplete="new-password" />
+      <PasswordField label={words("people.password")} hint={words("people.passwordHelp")} value={password} onText={onPassword} autoComplete="new-password" minLength={12} />
     </>
   );
 }
+
+const REFUSALS: Record<string, PageWordKey> = {
+  wrong_code: "people.refused.wrong_code",
+  wrong_password: "people.refused.wrong_password",
+  sign_up: "people.refused.sign_up",
+};
 
 interface DoorFormProps {
   title: string;
@@ -142,8 +148,10 @@ interface DoorFormProps {
 }
 
 function DoorForm({ title, lead, button, onSubmit, more, children }: DoorFormProps) {
+  const words = usePageWords();
   const heading = useId();
-  const [trouble, attempt] = useAttempt();
+  const inOwnWords = useCallback((code: string) => (REFUSALS[code] ? words(REFUSALS[code]) : undefined), [words]);
+  const [trouble, attempt] = useAttempt(inOwnWords);
   return (
     <main className="problem door">
       <Mark />

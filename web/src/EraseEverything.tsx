@@ -12,6 +12,7 @@ const FIGURES: Record<string, PageWordKey> = {
   conversations: "conversations",
   deleted_conversations: "deletedPage",
   messages: "messages",
+  text_bytes: "storedBytes",
   ratings: "storedRatings",
   better_answers: "betterAnswers",
   preferences: "preferences",

@@ -104,7 +104,7 @@ export function Sidebar({ store, snapshot, narrow, shown, onOpen, onSearch, onCl
           {!narrow && <kbd aria-hidden="true">{isApple() ? "⌘ K" : "Ctrl K"}</kbd>}
         </button>
         <div className="list">
-          {all.length === 0 && <p className="fine">{words("noConversations")}</p>}
+          {all.length === 0 && <p className="fine">{words(snapshot.app?.accounts ? "noConversationsServer" : "noConversations")}</p>}
           {groups.map(section)}
           <FolderList
             store={store}

@@ -10,19 +10,22 @@ interface WelcomeProps {
   model: Model | string;
   /** No conversation was ever had. */
   first: boolean;
+  /** Others reach this server, so that it is nobody's own machine. */
+  shared: boolean;
   onPick: (text: string) => void;
 }
 
-export function Welcome({ model, first, onPick }: WelcomeProps) {
+export function Welcome({ model, first, shared, onPick }: WelcomeProps) {
   const words = useWords();
+  const isHere = typeof model !== "string" && model.host === null;
   return (
     <div className="scroller">
       <Wind />
       <div className="welcome">
         <Mark />
-        <h1>{words(first ? "welcomeFirst" : "welcome")}</h1>
-        {first && <p className="lead">{words("firstRun")}</p>}
-        {first && typeof model !== "string" && model.demonstration && <Demonstration modelId={model.id} />}
+        <h1>{words(first && isHere && !shared ? "welcomeFirst" : "welcome")}</h1>
+        {first && isHere && <p className="lead">{words(shared ? "firstRunServer" : "firstRun")}</p>}
+        {first && isHere && model.demonstration && <Demonstration modelId={model.id} />}
         <h2 className="unseen">{words("tryOne")}</h2>
         <ul className="examples">
           {EXAMPLES.map((key) => (

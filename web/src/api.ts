@@ -120,6 +120,8 @@ export class ApiError extends Error {
   constructor(
     message: string,
     readonly status: number,
+    /** What the server calls this kind of refusal. */
+    readonly code: string | null = null,
   ) {
     super(message);
   }
@@ -149,8 +151,8 @@ export async function request<T>(method: string, path: string, body?: unknown): 
 
 export async function refusal(response: Response): Promise<ApiError> {
   const body: unknown = await response.json().catch(() => null);
-  const message = (body as { error?: { message?: string } } | null)?.error?.message;
-  return new ApiError(message ?? `${response.status} ${response.statusText}`, response.status);
+  const error = (body as { error?: { message?: string; code?: string } } | null)?.error;
+  return new ApiError(error?.message ?? `${response.status} ${response.statusText}`, response.status, error?.code);
 }
 
 const at = (id: string) => encodeURIComponent(id);

@@ -3,7 +3,8 @@ import { useCallback, useState } from "react";
 import { ApiError } from "./api";
 import { useWords } from "./i18n";
 
-export function useAttempt(): [string | null, (work: Promise<void>) => void] {
+/** `inOwnWords` says a refusal, by its code, in the page's language; the server's sentences are English. */
+export function useAttempt(inOwnWords?: (code: string) => string | undefined): [string | null, (work: Promise<void>) => void] {
   const words = useWords();
   const [trouble, setTrouble] = useState<string | null>(null);
   const attempt = useCallback(
@@ -11,10 +12,10 @@ export function useAttempt(): [string | null, (work: Promise<void>) => void] {
       setTrouble(null);
       work.catch((error: unknown) => {
         if (!(error instanceof ApiError)) throw error;
-        setTrouble(error.message || words("unreachable"));
+        setTrouble(inOwnWords?.(error.code ?? "") ?? (error.message || words("unreachable")));
       });
     },
-    [words],
+    [words, inOwnWords],
   );
   return [trouble, attempt];
 }

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_EVERY_S = 10.0  # at first; of long work, after each twentieth of the time that it has taken
+_FIRST_S = 3.0  # soon enough to see that it moves, and for how long
+_EVERY_S = 10.0  # then; of long work, after each twentieth of the time that it has taken
 _WORTH_A_LINE_S = 2.0  # shorter work ends without one
 
 
@@ -32,7 +33,8 @@ class Lines:
         now = self._clock()
         seen = self._tasks.setdefault(task, _Task(now, done, now))
         elapsed = now - seen.begun
-        wait = _WORTH_A_LINE_S if done >= total else max(_EVERY_S, elapsed / 20)
+        between = _FIRST_S if seen.told == seen.begun else max(_EVERY_S, elapsed / 20)
+        wait = _WORTH_A_LINE_S if done >= total else between
         if now - seen.told < wait:
             return
         seen.told = now

@@ -1,6 +1,6 @@
 // What the page knows: conversations, their messages, and which are being answered. React reads snapshots; deltas are
 // gathered and published once per animation frame, so that a fast model never makes the page paint twice for nothing.
-import { api, asApiError, type Message, type Model, type Rating, type Settings, type Stats, type Turn, type Verdict } from "./api";
+import { api, asApiError, type ApiError, type Message, type Model, type Rating, type Settings, type Stats, type Turn, type Verdict } from "./api";
 import { holding } from "./holding";
 import { newClientId } from "./clientId";
 import { folderApi, type Folder } from "./folders";
@@ -159,8 +159,14 @@ export class ChatStore {
       await this.refresh();
       await this.#renew(this.#snapshot.openId);
     } catch (error) {
-      if (asApiError(error).status === 0) this.#lose();
+      this.#miss(asApiError(error));
     }
+  }
+
+  /** What could not be read: the session has ended, so that the page has a door again, or the server is away. */
+  #miss({ status, message }: ApiError): void {
+    if (status === 401) this.#change({ app: null, problem: { status, message } });
+    else if (status === 0) this.#lose();
   }
 
   /** The server does not answer: say so, and try again until it does. */
@@ -380,9 +386,10 @@ export class ChatStore {
       this.#changeChat(id, { ...(isNews && { messages }), loading: false, error: null });
       if (isGenerating(this.chat(id))) this.#follow(id);
     } catch (error) {
-      const { status, message } = asApiError(error);
-      if (status === 0 && this.chat(id).messages.length > 0) this.#lose(); // what is here stays readable
-      else this.#changeChat(id, { loading: false, error: message });
+      const refused = asApiError(error);
+      const isHere = this.chat(id).messages.length > 0; // and stays readable
+      this.#miss(refused);
+      if (refused.status !== 0 || !isHere) this.#changeChat(id, { loading: false, error: refused.message });
     }
   }
 

@@ -228,8 +228,9 @@ def keeping(chat: Chat) -> Iterator[str]:
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator(".banner")).to_contain_text("cannot be reached")
     yield "Bise is away"
-    chat.console[:] = [text for text in chat.console if "ERR_CONNECTION_REFUSED" not in text]
     chat.room.start()
+    expect(page.locator(".banner")).to_have_count(0)
+    chat.console[:] = [text for text in chat.console if "ERR_CONNECTION_REFUSED" not in text]
 
 
 def strangers(chat: Chat, page: Page) -> Iterator[str]:

@@ -17,6 +17,7 @@ def test_it_opens_at_its_end_and_nothing_moves_while_the_rest_is_drawn(chat: Cha
         room.ask("POST", f"{path}/messages", {"content": f"Question {turn}", "client_id": f"c{turn}"})
         while room.ask("GET", path)["generating"]:
             page.wait_for_timeout(20)
+    page.reload()  # what a page has seen of a conversation it shows at once, and then what came since
     page.evaluate(
         """() => {
             window.seen = [];

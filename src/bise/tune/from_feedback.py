@@ -44,9 +44,9 @@ _LEARNED, _HELD_OUT, _REHEARSED = "learned.jsonl", "held_out.jsonl", "rehearsed.
 _HELD_OUT_EVERY = 5  # one question in so many
 _MEASURED = 40  # answers before and after, at most
 _ANSWER_TOKENS = 48
-_REHEARSED_SHARE = (
-    0.6  # of what is read in an epoch, where lessons need not be read more than _MOST_REPEATS times for it
-)
+# Of what is read in an epoch, where lessons need not be read more than _MOST_REPEATS times for it. At 0.6, 13 to 20 % of the
+# answers to other questions repeated a correction, at 0.75 3 to 7 %; as many new wordings were answered rightly.
+_REHEARSED_SHARE = 0.75
 _MOST_REPEATS = 4.0
 _ROWS = 2  # small steps: there is little to learn from, and each step counts
 _EPOCHS, _RANK, _BETA, _SFT_WEIGHT = 5.0, 16, 0.1, 1.0

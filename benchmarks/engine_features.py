@@ -59,9 +59,8 @@ from bise.weights.spec import ModelSpec, Quantisation
 from tests.engine.schemas import real_world_like
 
 TURNS = 5
-MIXTURE_TURNS = (
-    15  # of a tenth of a second each, since the memory's speed changes with what else the machine's host does
-)
+# Of a tenth of a second each, since the memory's speed changes with what else the machine's host does.
+MIXTURE_TURNS = 15
 PROMPT = 48  # tokens
 STEPS = 16  # of a turn, after those that read the prompts
 CONFIG = EngineConfig(adapter_bytes=1 << 30, cache_bytes=1 << 30, prefix_sharing=False, speculation=False)

@@ -3,6 +3,7 @@
 import json
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,8 @@ def main(order: dict[str, object]) -> None:
     if precision == "bf16":
         halve_frozen(model)
     packed = layout(model.spec.vocab_size)
-    threads = int(str(order["threads"]))
-    loop = loop_recipe(BATCH_ROWS, 1, threads=threads, is_compiled=False, precision=precision)
+    loop = loop_recipe(BATCH_ROWS, 1, threads=int(str(order["threads"])), is_compiled=False)
+    loop = replace(loop, precision=precision)
     run_in_turns(turns, model, lambda step: packed.batch(step, BATCH_ROWS), loop, RATES)
     turns.answer(peak_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2))
 

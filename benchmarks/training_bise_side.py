@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -38,23 +37,10 @@ class NothingHeldOut:
         return {}
 
 
-def loop_recipe(
-    batch_rows: int,
-    microbatch_rows: int,
-    *,
-    threads: int,
-    is_compiled: bool,
-    precision: Precision | Literal["auto"] = "auto",
-) -> LoopRecipe:
+def loop_recipe(batch_rows: int, microbatch_rows: int, *, threads: int, is_compiled: bool) -> LoopRecipe:
     """Steps without evaluations and checkpoints between them."""
     return LoopRecipe(
-        batch_rows,
-        microbatch_rows,
-        eval_every=_NEVER,
-        checkpoint_every=_NEVER,
-        threads=threads,
-        compile=is_compiled,
-        precision=precision,
+        batch_rows, microbatch_rows, eval_every=_NEVER, checkpoint_every=_NEVER, threads=threads, compile=is_compiled
     )
 
 

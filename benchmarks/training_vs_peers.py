@@ -20,8 +20,9 @@ What each is given:
 `time_to_loss`: each peer trains once at its best with an AdamW of its own (beta2 0.95, weight decay 0.1, cosine to zero, two
 per cent of warm-up, learning rate 0.008), since neither offers Muon by itself. `--only learning_rates` tries 0.002, 0.004, 0.008
 and 0.016 for both in runs of half the length, of which 0.008 ended best for both (litgpt: 3.38, 3.39, 3.33 and 3.47 bits per
-byte after 40 steps; the Trainer: 3.40, 3.37, 3.32 and 3.50; after 120 steps 0.004 and 0.008 differ by a hundredth). Then we train runs of 0.4, 0.6 and 1 times their length, and the one that reaches their held-out bits per byte is found by
-interpolation. Time is processor time at the run's steady rate, so that nobody's compiling counts. Held-out documents are the
+byte after 40 steps; the Trainer: 3.40, 3.37, 3.32 and 3.50; after 120 steps 0.004 and 0.008 differ by a hundredth). Then we
+train runs of 0.4, 0.6 and 1 times their length, and the one that reaches their held-out bits per byte is found by
+interpolation; where the shortest does, the ratio is a lower bound. Time is processor time at the run's steady rate, so that nobody's compiling counts. Held-out documents are the
 same, each alone in a row.
 
 `loader_share` is the share of our steps' time that reading batches takes. `lora` and `lora_memory` are explained in

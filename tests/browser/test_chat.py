@@ -291,7 +291,12 @@ def test_without_the_server_what_was_read_stays_and_the_page_finds_it_again(chat
     expect(page.locator(".trouble")).to_have_count(0)
     room.start()
     expect(page.locator(".banner")).to_have_count(0)
-    assert all("ERR_" in line for line in chat.console)
+    page.route("**/api/conversations", lambda route: route.fulfill(status=503))  # there, and not ready
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(page.locator(".banner")).to_be_visible()
+    page.unroute_all()
+    expect(page.locator(".banner")).to_have_count(0)
+    assert all("ERR_" in line or "503" in line for line in chat.console)
     chat.console.clear()
 
 

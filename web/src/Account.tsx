@@ -1,6 +1,6 @@
 // One's own account: the password, where one is signed in, signing out.
 import { useState } from "react";
-import { Field, PasswordField } from "./Field";
+import { Field, NEW_PASSWORD, PasswordField } from "./Field";
 import { useLocale, usePageWords } from "./i18n";
 import { forgetDrafts } from "./memory";
 import { people, providerAddress, providerRefusal, readAgent, type Account as AccountFacts, type Session } from "./people";
@@ -79,7 +79,7 @@ function ChangePassword({ account, onChanged }: { account: AccountFacts; onChang
       {account.has_password && (
         <Field type="password" label={words("people.currentPassword")} value={current} onText={setCurrent} autoComplete="current-password" maxLength={1000} />
       )}
-      <PasswordField label={words("people.newPassword")} hint={words("people.passwordHelp")} value={password} onText={setPassword} autoComplete="new-password" />
+      <PasswordField label={words("people.newPassword")} hint={words("people.passwordHelp")} value={password} onText={setPassword} {...NEW_PASSWORD} />
       <Refusal text={trouble} />
       <p role="status">{changed && words("people.passwordChanged")}</p>
       <div>

@@ -1,6 +1,6 @@
 // Who is not in: sign in, make an account where that is allowed, or make the first admin's.
 import { useCallback, useEffect, useId, useState, type ReactNode } from "react";
-import { Field, PasswordField } from "./Field";
+import { Field, NEW_PASSWORD, PasswordField } from "./Field";
 import { usePageWords, type PageWordKey } from "./i18n";
 import { Mark } from "./icons";
 import { invitationIn, people, providerAddress, providerRefusal, type DoorState } from "./people";
@@ -127,7 +127,7 @@ function NewAccountFields({ name, onName, password, onPassword }: NewAccountProp
   return (
     <>
       <Field label={words("people.name")} value={name} onText={onName} autoComplete="username" autoCapitalize="none" maxLength={100} />
-      <PasswordField label={words("people.password")} hint={words("people.passwordHelp")} value={password} onText={onPassword} autoComplete="new-password" minLength={12} />
+      <PasswordField label={words("people.password")} hint={words("people.passwordHelp")} value={password} onText={onPassword} {...NEW_PASSWORD} />
     </>
   );
 }

@@ -5,9 +5,9 @@ import { useWords } from "./i18n";
 interface ErrorBoundaryProps {
   children: ReactNode;
   /** What stands there meanwhile. */
-  instead?: ReactNode;
+  instead: ReactNode;
   /** Before the children are drawn again. */
-  onRetry?: () => void;
+  onRetry: () => void;
 }
 
 export class ErrorBoundary extends Component<ErrorBoundaryProps, { failed: boolean }> {
@@ -20,7 +20,7 @@ export class ErrorBoundary extends Component<ErrorBoundaryProps, { failed: boole
   override render() {
     if (!this.state.failed) return this.props.children;
     const retry = () => {
-      this.props.onRetry?.();
+      this.props.onRetry();
       this.setState({ failed: false });
     };
     return (

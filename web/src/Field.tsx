@@ -23,6 +23,9 @@ export function Field({ label, hint, onText, ...input }: FieldProps) {
   );
 }
 
+/** For one that is chosen: as long as the server asks for. */
+export const NEW_PASSWORD = { autoComplete: "new-password", minLength: 12 };
+
 export function PasswordField(props: FieldProps) {
   const words = usePageWords();
   const [shown, setShown] = useState(false);

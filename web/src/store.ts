@@ -163,10 +163,10 @@ export class ChatStore {
     }
   }
 
-  /** What could not be read: the session has ended, so that the page has a door again, or the server is away. */
+  /** Something could not be read: the session has ended, so that the page has a door again, or the server is away or not ready. */
   #miss({ status, message }: ApiError): void {
     if (status === 401) this.#change({ app: null, problem: { status, message } });
-    else if (status === 0) this.#lose();
+    else if (WAITING.has(status)) this.#lose();
   }
 
   /** The server does not answer: say so, and try again until it does. */
@@ -389,7 +389,7 @@ export class ChatStore {
       const refused = asApiError(error);
       const isHere = this.chat(id).messages.length > 0; // and stays readable
       this.#miss(refused);
-      if (refused.status !== 0 || !isHere) this.#changeChat(id, { loading: false, error: refused.message });
+      if (!WAITING.has(refused.status) || !isHere) this.#changeChat(id, { loading: false, error: refused.message });
     }
   }
 

@@ -16,8 +16,8 @@ from bise.model.transformer import Transformer
 from bise.train.packing import IGNORED, Batch
 
 Precision = Literal["bf16", "f32"]
-_TRIES = 8
 Measures = dict[str, float]  # "loss", and what else an objective tells of a step
+_TRIES = 8  # of each precision
 
 
 class Objective(Protocol):

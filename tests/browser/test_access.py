@@ -39,6 +39,7 @@ class TestThemes:
         assert violations(page) == []
         page.get_by_role("navigation").get_by_role("button", name="everything", exact=True).hover()
         page.get_by_role("button", name="Rename “everything”").click()
+        expect(page.get_by_role("dialog", name="Rename or move")).to_be_visible()
         assert violations(page) == []
         page.keyboard.press("Escape")
         page.get_by_role("button", name="bise-demo").click()

@@ -31,14 +31,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 # A smaller one writes faster than a busy machine reads, and its figures come late.
 UNHURRIED = replace(TINY, hidden_size=512, num_layers=8, num_heads=8, ffn_size=2048)
 MESSAGES = [{"role": "user", "content": "Where is the wind?"}]
-ENDLESS = {"max_tokens": 50_000, "logit_bias": {"2": -100}, "messages": MESSAGES}
-TEXT = {"prompt": "The wind", "max_tokens": 50_000, "logit_bias": {"2": -100}}
-CLAUDE = {"max_tokens": 50_000, "messages": MESSAGES, "temperature": 0}  # which never comes to an end
+CHAT = {"messages": MESSAGES, "max_tokens": 50_000, "temperature": 0}
+TEXT = {"prompt": "The wind", "max_tokens": 50_000, "temperature": 0}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalBackend]:
-    backend = LocalBackend(write_speaking_model(tmp_path_factory.mktemp("models") / "tiny", 100_000, UNHURRIED))
+    directory = tmp_path_factory.mktemp("models") / "tiny"
+    backend = LocalBackend(write_speaking_model(directory, 100_000, UNHURRIED, endless=True))
     await backend.start()
     yield backend
     await backend.close()
@@ -68,7 +68,7 @@ async def client(backend: LocalBackend, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(
     ("path", "body"),
-    [("/v1/chat/completions", ENDLESS), ("/v1/completions", TEXT), ("/v1/messages", CLAUDE)],
+    [("/v1/chat/completions", CHAT), ("/v1/completions", TEXT), ("/v1/messages", CHAT)],
     ids=["chat", "text", "messages"],
 )
 async def test_a_client_that_goes_away_frees_the_engine_within_a_second(

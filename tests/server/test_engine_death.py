@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 async def test_a_stream_ends_with_an_error_within_a_second_and_the_server_answers_again(tmp_path: Path) -> None:
     database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'bise.db'}")
     _, key = await create_key(database, await local_owner(database), "test")
-    backend = LocalBackend(write_speaking_model(tmp_path / "tiny", context_length=100_000))
+    backend = LocalBackend(write_speaking_model(tmp_path / "tiny", context_length=100_000, endless=True))
     try:
         await backend.start()
         headers = {"authorization": f"Bearer {key}"}

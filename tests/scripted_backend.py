@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-from bise.errors import BiseError, NotFoundError
+from bise.errors import NotFoundError
 from bise.messages import Conversation
 from bise.server.backend import (
     ChatEvent,
@@ -40,7 +40,7 @@ class ScriptedBackend:
         self.num_running = 0  # answers that somebody still iterates over
         self.num_cancelled = 0  # answers that were closed before their end
         self.ready = True
-        self.failure: BiseError | None = None  # raised instead of the word after `fail_after`
+        self.failure: Exception | None = None  # raised instead of the word after `fail_after`
         self.fail_after = 0
         self.before_word: Callable[[int], Awaitable[object]] | None = None  # awaited before each word
         self.closed = False

@@ -10,7 +10,20 @@ Our own mistakes are assertions, never a BiseError: a traceback is then what we 
 
 
 class BiseError(Exception):
-    """A sentence for the user: what happened, with the values, then what to do."""
+    """A sentence for the user: what happened, with the values, then what to do.
+
+    `code` names what happened and `values` are those of the sentence, for a page that says it in another language.
+    """
+
+    def __init__(self, message: str, *, code: str = "", **values: str | float) -> None:
+        super().__init__(message)
+        self.code = code
+        self.values = values
+
+    @property
+    def facts(self) -> dict[str, object] | None:
+        """`code` and `values`, to be kept beside the sentence; None without a code."""
+        return {"code": self.code, "values": self.values} if self.code else None
 
 
 class InputError(BiseError):

@@ -144,6 +144,15 @@ async def test_an_engine_that_dies_fails_the_answer_with_its_words_and_keeps_the
     assert (await app.answered(conversation, "again", "c2"))["messages"][3]["status"] == "complete"
 
 
+async def test_a_mistake_of_our_own_is_told_without_its_details(app: App) -> None:
+    app.backend.failure, app.backend.fail_after = ZeroDivisionError("division by zero"), 1
+    conversation = await app.begin()
+    shown = (await app.answered(conversation))["messages"][1]
+    assert shown["status"] == "failed"
+    assert shown["error"] == "The server made a mistake. Its log says more; please report it."
+    assert shown["error_facts"] == {"code": "internal", "values": {}}
+
+
 async def test_the_text_so_far_is_kept_while_it_is_written(app: App) -> None:
     gate = app.backend.before_word = Gate()
     gate.open(3)
@@ -221,6 +230,10 @@ async def test_a_message_longer_than_the_context_fails_with_both_numbers(app: Ap
     assert shown["status"] == "failed"
     assert "101 tokens" in shown["error"]
     assert "64" in shown["error"]
+    told = {"code": "context_length_exceeded", "values": {"tokens": 101, "context": 64}}
+    assert shown["error_facts"] == told
+    owner = (await local_owner(app.database)).id
+    assert (await get_conversation(app.database, owner, conversation))[1][1].error_facts == told
 
 
 async def test_stats_are_measured(app: App) -> None:

@@ -108,7 +108,7 @@ class AnsweringBackend:
             request.tally.num_completion_tokens += 1
             yield TextDelta(piece, tokens=(scored(piece),) if request.sampling.logprobs else ())
             if words[0] == "fail":
-                raise UnavailableError("The engine stopped answering.")
+                raise UnavailableError("The engine stopped answering.", code="engine_interrupted")
         yield Finished("stop", 10, len(pieces))
 
 

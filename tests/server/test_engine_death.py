@@ -45,7 +45,7 @@ async def test_a_stream_ends_with_an_error_within_a_second_and_the_server_answer
                 rest = [line async for line in lines if line]
                 assert time.monotonic() - killed_at < 1
             assert "ended by SIGKILL" in rest[-2]
-            assert '"code":"unavailable"' in rest[-2]
+            assert '"code":"engine_interrupted"' in rest[-2]
             assert rest[-1] == "data: [DONE]"
             after = await client.post(PATH, json=BODY | {"max_tokens": 8})  # waits for the next engine
             assert after.json()["choices"] == before.json()["choices"]

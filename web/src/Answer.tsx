@@ -6,6 +6,7 @@ import { AnswerTools } from "./AnswerTools";
 import { Editor } from "./Editor";
 import { focusComposer } from "./focusComposer";
 import { useWords } from "./i18n";
+import { failure, useRefusal } from "./i18n/refusals";
 import { ContinueIcon, RetryIcon } from "./icons";
 import { Markdown } from "./Markdown";
 import type { MessageViewProps } from "./MessageView";
@@ -165,6 +166,7 @@ interface EndingProps {
 /** How an answer that is not whole ended. */
 function Ending({ message, onRetry, onContinue }: EndingProps) {
   const words = useWords();
+  const error = useRefusal(failure(message.error, message.error_facts));
   const cut = message.finish_reason === "length";
   const goOn = message.content && message.better === null && onContinue && (
     <button type="button" onClick={onContinue}>
@@ -184,7 +186,7 @@ function Ending({ message, onRetry, onContinue }: EndingProps) {
   return (
     <div className="trouble">
       <p>
-        {words(message.status)} {message.error}
+        {words(message.status)} {error}
       </p>
       {onRetry && (
         <button type="button" onClick={onRetry}>

@@ -12,11 +12,11 @@ import { ModelPicker } from "./ModelPicker";
 import { onDemand } from "./onDemand";
 import { PAGES } from "./pages";
 import { isPlace } from "./places";
-import { NoEntry, Starting } from "./Problem";
+import { Starting } from "./Problem";
 import type { Hit } from "./search";
 import { ShareButton } from "./ShareButton";
 import { Sidebar } from "./Sidebar";
-import { isGenerating, NEW, WAITING, type Snapshot } from "./snapshot";
+import { isGenerating, NEW, type Snapshot } from "./snapshot";
 import type { ChatStore } from "./store";
 import { SearchDialog } from "./SearchDialog"; // not on demand: whoever types at once after Ctrl K is heard
 import { isTemporary } from "./temporary";
@@ -57,12 +57,10 @@ export function App({ store, firstSpeech }: { store: ChatStore; firstSpeech: Spe
         <Room store={store} snapshot={snapshot} onLanguage={(language) => void speak(language)} />
       ) : snapshot.problem?.status === 401 ? (
         <Suspense fallback={<main className="problem" />}>
-          <Door message={snapshot.problem.message} />
+          <Door />
         </Suspense>
-      ) : snapshot.problem && !WAITING.has(snapshot.problem.status) ? (
-        <NoEntry status={snapshot.problem.status} message={snapshot.problem.message} />
       ) : (
-        <Starting waitingFor={snapshot.problem?.message ?? null} />
+        <Starting problem={snapshot.problem} />
       )}
     </SpeechProvider>
   );
@@ -91,7 +89,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
   const title = page ? words(page.title) : named;
   const temporary = isTemporary(id) || (id === NEW && snapshot.newTemporary);
   const folder = page ? null : store.folder(id);
-  const empty = !page && chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.error;
+  const empty = !page && chat.messages.length === 0 && !chat.pending && !chat.loading && !chat.refused;
 
   useEffect(() => void (document.title = words("documentTitle", { title })), [words, title]); // which browsers remember
 
@@ -196,7 +194,7 @@ function Room({ store, snapshot, onLanguage }: RoomProps) {
           <Composer
             field={composer}
             text={store.draft(id)}
-            busy={generating || (chat.pending !== null && chat.pending.error === null)}
+            busy={generating || (chat.pending !== null && chat.pending.refused === null)}
             generating={generating}
             modelId={typeof model === "string" ? model : model.id}
             host={typeof model === "string" ? null : model.host}

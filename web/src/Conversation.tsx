@@ -5,6 +5,7 @@ import type { Message } from "./api";
 import { focusComposer } from "./focusComposer";
 import { withoutReplaced } from "./path";
 import { useWords } from "./i18n";
+import { useRefusal } from "./i18n/refusals";
 import { DownIcon } from "./icons";
 import { MessageView, PendingView } from "./MessageView";
 import { useDrawnTurns } from "./useDrawnTurns";
@@ -96,6 +97,7 @@ export const Conversation = memo(function Conversation({ id, chat, store, sought
   const messages = withoutReplaced(chat.messages, chat.pending?.insteadOf ?? null);
   const turns = groupTurns(messages);
   const busy = isGenerating(chat) || chat.pending !== null;
+  const refusal = useRefusal(chat.refused);
   const numLeft = useDrawnTurns(scroller, turns.length, sought !== null);
   return (
     <div className="scroll-frame">
@@ -113,10 +115,10 @@ export const Conversation = memo(function Conversation({ id, chat, store, sought
       >
         <div className="messages" aria-busy={isGenerating(chat)}>
           {chat.loading && <p className="fine">{words("loading")}</p>}
-          {chat.error !== null && (
+          {refusal !== null && (
             <div className="trouble" role="alert">
               <p>
-                {words("loadFailed")} {chat.error || words("unreachable")}
+                {words("loadFailed")} {refusal}
               </p>
               <button type="button" onClick={() => store.reload(id)}>
                 {words("retry")}

@@ -1,23 +1,23 @@
 // Who is not in: sign in, make an account where that is allowed, or make the first admin's.
-import { useCallback, useEffect, useId, useState, type ReactNode } from "react";
+import { useEffect, useId, useState, type ReactNode } from "react";
 import { Field, NEW_PASSWORD, PasswordField } from "./Field";
-import { usePageWords, type PageWordKey } from "./i18n";
+import { usePageWords } from "./i18n";
 import { Mark } from "./icons";
 import { invitationIn, people, providerAddress, providerRefusal, type DoorState } from "./people";
-import { NoEntry } from "./Problem";
+import { Closed, NeedsKey } from "./Problem";
 import { Refusal } from "./Refusal";
 import { useAnswered } from "./useAnswered";
 import { useAttempt } from "./useAttempt";
 
-export function Door({ message }: { message: string }) {
+export function Door() {
   const words = usePageWords();
   const [door, trouble] = useAnswered(people.door, "door");
   const invitation = invitationIn(location.hash);
   const [joining, setJoining] = useState(invitation !== "");
   useEffect(() => void (document.title = "Bise"), []);
-  if (trouble !== null) return <NoEntry status={0} message={trouble} />;
+  if (trouble !== null) return <Closed why={trouble} />;
   if (!door) return <main className="problem" aria-busy="true" />;
-  if (!door.accounts) return <NoEntry status={401} message={message} />;
+  if (!door.accounts) return <NeedsKey />;
   if (door.first_run) return <FirstRun />;
   if (joining && mayJoin(door, invitation)) return <SignUp door={door} invitation={invitation} onBack={() => setJoining(false)} />;
   return (
@@ -132,12 +132,6 @@ function NewAccountFields({ name, onName, password, onPassword }: NewAccountProp
   );
 }
 
-const REFUSALS: Record<string, PageWordKey> = {
-  wrong_code: "people.refused.wrong_code",
-  wrong_password: "people.refused.wrong_password",
-  sign_up: "people.refused.sign_up",
-};
-
 interface DoorFormProps {
   title: string;
   lead?: string | undefined;
@@ -148,10 +142,8 @@ interface DoorFormProps {
 }
 
 function DoorForm({ title, lead, button, onSubmit, more, children }: DoorFormProps) {
-  const words = usePageWords();
   const heading = useId();
-  const inOwnWords = useCallback((code: string) => (REFUSALS[code] ? words(REFUSALS[code]) : undefined), [words]);
-  const [trouble, attempt] = useAttempt(inOwnWords);
+  const [trouble, attempt] = useAttempt();
   return (
     <main className="problem door">
       <Mark />

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import { ApiError } from "./api";
 import { holding, upload, type ImportState } from "./holding";
 import { useLocale, usePageWords, type PageWordKey } from "./i18n";
+import { failure, useRefusal } from "./i18n/refusals";
 import { Refusal } from "./Refusal";
 import type { ChatStore } from "./store";
 import { useAttempt } from "./useAttempt";
@@ -91,6 +92,7 @@ export function ImportFile({ store, onImported }: { store: ChatStore; onImported
 function Summary({ state }: { state: ImportState }) {
   const words = usePageWords();
   const number = new Intl.NumberFormat(useLocale());
+  const error = useRefusal(failure(state.error, state.error_facts));
   const left = Object.entries(state.left_out).map(([kind, count]): [PageWordKey, number] => [`importLeft.${kind as LeftOut}`, count]);
   const counts: [PageWordKey, number][] = [
     ["importConversations", state.num_imported],
@@ -102,7 +104,7 @@ function Summary({ state }: { state: ImportState }) {
   return (
     <>
       <h3>{words(`import.${state.status}`)}</h3>
-      {state.error && <p className="refusal">{state.error}</p>}
+      {error !== null && <p className="refusal">{error}</p>}
       <dl className="tally">
         {counts.map(([key, count]) => (
           <div key={key}>

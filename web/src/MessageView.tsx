@@ -9,6 +9,7 @@ import { CopyButton } from "./CopyButton";
 import { Editor } from "./Editor";
 import { focusComposer } from "./focusComposer";
 import { useWords } from "./i18n";
+import { useRefusal } from "./i18n/refusals";
 import { PenIcon, RetryIcon } from "./icons";
 import type { Pending } from "./snapshot";
 import type { ChatStore } from "./store";
@@ -90,16 +91,17 @@ interface PendingViewProps {
 
 export function PendingView({ pending, onRetry, onEdit }: PendingViewProps) {
   const words = useWords();
+  const refusal = useRefusal(pending.refused);
   return (
     <>
       <article className="question" aria-labelledby={`from-${pending.clientId}`}>
         <QuestionHeading id={pending.clientId} />
         <div className="bubble">{pending.content}</div>
       </article>
-      {pending.error !== null && (
+      {refusal !== null && (
         <div className="trouble" role="alert">
           <p>
-            {words("notSent")} {pending.error || words("unreachable")}
+            {words("notSent")} {refusal}
           </p>
           <button type="button" onClick={onRetry}>
             <RetryIcon />

@@ -1,8 +1,9 @@
 // Finding a conversation by its title or by what was said in it. The field keeps the focus; arrows choose, Enter opens.
 import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
-import { ApiError } from "./api";
+import { asApiError, type ApiError } from "./api";
 import { Dialog } from "./Dialog";
 import { useLocale, useWords } from "./i18n";
+import { useRefusal } from "./i18n/refusals";
 import { Refusal } from "./Refusal";
 import { MAX_HITS, MAX_QUERY_CHARS, search, type Hit } from "./search";
 
@@ -18,42 +19,39 @@ interface SearchDialogProps {
 interface Found {
   query: string;
   hits: Hit[];
-  trouble: string | null;
+  refused: ApiError | null;
 }
 
 export function SearchDialog({ onPick, onClose }: SearchDialogProps) {
   const words = useWords();
   const [query, setQuery] = useState("");
-  const [found, setFound] = useState<Found>({ query: "", hits: [], trouble: null });
+  const [found, setFound] = useState<Found>({ query: "", hits: [], refused: null });
   const [chosen, setChosen] = useState(0);
   const list = useId();
   const options = useRef<HTMLUListElement>(null);
-  const { hits, trouble } = found;
+  const { hits, refused } = found;
+  const refusal = useRefusal(refused);
   const optionId = (index: number) => `${list}-${index}`;
-  const explain = (error: unknown): string => {
-    if (!(error instanceof ApiError)) throw error;
-    return error.message || words("unreachable");
-  };
 
   useEffect(() => {
     let wanted = true;
-    const tell = (hits: Hit[], trouble: string | null) => {
+    const tell = (hits: Hit[], refused: ApiError | null) => {
       if (!wanted) return;
-      setFound({ query, hits, trouble });
+      setFound({ query, hits, refused });
       setChosen(0);
     };
-    const asking = () => search(query).then((hits) => tell(hits, null), (error: unknown) => tell([], explain(error)));
+    const asking = () => search(query).then((hits) => tell(hits, null), (error: unknown) => tell([], asApiError(error)));
     const waiting = query.trim() === "" ? void tell([], null) : setTimeout(() => void asking(), PAUSE_MS);
     return () => {
       wanted = false;
       clearTimeout(waiting ?? undefined);
     };
-  }, [query]); // `words` change with the language, which cannot change here
+  }, [query]);
 
   useEffect(() => void options.current?.children[chosen]?.scrollIntoView({ block: "nearest" }), [chosen]);
 
   function pick(hit: Hit | undefined): void {
-    if (hit) onPick(hit).catch((error: unknown) => setFound({ ...found, trouble: explain(error) }));
+    if (hit) onPick(hit).catch((error: unknown) => setFound({ ...found, refused: asApiError(error) }));
   }
 
   function key(event: KeyboardEvent): void {
@@ -68,7 +66,7 @@ export function SearchDialog({ onPick, onClose }: SearchDialogProps) {
     }
   }
 
-  const nothing = query.trim() !== "" && found.query === query && hits.length === 0 && trouble === null;
+  const nothing = query.trim() !== "" && found.query === query && hits.length === 0 && refused === null;
   return (
     <Dialog title={words("searchTitle")} className="search" onClose={onClose}>
       <input
@@ -88,7 +86,7 @@ export function SearchDialog({ onPick, onClose }: SearchDialogProps) {
         onChange={(event) => setQuery(event.target.value)}
         onKeyDown={key}
       />
-      <Refusal text={trouble} />
+      <Refusal text={refusal} />
       <ul id={list} ref={options} role="listbox" aria-label={words("searchResults")} className="search-hits">
         {hits.map((hit, index) => (
           <li

@@ -1,4 +1,5 @@
 // The app's HTTP interface, typed. Every failure is an ApiError that carries a sentence for people.
+import type { Refused } from "./i18n/refusals";
 import type { Token } from "./inside";
 import { conversationAt, marked, messageAt, TEMPORARY_LIST } from "./temporary";
 
@@ -33,6 +34,8 @@ export interface Preference {
 
 export type Verdict = "this" | "other" | "equal";
 
+export type ErrorFacts = Pick<Refused, "code" | "values">;
+
 export interface Message {
   id: string;
   role: "user" | "assistant";
@@ -46,6 +49,8 @@ export interface Message {
   stats: Stats | null;
   /** Why the answer failed, when it did. */
   error: string | null;
+  /** The error's code and values, where it has a code. */
+  error_facts: ErrorFacts | null;
   /** All messages that stand in this place, this one too, oldest first. */
   branches: string[];
   /** What the reader made of an answer. */
@@ -115,13 +120,14 @@ export interface AppState {
   models: Model[];
 }
 
-export class ApiError extends Error {
+export class ApiError extends Error implements Refused {
   /** `status` is 0 when the server could not be reached. */
   constructor(
     message: string,
     readonly status: number,
     /** What the server calls this kind of refusal. */
     readonly code: string | null = null,
+    readonly values: Refused["values"] = {},
   ) {
     super(message);
   }
@@ -150,9 +156,13 @@ export async function request<T>(method: string, path: string, body?: unknown): 
 }
 
 export async function refusal(response: Response): Promise<ApiError> {
-  const body: unknown = await response.json().catch(() => null);
-  const error = (body as { error?: { message?: string; code?: string } } | null)?.error;
-  return new ApiError(error?.message ?? `${response.status} ${response.statusText}`, response.status, error?.code);
+  return refusalIn(await response.json().catch(() => null), response);
+}
+
+/** What a body says of the refusal that it belongs to. */
+export function refusalIn(body: unknown, { status, statusText }: { status: number; statusText: string }): ApiError {
+  const error = (body as { error?: Partial<Refused> } | null)?.error;
+  return new ApiError(error?.message ?? `${status} ${statusText}`, status, error?.code, error?.values);
 }
 
 const at = (id: string) => encodeURIComponent(id);

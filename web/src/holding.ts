@@ -1,5 +1,5 @@
 // What the server is asked about conversations that were deleted, and everything else that it keeps.
-import { ApiError, request, type ConversationSummary } from "./api";
+import { ApiError, refusalIn, request, type ConversationSummary, type ErrorFacts } from "./api";
 
 export interface DeletedConversation {
   id: string;
@@ -42,6 +42,8 @@ export interface ImportState {
   refusals: { title: string; reason: string }[];
   /** Why it ended before the end of the file. */
   error: string | null;
+  /** The error's code and values, where it has a code. */
+  error_facts: ErrorFacts | null;
 }
 
 /** Send a file as the whole body; only this old interface tells how much of it has been sent. */
@@ -53,8 +55,7 @@ export function upload<T>(path: string, file: File, onShare: (share: number) => 
     sending.upload.onprogress = ({ loaded, total }) => onShare(loaded / total);
     sending.onload = () => {
       if (sending.status < 300) return resolve(sending.response as T);
-      const message = (sending.response as { error?: { message?: string } } | null)?.error?.message;
-      reject(new ApiError(message ?? `${sending.status} ${sending.statusText}`, sending.status));
+      reject(refusalIn(sending.response, sending));
     };
     sending.onerror = () => reject(new ApiError("", 0));
     sending.send(file);

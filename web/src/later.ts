@@ -1,5 +1,5 @@
 // A module that is fetched on first need and then at hand for everyone.
-import { useEffect, useState } from "react";
+import { useEffect, useReducer } from "react";
 
 export interface Later<T> {
   value: T | null;
@@ -24,9 +24,9 @@ export function later<T>(load: () => Promise<T>): Later<T> {
 
 /** The module's value once it is here; nothing is fetched until `needed`. */
 export function useLater<T>(module: Later<T>, needed: boolean): T | null {
-  const [, setLoaded] = useState(module.value !== null);
+  const [, drawAgain] = useReducer((count: number) => count + 1, 0);
   useEffect(() => {
-    if (needed && module.value === null) void module.load().then(() => setLoaded(true));
+    if (needed && module.value === null) void module.load().then(drawAgain);
   }, [module, needed]);
   return needed ? module.value : null;
 }

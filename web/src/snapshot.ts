@@ -1,5 +1,5 @@
 // What the page shows, as React reads it: never changed, only replaced by the store.
-import type { AppState, ConversationSummary, Message, Settings } from "./api";
+import type { ApiError, AppState, ConversationSummary, Message, Settings } from "./api";
 import type { Folder } from "./folders";
 import type { Spoken } from "./spoken";
 
@@ -9,20 +9,21 @@ export interface Pending {
   content: string;
   /** The question that it takes the place of. */
   insteadOf: string | null;
-  error: string | null;
+  refused: ApiError | null;
 }
 
 export interface Chat {
   messages: Message[];
   loading: boolean;
-  error: string | null;
+  /** Why it could not be opened. */
+  refused: ApiError | null;
   pending: Pending | null;
 }
 
 export interface Snapshot {
   app: AppState | null;
   /** The page cannot start: the server is away or not ready (WAITING), there is no session (401), or another refusal. */
-  problem: { status: number; message: string } | null;
+  problem: ApiError | null;
   /** The server cannot be reached just now. */
   away: boolean;
   conversations: ConversationSummary[];
@@ -51,7 +52,7 @@ export interface Snapshot {
 
 /** The conversation that does not exist yet. */
 export const NEW = "";
-export const EMPTY: Chat = { messages: [], loading: false, error: null, pending: null };
+export const EMPTY: Chat = { messages: [], loading: false, refused: null, pending: null };
 /** The server is away (0), or there and not ready (503). */
 export const WAITING: ReadonlySet<number> = new Set([0, 503]);
 

@@ -139,9 +139,9 @@ export class ChatStore {
       await this.refresh();
       this.open(location.hash.slice(1)); // the address may have changed before anybody listened
     } catch (error) {
-      const { status, message } = asApiError(error);
-      this.#change({ problem: { status, message } });
-      if (WAITING.has(status)) setTimeout(() => void this.start(), RECONNECT_MS);
+      const problem = asApiError(error);
+      this.#change({ problem });
+      if (WAITING.has(problem.status)) setTimeout(() => void this.start(), RECONNECT_MS);
     }
   }
 
@@ -164,9 +164,9 @@ export class ChatStore {
   }
 
   /** Something could not be read: the session has ended, so that the page has a door again, or the server is away or not ready. */
-  #miss({ status, message }: ApiError): void {
-    if (status === 401) this.#change({ app: null, problem: { status, message } });
-    else if (WAITING.has(status)) this.#lose();
+  #miss(problem: ApiError): void {
+    if (problem.status === 401) this.#change({ app: null, problem });
+    else if (WAITING.has(problem.status)) this.#lose();
   }
 
   /** The server does not answer: say so, and try again until it does. */
@@ -222,18 +222,18 @@ export class ChatStore {
   async send(id: string, content: string): Promise<void> {
     // The browser keeps the text as a draft until the server has it; only the field is emptied now.
     this.#change({ drafts: { ...this.#snapshot.drafts, [id]: "" } });
-    await this.#send(id, { clientId: newClientId(), content, insteadOf: null, error: null });
+    await this.#send(id, { clientId: newClientId(), content, insteadOf: null, refused: null });
   }
 
   /** Ask a question anew, beside the first. */
   async askAnew(id: string, questionId: string, content: string): Promise<void> {
-    await this.#send(id, { clientId: newClientId(), content, insteadOf: questionId, error: null });
+    await this.#send(id, { clientId: newClientId(), content, insteadOf: questionId, refused: null });
   }
 
   /** Send a refused question again. */
   async retry(id: string): Promise<void> {
     const { pending } = this.chat(id);
-    if (pending) await this.#send(id, { ...pending, error: null });
+    if (pending) await this.#send(id, { ...pending, refused: null });
   }
 
   async #send(id: string, pending: Pending): Promise<void> {
@@ -246,10 +246,10 @@ export class ChatStore {
       this.#changeChat(id, { pending: null });
       await this.#answering(id, turn);
     } catch (error) {
-      const { status, message } = asApiError(error);
+      const refused = asApiError(error);
       const { pending } = this.chat(id);
-      if (pending) this.#changeChat(id, { pending: { ...pending, error: message } });
-      else if (status === 0) this.#lose();
+      if (pending) this.#changeChat(id, { pending: { ...pending, refused } });
+      else if (refused.status === 0) this.#lose();
     }
   }
 
@@ -383,18 +383,18 @@ export class ChatStore {
       if (this.#following.has(id)) return; // a live answer knows more than this reply
       this.#cursors.set(id, { last: last_event });
       const isNews = JSON.stringify(messages) !== JSON.stringify(this.chat(id).messages); // else nothing is drawn anew
-      this.#changeChat(id, { ...(isNews && { messages }), loading: false, error: null });
+      this.#changeChat(id, { ...(isNews && { messages }), loading: false, refused: null });
       if (isGenerating(this.chat(id))) this.#follow(id);
     } catch (error) {
       const refused = asApiError(error);
       const isHere = this.chat(id).messages.length > 0; // and stays readable
       this.#miss(refused);
-      if (!WAITING.has(refused.status) || !isHere) this.#changeChat(id, { loading: false, error: refused.message });
+      if (!WAITING.has(refused.status) || !isHere) this.#changeChat(id, { loading: false, refused });
     }
   }
 
   reload(id: string): void {
-    this.#changeChat(id, { loading: true, error: null });
+    this.#changeChat(id, { loading: true, refused: null });
     void this.#load(id);
   }
 
@@ -408,9 +408,9 @@ export class ChatStore {
       waits: (messageId, queue_place) => this.#wait(id, messageId, queue_place),
       done: (message) => this.#finish(id, message),
       away: (away) => this.#snapshot.away !== away && this.#change({ away }),
-      refused: (error) => {
+      refused: (refused) => {
         this.#endFollowing(id);
-        this.#changeChat(id, { error: error.message });
+        this.#changeChat(id, { refused });
       },
     });
     this.#following.set(id, end);

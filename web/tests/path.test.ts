@@ -13,6 +13,7 @@ function message(id: string, role: Message["role"], branches = [id]): Message {
     finish_reason: null,
     stats: null,
     error: null,
+    error_facts: null,
     branches,
     better: null,
     rating: null,

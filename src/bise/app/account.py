@@ -52,7 +52,7 @@ async def change_password(request: Request, user: SignedIn) -> Response:
         entrance.attempts.begin(user.name, address_of(request))
         if not await entrance.passwords.check(body.current, found[1]):
             message = "The password until now is wrong, so nothing was changed. Try again."
-            raise ApiError(403, message, code="wrong_password")
+            raise ApiError(403, message, code="wrong_current_password")
         entrance.attempts.succeed(user.name, address_of(request))
     check_password(user.name, body.new)
     await set_password(database_of(request), user.name, await entrance.passwords.hash(body.new), actor=user.name)

@@ -203,7 +203,8 @@ async def cancel_pull(request: Request, user: Admin) -> Response:
 async def remove(request: Request, user: Admin, model: str) -> Response:
     """Delete a model from the store, unless it answers here."""
     if model in {served.id for served in backend_of(request).models()}:
-        raise BusyError(f"{model} answers on this server now, so it cannot be removed. Serve another one first.")
+        message = f"{model} answers on this server now, so it cannot be removed. Serve another one first."
+        raise BusyError(message, code="model_in_use", model=model)
     await asyncio.to_thread(check_removable, model)
     await note(database_of(request), ActingAdmin(user.id), "model.remove", f"model {model}")
     await asyncio.to_thread(remove_model, model)

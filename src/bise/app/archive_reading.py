@@ -47,7 +47,7 @@ def read_file(file: BinaryIO) -> Iterator[Found]:
     objects = _read_zip(file, size) if is_zip else (Found(each, file.tell() / size) for each in _read_json(file))
     for number, found in enumerate(objects, 1):
         if number > MAX_CONVERSATIONS:
-            raise InputError(f"The file holds more than {MAX_CONVERSATIONS} conversations. Split it.")
+            raise _too_large(f"The file holds more than {MAX_CONVERSATIONS} conversations. Split it.")
         yield found
 
 
@@ -57,12 +57,12 @@ def _read_zip(file: BinaryIO, size: int) -> Iterator[Found]:
         with zipfile.ZipFile(file) as archive:
             members = [each for each in archive.infolist() if _may_hold_conversations(each.filename)]
             if not members:
-                raise InputError(
+                raise _unreadable(
                     "The zip file holds no conversations, neither of Bise nor of ChatGPT. Choose another file."
                 )
             total, unpacked = sum(each.file_size for each in members), 0
             if total > MAX_UNPACKED_BYTES:
-                raise InputError(f"Unpacked, the file is larger than {MAX_UNPACKED_BYTES >> 20} MiB. Split it.")
+                raise _too_large(f"Unpacked, the file is larger than {MAX_UNPACKED_BYTES >> 20} MiB. Split it.")
             for member in members:
                 with archive.open(member) as stream:
                     # A member ends where its entry says: what is longer is an error of its checksum.
@@ -70,7 +70,15 @@ def _read_zip(file: BinaryIO, size: int) -> Iterator[Found]:
                         yield Found(each, (unpacked + stream.tell()) / total)
                 unpacked += member.file_size
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise InputError(f"The zip file is damaged, or of a kind that cannot be read here ({error}).") from None
+        raise _unreadable(f"The zip file is damaged, or of a kind that cannot be read here ({error}).") from None
+
+
+def _too_large(message: str) -> InputError:
+    return InputError(message, code="file_too_large")
+
+
+def _unreadable(message: str) -> InputError:
+    return InputError(message, code="file_unreadable")
 
 
 def _may_hold_conversations(name: str) -> bool:
@@ -87,7 +95,7 @@ def _check_directory(file: BinaryIO, size: int) -> None:
     place = tail.rfind(_END_OF_ZIP)
     directory_bytes = int.from_bytes(tail[place + 12 : place + 16], "little") if place >= 0 else 0
     if _END_OF_ZIP64 in tail or directory_bytes > _MAX_DIRECTORY_BYTES:
-        raise InputError("The zip file holds too many files. Unpack it, and choose its conversations.json instead.")
+        raise _unreadable("The zip file holds too many files. Unpack it, and choose its conversations.json instead.")
 
 
 def _read_json(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
@@ -108,14 +116,14 @@ def _read_json(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
             return
         num_left = len(text) - here
         if num_left > MAX_CONVERSATION_CHARS:
-            raise InputError(
+            raise _too_large(
                 f"A conversation in the file is longer than {MAX_CONVERSATION_CHARS >> 20} million characters."
             )
         try:
             piece = stream.read(max(_PIECE_BYTES, num_left))
             text, here, ended = text[here:] + decode.decode(piece, final=not piece), 0, not piece
         except UnicodeDecodeError:
-            raise InputError("The file is not text in UTF-8. Choose one that Bise or ChatGPT exported.") from None
+            raise _unreadable("The file is not text in UTF-8. Choose one that Bise or ChatGPT exported.") from None
 
 
 def _decode(text: str, here: int, ended: bool) -> tuple[dict[str, Any], int] | None:
@@ -123,17 +131,17 @@ def _decode(text: str, here: int, ended: bool) -> tuple[dict[str, Any], int] | N
     if here == len(text):
         return None
     if text[here] != "{":
-        raise InputError("The file is no list of conversations in JSON. Choose one that Bise or ChatGPT exported.")
+        raise _unreadable("The file is no list of conversations in JSON. Choose one that Bise or ChatGPT exported.")
     try:
         record, end = _DECODER.raw_decode(text, here)
     except RecursionError:
-        raise InputError("The file is nested too deeply to be a list of conversations.") from None
+        raise _unreadable("The file is nested too deeply to be a list of conversations.") from None
     except json.JSONDecodeError as error:
         if ended or not _is_cut(error, text):
-            raise InputError(f"The file is damaged: in a conversation, {_in_words(error, here)}.") from None
+            raise _unreadable(f"The file is damaged: in a conversation, {_in_words(error, here)}.") from None
         return None
     except ValueError as error:
-        raise InputError(f"The file is damaged: {error}.") from None
+        raise _unreadable(f"The file is damaged: {error}.") from None
     return record, end
 
 

@@ -29,7 +29,7 @@ async def export_everything(request: Request, user: SignedIn, language: str = "e
 async def import_file(request: Request, user: SignedIn) -> Response:
     """Receive a file, as the whole body, and begin to take it in."""
     if request.headers.get("content-length") == "0":
-        raise ApiError(400, "The file is empty. Choose another.", code="empty")
+        raise ApiError(400, "The file is empty. Choose another.", code="file_empty")
     return json_response(show_import(await _imports(request).start(user.id, request.stream())), 202)
 
 

@@ -38,7 +38,7 @@ class Attempts:
             minutes = math.ceil(max(waits) / 60)
             message = f"There were too many attempts to sign in. Try again in {minutes} minutes."
             headers = {"retry-after": str(math.ceil(max(waits)))}
-            raise ApiError(429, message, code="too_many_attempts", headers=headers)
+            raise ApiError(429, message, code="too_many_attempts", headers=headers, values={"minutes": minutes})
         for key, _ in _bounds(account, address):
             self._failures.setdefault(key, deque()).append(moment)
             self._failures.move_to_end(key)

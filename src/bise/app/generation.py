@@ -26,6 +26,7 @@ from bise.server.backend import (
     TextDelta,
     ThinkingDelta,
 )
+from bise.server.errors import OUR_MISTAKE
 from bise.store.branches import RESERVED_EVENTS, Turn
 from bise.store.conversations import GENERATING, StoredConversation
 from bise.store.database import Database
@@ -47,7 +48,6 @@ _RETRY_SAVING_S = 1.0
 _MAX_LOGS = 256
 NUM_ALTERNATIVES = 5  # that are kept for each token
 _CLOSING_S = 3.0
-_OUR_MISTAKE = "The server made a mistake. Its log says more; please report it."
 
 
 class Generations:
@@ -245,6 +245,6 @@ def _outcome(job: Job, writing: "asyncio.Task[Finished]") -> StoredMessage:
         end = writing.result()
         return replace(message, status=COMPLETE, finish_reason=end.finish_reason)
     if isinstance(error, BiseError):
-        return replace(message, status=FAILED, error=str(error))
+        return replace(message, status=FAILED, error=str(error), error_facts=error.facts)
     log.error("An answer failed by our own mistake.", exc_info=error)
-    return replace(message, status=FAILED, error=_OUR_MISTAKE)
+    return replace(message, status=FAILED, error=str(OUR_MISTAKE), error_facts=OUR_MISTAKE.facts)

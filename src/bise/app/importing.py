@@ -16,6 +16,7 @@ from bise.app.archive_reading import MAX_FILE_BYTES, Found, read_file
 from bise.app.portable_records import read_record
 from bise.config import home
 from bise.errors import BiseError, InputError, UnavailableError
+from bise.server.errors import OUR_MISTAKE
 from bise.store.branches import BusyError
 from bise.store.database import Database
 from bise.store.portable import insert_portable
@@ -23,7 +24,6 @@ from bise.store.portable import insert_portable
 log = logging.getLogger(__name__)
 _MAX_REFUSALS = 20  # that are told one by one
 _MAX_TITLE_CHARS = 80
-_OUR_MISTAKE = "The server made a mistake. Its log says more; please report it."
 
 
 @dataclass
@@ -39,6 +39,11 @@ class Import:
     left_out: Counter[str] = field(default_factory=Counter)  # pieces of conversations that were taken in, by kind
     refusals: list[dict[str, str]] = field(default_factory=list)  # the first of those refused: title and reason
     error: str | None = None  # why it ended before the end of the file
+    error_facts: dict[str, object] | None = None  # the error's code and values, where it has a code
+
+    def fail(self, error: BiseError) -> None:
+        """End before the end of the file."""
+        self.status, self.error, self.error_facts = "failed", str(error), error.facts
 
 
 class Imports:
@@ -62,7 +67,7 @@ class Imports:
             UnavailableError: the disk refuses.
         """
         if owner in self._running:
-            raise BusyError("A file is being taken in already. Wait for its end, or cancel it.")
+            raise _busy()
         try:
             file = await asyncio.to_thread(_unnamed_file)
             try:
@@ -76,7 +81,7 @@ class Imports:
             ) from None
         if owner in self._running:  # another tab was faster
             file.close()
-            raise BusyError("A file is being taken in already. Wait for its end, or cancel it.")
+            raise _busy()
         state = self._latest[owner] = Import()
         self._running[owner] = asyncio.create_task(self._run(owner, state, file))
         return state
@@ -112,10 +117,10 @@ class Imports:
         except asyncio.CancelledError:
             state.status = "cancelled"
         except BiseError as error:
-            state.status, state.error = "failed", str(error)
+            state.fail(error)
         except Exception:  # the page waits for an end, whatever happens
             log.exception("An import failed by our own mistake.")
-            state.status, state.error = "failed", _OUR_MISTAKE
+            state.fail(OUR_MISTAKE)
         finally:
             del self._running[owner]
 
@@ -137,6 +142,10 @@ class Imports:
             state.num_imported += 1
             state.num_messages += len(brought.conversation.messages)
             state.left_out.update(brought.left_out)
+
+
+def _busy() -> BusyError:
+    return BusyError("A file is being taken in already. Wait for its end, or cancel it.", code="import_busy")
 
 
 def _unnamed_file() -> BinaryIO:

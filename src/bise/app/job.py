@@ -92,6 +92,7 @@ class Job:
             status=told.status,
             finish_reason=told.finish_reason,
             error=told.error,
+            error_facts=told.error_facts,
             stats=told.stats,
         )
 

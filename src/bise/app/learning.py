@@ -103,15 +103,15 @@ class Learning:
             UnavailableError: what learning needs is not installed.
         """
         if missing := self.missing():
-            raise UnavailableError(
-                f'Learning needs {", ".join(missing)}, which is not installed. Type: pip install "bise[train]"'
-            )
+            modules = ", ".join(missing)
+            message = f'Learning needs {modules}, which is not installed. Type: pip install "bise[train]"'
+            raise UnavailableError(message, code="learning_missing", modules=modules)
         owner = user.id
         directory = self._directory(owner)
         directory.mkdir(parents=True, exist_ok=True)
         before = self.attempt(owner)
         if before is not None and self.status(owner, before) == "running":
-            raise BusyError("Bise is learning from your feedback already. Wait for its end, or cancel it.")
+            raise _busy()
         goes_on = before is not None and before.model == model and self.status(owner, before) == "interrupted"
         name = before.name if before is not None and goes_on else self._free_name(model)
         keeps = before.keeps_contacts if before is not None and goes_on else keep_contacts
@@ -221,7 +221,9 @@ class Learning:
     def _finished(self, owner: str) -> Attempt:
         attempt = self.attempt(owner)
         if attempt is None or self.status(owner, attempt) != "finished":
-            raise NotFoundError("Nothing was learned that could be kept or discarded. Start again.")
+            raise NotFoundError(
+                "Nothing was learned that could be kept or discarded. Start again.", code="nothing_learned"
+            )
         return attempt
 
     def _directory(self, owner: str) -> Path:
@@ -246,9 +248,7 @@ class Learning:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BusyError(
-                    "Bise is learning from your feedback already. Wait for its end, or cancel it."
-                ) from None
+                raise _busy() from None
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -359,6 +359,11 @@ def read_result(comparison: Path) -> dict[str, Any]:
         }
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{comparison} is damaged ({error!r}). Discard what was learned, and start again.") from None
+
+
+def _busy() -> BusyError:
+    message = "Bise is learning from your feedback already. Wait for its end, or cancel it."
+    return BusyError(message, code="learning_busy")
 
 
 def _means(told: dict[str, Any], names: Sequence[str], key: str) -> dict[str, float] | None:

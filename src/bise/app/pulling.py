@@ -70,7 +70,8 @@ class Pulling:
             BusyError: another is being taken in.
         """
         if self._wanted is not None and self._status == "running":
-            raise BusyError(f"{self._wanted.name} is being taken in already. Wait for its end, or cancel it.")
+            message = f"{self._wanted.name} is being taken in already. Wait for its end, or cancel it."
+            raise BusyError(message, code="pulling", model=self._wanted.name)
         self._wanted, self._status = wanted, "running"
         self._lines.clear()
         command = self._command(wanted)

@@ -24,7 +24,10 @@ async def search(request: Request, user: SignedIn, q: str = "") -> Response:
     """Find conversations by their titles and by what was said in them."""
     if len(q) > MAX_QUERY_CHARS:
         raise ApiError(
-            400, f"The search has {len(q)} characters, but may have {MAX_QUERY_CHARS}. Take fewer words.", code="q"
+            400,
+            f"The search has {len(q)} characters, but may have {MAX_QUERY_CHARS}. Take fewer words.",
+            code="search_too_long",
+            values={"chars": len(q), "max": MAX_QUERY_CHARS},
         )
     return json_response({"hits": [_show(hit) for hit in await search_conversations(database_of(request), user.id, q)]})
 

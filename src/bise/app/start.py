@@ -117,7 +117,8 @@ def create_app(
 
 async def _busy(request: Request, error: Exception) -> JSONResponse:
     del request
-    return ApiError(409, str(error), code="busy").response()
+    assert isinstance(error, BusyError)
+    return ApiError(409, str(error), code=error.code, values=error.values).response()
 
 
 async def _not_an_admin(request: Request, error: Exception) -> JSONResponse:

@@ -357,13 +357,15 @@ def _before_ready(ending: BiseError) -> BiseError:
 
 
 def _interrupted(ending: BiseError) -> UnavailableError:
-    return UnavailableError(f"{ending} while it was answering. It is being restarted: ask again.")
+    message = f"{ending} while it was answering. It is being restarted: ask again."
+    return UnavailableError(message, code="engine_interrupted")
 
 
 def _hopeless(ending: BiseError, num_failures: int, supervision: Supervision) -> UnavailableError:
     return UnavailableError(
         f"{ending}, {num_failures} times in a row. It is tried again at least every {supervision.longest_pause_s:.0f} s. "
-        "The words in the server's terminal say more. If memory is short, close other programs or use a smaller model."
+        "The words in the server's terminal say more. If memory is short, close other programs or use a smaller model.",
+        code="engine_failing",
     )
 
 

@@ -89,10 +89,12 @@ class Admission:
 
     def _check_room(self) -> None:
         if self.is_closed:
-            raise UnavailableError("The server is being shut down. Ask again later.")
+            raise UnavailableError("The server is being shut down. Ask again later.", code="shutting_down")
         if self.num_requests >= self.settings.max_requests:
             raise UnavailableError(
-                f"The server answers {self.num_requests} requests at the moment and takes no more. Ask again later."
+                f"The server answers {self.num_requests} requests at the moment and takes no more. Ask again later.",
+                code="server_full",
+                requests=self.num_requests,
             )
 
     @contextmanager
@@ -200,7 +202,8 @@ class CallersBackend:
     def _check_model(self, model: str) -> None:
         if self.caller.models is not None and model not in self.caller.models:
             names = ", ".join(each.id for each in self.models())
-            raise NotFoundError(f"There is no model {model[:100]!r} for this key. It may ask: {names or 'none'}.")
+            message = f"There is no model {model[:100]!r} for this key. It may ask: {names or 'none'}."
+            raise NotFoundError(message, code="model_not_found", model=model[:100])
 
     async def _watch(self, model: str, answer: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """Tell the metrics when tokens come."""

@@ -14,9 +14,8 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from bise.errors import NotFoundError
 from bise.server.auth import admission_of
-from bise.server.backend import Backend, ModelInfo
+from bise.server.backend import Backend, ModelInfo, no_such_model
 from bise.server.errors import from_validation
 from bise.server.streams import ClientGoneError, EventStream, while_connected
 from bise.server.wire.fields import Body
@@ -64,8 +63,7 @@ def find_model(backend: Backend, model_id: str) -> ModelInfo:
     models = backend.models()
     found = next((model for model in models if model.id == model_id), None)
     if found is None:
-        names = ", ".join(model.id for model in models)
-        raise NotFoundError(f"There is no model {model_id[:100]!r} here. Models on offer: {names}.")
+        raise no_such_model(model_id, models)
     return found
 
 

@@ -5,11 +5,11 @@ that a server can still answer with a status; iterating over what it returns mak
 frees whatever answers within a step.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from bise.errors import InputError
+from bise.errors import InputError, NotFoundError
 from bise.messages import Conversation
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -196,6 +196,13 @@ ChatEvent = TextDelta | ThinkingDelta | ToolCallDelta | Finished
 CompletionEvent = PromptTokens | TextDelta | Finished
 
 
+def no_such_model(model: str, offered: Iterable[ModelInfo]) -> NotFoundError:
+    """The refusal of a model that is not there."""
+    names = ", ".join(each.id for each in offered)
+    message = f"There is no model {model[:100]!r} here. Models on offer: {names}."
+    return NotFoundError(message, code="model_not_found", model=model[:100])
+
+
 class ContextOverflowError(InputError):
     """The prompt, or the prompt with the answer asked for, is longer than the model's context."""
 
@@ -209,7 +216,10 @@ class ContextOverflowError(InputError):
             advice = f"Ask for at most {model.context_length - num_prompt_tokens} tokens, or send less text."
             asked = f"The prompt has {num_prompt_tokens} tokens and the answer may have {max_tokens} (max_tokens)"
         super().__init__(
-            f"{asked}, but the context of {model.id} holds {model.context_length}, prompt and answer together. {advice}"
+            f"{asked}, but the context of {model.id} holds {model.context_length}, prompt and answer together. {advice}",
+            code="context_length_exceeded",
+            tokens=num_prompt_tokens,
+            context=model.context_length,
         )
 
 

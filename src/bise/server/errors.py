@@ -39,10 +39,12 @@ class ApiError(BiseError):
         code: str,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        values: Mapping[str, str | float] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.values = dict(values or {})
         self.param = param
         self.headers = dict(headers or {})
 
@@ -53,7 +55,7 @@ class ApiError(BiseError):
             "type": _TYPES.get(self.status, "api_error" if self.status >= 500 else "invalid_request_error"),
             "param": self.param,
             "code": self.code,
-        }
+        } | ({"values": self.values} if self.values else {})
         detail = {"loc": ["body", *self.param.split(".")] if self.param else ["body"], "msg": str(self)}
         return {"object": "error", **facts, "error": facts, "detail": [{**detail, "type": self.code}]}
 
@@ -63,21 +65,24 @@ class ApiError(BiseError):
         return JSONResponse(self.body() | kind, self.status, headers=self.headers)
 
 
+OUR_MISTAKE = ApiError(500, "The server made a mistake. Its log says more; please report it.", code="internal")
+
+
 def as_api_error(error: BiseError) -> ApiError:
     """Give an error of another room its status."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, ContextOverflowError):
-        return ApiError(400, str(error), code="context_length_exceeded", param="messages")
+        return ApiError(400, str(error), code=error.code, param="messages", values=error.values)
     if isinstance(error, UnsupportedError):
         return ApiError(400, str(error), code="unsupported", param=error.field)
     if isinstance(error, NotFoundError):
-        return ApiError(404, str(error), code="not_found")
+        return ApiError(404, str(error), code=error.code or "not_found", values=error.values)
     if isinstance(error, UnavailableError):
         headers = {"retry-after": str(RETRY_AFTER_S)}
-        return ApiError(503, str(error), code="unavailable", headers=headers)
+        return ApiError(503, str(error), code=error.code or "unavailable", headers=headers, values=error.values)
     assert isinstance(error, InputError)
-    return ApiError(400, str(error), code="invalid_request")
+    return ApiError(400, str(error), code=error.code or "invalid_request", values=error.values)
 
 
 def from_validation(error: ValidationError) -> ApiError:
@@ -118,5 +123,4 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_our_mistake(request: Request, _error: Exception) -> JSONResponse:
-        message = "The server made a mistake. Its log says more; please report it."
-        return ApiError(500, message, code="internal").response(request.url.path)
+        return OUR_MISTAKE.response(request.url.path)

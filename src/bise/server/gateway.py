@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from bise.errors import NotFoundError, UnavailableError
+from bise.errors import UnavailableError
 from bise.messages import Conversation
 from bise.server.backend import (
     Backend,
@@ -16,6 +16,7 @@ from bise.server.backend import (
     Embeddings,
     ModelInfo,
     TextTokenizer,
+    no_such_model,
 )
 
 Result = TypeVar("Result")
@@ -68,8 +69,7 @@ class Gateway:
         """Ask one after the other, as long as they are away."""
         backends = [b for b in self._backends if any(each.id == model for each in b.models())]
         if not backends:
-            names = ", ".join(each.id for each in self.models())
-            raise NotFoundError(f"There is no model {model[:100]!r} here. Models on offer: {names}.")
+            raise no_such_model(model, self.models())
         for backend in backends[:-1]:
             try:
                 return await ask(backend)

@@ -170,7 +170,7 @@ async def _discard(receive: Receive) -> None:
 
 def _too_large(max_bytes: int) -> ApiError:
     message = f"The body is larger than {max_bytes} bytes, the most this server reads here. Send less."
-    return ApiError(413, message, code="body_too_large", headers={"connection": "close"})
+    return ApiError(413, message, code="body_too_large", headers={"connection": "close"}, values={"bytes": max_bytes})
 
 
 def _add_headers(message: Message) -> None:

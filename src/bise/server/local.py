@@ -12,7 +12,7 @@ from bise.engine.process import EngineProcess, Progress
 from bise.engine.requests import AdapterRef, Grammar, PromptLogprobs, StepOutput
 from bise.engine.sampling import SamplingParams
 from bise.engine.settings import EngineConfig
-from bise.errors import BiseError, InputError, NotFoundError, UnavailableError
+from bise.errors import BiseError, InputError, UnavailableError
 from bise.messages import Conversation
 from bise.server.answer import AnswerWriter, named, scored
 from bise.server.backend import (
@@ -29,6 +29,7 @@ from bise.server.backend import (
     Sampling,
     TextDelta,
     UnsupportedError,
+    no_such_model,
 )
 from bise.server.metrics import EngineLoad
 from bise.tokenizer.answers import ARGS, TOOL_CALLS, AnswerParts
@@ -102,7 +103,8 @@ class LocalBackend:
         self._find_adapter(model)
         await self._started.wait()
         if self._tokenizer is None:
-            raise UnavailableError("The model could not be loaded. The words in the server's terminal say why.")
+            message = "The model could not be loaded. The words in the server's terminal say why."
+            raise UnavailableError(message, code="model_not_loaded")
         return self._tokenizer
 
     async def count_tokens(self, model: str, conversation: Conversation) -> int:
@@ -179,8 +181,7 @@ class LocalBackend:
                 if path.name == name and (key := adapter_key(path)) is not None:
                     self._used_adapters[path] = key
                     return AdapterRef(key, str(path))
-        names = ", ".join(each.id for each in self.models())
-        raise NotFoundError(f"There is no model {model[:100]!r} here. Models on offer: {names}.")
+        raise no_such_model(model, self.models())
 
     def _drop_removed_adapters(self) -> None:
         """Free the memory of adapters that were removed, or replaced under their name."""

@@ -76,7 +76,7 @@ class Meter:
             account.allowance = min(burst, account.allowance + max(since, 0.0) * rate)
             account.allowed_at = moment
             if account.allowance < 1:
-                raise _refusal(limited, f"{rate:g} requests a second", (1 - account.allowance) / rate)
+                raise _too_often(limited, "requests", rate, (1 - account.allowance) / rate)
         for _, account in bound:
             account.allowance -= 1
 
@@ -191,7 +191,7 @@ class Meter:
         limits, moment = limited.limits, self._clock()
         self._forget(account, moment)
         if is_new and limits.parallel is not None and account.num_parallel >= limits.parallel:
-            raise _refusal(limited, f"{limits.parallel} requests at the same time", RETRY_AFTER_S)
+            raise _too_often(limited, "parallel", limits.parallel, RETRY_AFTER_S)
         wanted = num_tokens + account.num_reserved
         for what, bound, used in _budgets(limits, account):
             if bound is None or used + wanted <= bound:
@@ -199,7 +199,9 @@ class Meter:
             if num_tokens > bound:
                 raise _too_big(limited, what, bound, num_tokens)
             wait_s = _wait(what, account, moment, used + wanted - bound)
-            raise _refusal(limited, f"{bound:,} tokens {what}", wait_s, is_budget=what != "a minute")
+            if what == "a minute":
+                raise _too_often(limited, "tokens", bound, wait_s)
+            raise _used_up(limited, what, bound, wait_s)
 
 
 def _budgets(limits: Limits, account: _Account) -> tuple[tuple[str, int | None, int], ...]:
@@ -233,11 +235,22 @@ def _whose(limited: Limited) -> str:
     return {"user": "your account", "project": "this key's project", "key": "this key"}[limited.subject.kind]
 
 
-def _refusal(limited: Limited, bound: str, wait_s: float, *, is_budget: bool = False) -> ApiError:
-    advice = "Ask the operator for more." if is_budget else f"Ask again in {max(1, math.ceil(wait_s))} s."
-    headers = {"retry-after": str(max(1, math.ceil(wait_s)))} | ({"x-should-retry": "false"} if is_budget else {})
-    code = "insufficient_quota" if is_budget else "rate_limited"
-    return ApiError(429, f"The limit of {_whose(limited)} is {bound}. {advice}", code=code, headers=headers)
+_TOO_OFTEN = {"requests": "requests a second", "parallel": "requests at the same time", "tokens": "tokens a minute"}
+
+
+def _too_often(limited: Limited, kind: str, limit: float, wait_s: float) -> ApiError:
+    seconds = max(1, math.ceil(wait_s))
+    message = f"The limit of {_whose(limited)} is {limit:,} {_TOO_OFTEN[kind]}. Ask again in {seconds} s."
+    headers = {"retry-after": str(seconds)}
+    values: dict[str, str | float] = {"kind": kind, "limit": limit, "seconds": seconds}
+    return ApiError(429, message, code="rate_limited", headers=headers, values=values)
+
+
+def _used_up(limited: Limited, what: str, bound: int, wait_s: float) -> ApiError:
+    message = f"The limit of {_whose(limited)} is {bound:,} tokens {what}. Ask the operator for more."
+    headers = {"retry-after": str(max(1, math.ceil(wait_s))), "x-should-retry": "false"}
+    values: dict[str, str | float] = {"kind": {"a month": "month", "in all": "total"}[what], "limit": bound}
+    return ApiError(429, message, code="insufficient_quota", headers=headers, values=values)
 
 
 def _too_big(limited: Limited, what: str, bound: int, num_tokens: int) -> ApiError:
@@ -246,4 +259,5 @@ def _too_big(limited: Limited, what: str, bound: int, num_tokens: int) -> ApiErr
         f"{_whose(limited)} is {bound:,} {what}. Ask for less with max_tokens, or send less text."
     )
     headers = {"retry-after": str(_DAY_S), "x-should-retry": "false"}
-    return ApiError(429, message, code="insufficient_quota", headers=headers)
+    values: dict[str, str | float] = {"kind": "too_big", "tokens": num_tokens, "limit": bound}
+    return ApiError(429, message, code="insufficient_quota", headers=headers, values=values)

@@ -28,6 +28,7 @@ from bise.server.backend import (
     TextDelta,
     TextTokenizer,
     UnsupportedError,
+    no_such_model,
 )
 from bise.server.errors import RETRY_AFTER_S, ApiError
 from bise.server.upstream import DIALECTS, Upstream, chat_body, completion_body
@@ -148,7 +149,7 @@ class RemoteBackend:
 
     def _name(self, model: str) -> str:
         if model not in self._models:
-            raise NotFoundError(f"There is no model {model!r} here. Models on offer: {', '.join(self._models)}.")
+            raise no_such_model(model, self.models())
         return self._names[model]
 
     async def _get(self, path: str) -> Object:
@@ -228,7 +229,7 @@ class RemoteBackend:
             log.error("%s refuses the key that its table names.", name)
             return UnavailableError(f"{name} refuses this server's key. Its operator has to correct it.")
         if status == 404:
-            return NotFoundError(said)
+            return NotFoundError(said, code="refused_elsewhere")
         if status == 429:
             headers = {"retry-after": response.headers.get("retry-after", str(RETRY_AFTER_S))}
             return ApiError(429, said, code="rate_limited", headers=headers)
@@ -236,7 +237,8 @@ class RemoteBackend:
 
     def _away(self, error: Exception) -> UnavailableError:
         what = "took too long" if isinstance(error, httpx.TimeoutException) else "does not answer as it should"
-        return UnavailableError(f"{self.upstream.name} {what} ({type(error).__name__}). Ask again later.")
+        message = f"{self.upstream.name} {what} ({type(error).__name__}). Ask again later."
+        return UnavailableError(message, code="server_away", server=self.upstream.name)
 
 
 async def _read_end(pieces: AsyncGenerator[bytes, None]) -> None:

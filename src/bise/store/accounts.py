@@ -59,7 +59,7 @@ async def add_user(connection: AsyncConnection, name: str, role: Role, actor: Ac
     """Make a user, inside a transaction of the caller's; raises what `create_user` raises."""
     name = check_name(name)
     if await _find(connection, name) is not None:
-        raise InputError(f"There is a user {name} already. Choose another name.")
+        raise InputError(f"There is a user {name} already. Choose another name.", code="name_taken", name=name)
     user = await _insert(connection, name, role)
     await record(connection, actor, "user.add", f"user {name}", role=role)
     return user
@@ -220,7 +220,8 @@ def check_name(name: str) -> str:
     """
     name = name.strip()
     if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        raise InputError(f"{name[:120]!r} is no name: it needs 1 to {MAX_NAME_CHARS} characters that can be seen.")
+        message = f"{name[:120]!r} is no name: it needs 1 to {MAX_NAME_CHARS} characters that can be seen."
+        raise InputError(message, code="no_name", max=MAX_NAME_CHARS)
     return name
 
 

@@ -73,7 +73,9 @@ async def change_person(
             and user.role == "admin"
             and not await has_admin(connection, besides=user_id)
         ):
-            raise InputError(f"{user.name} is the only admin. Make somebody else one first.")
+            raise InputError(
+                f"{user.name} is the only admin. Make somebody else one first.", code="only_admin", name=user.name
+            )
         if role is not None and role != user.role:
             await _set(connection, user_id, role=role)
             await record(connection, name, "user.role", f"user {user.name}", role=role)

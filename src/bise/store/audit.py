@@ -55,7 +55,7 @@ async def name_of(connection: AsyncConnection, actor: Actor) -> str:
     active = (users.c.role == "admin") & users.c.disabled_at.is_(None)
     name = await connection.scalar(sa.select(users.c.name).where(users.c.id == actor.id, active))
     if name is None:
-        raise RoleError("This is for admins. Ask the operator of this server to do it.")
+        raise RoleError("This is for admins. Ask the operator of this server to do it.", code="role")
     return str(name)
 
 

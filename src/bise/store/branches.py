@@ -114,11 +114,12 @@ async def reopen_answer(database: Database, owner: str, conversation_id: str, me
         cut_short = answer.status != COMPLETE or answer.finish_reason == "length"
         untouched = answer.content and answer.better is None
         if not (cut_short and untouched and shown_path(tree)[-1].id == message_id):
-            raise InputError("Only the last answer can be continued, and only when it was cut short.")
+            message = "Only the last answer can be continued, and only when it was cut short."
+            raise InputError(message, code="not_cut_short")
         await connection.execute(
             messages.update()
             .where(messages.c.id == message_id)
-            .values(status=GENERATING, finish_reason=None, error=None)
+            .values(status=GENERATING, finish_reason=None, error=None, error_facts=None)
         )
         return await _opened(connection, conversation, message_id)
 
@@ -147,7 +148,8 @@ async def _open(
     if known is not None:
         return known
     if conversation.generating:
-        raise BusyError("An answer is being written in this conversation. Wait for its end, or stop it.")
+        message = "An answer is being written in this conversation. Wait for its end, or stop it."
+        raise BusyError(message, code="answering")
     return conversation, tree
 
 

@@ -202,7 +202,8 @@ def _check(rating: Rating) -> None:
             f"reason is {rating.reason!r}, but for a thumb {rating.thumb} must be one of {', '.join(allowed)}."
         )
     if len(rating.comment or "") > MAX_COMMENT_CHARS:
-        raise InputError(f"The comment is longer than {MAX_COMMENT_CHARS} characters. Write less.")
+        message = f"The comment is longer than {MAX_COMMENT_CHARS} characters. Write less."
+        raise InputError(message, code="comment_too_long", max=MAX_COMMENT_CHARS)
 
 
 async def _finished_answer(connection: AsyncConnection, owner: str, message_id: str) -> sa.Row[Any]:
@@ -215,7 +216,8 @@ async def _finished_answer(connection: AsyncConnection, owner: str, message_id: 
     if row is None:
         raise NotFoundError("There is no such message.")
     if row.role != "assistant" or row.status == GENERATING or not row.content:
-        raise InputError("Only an answer that has ended and has text can be judged or improved.")
+        message = "Only an answer that has ended and has text can be judged or improved."
+        raise InputError(message, code="not_to_be_judged")
     return row
 
 

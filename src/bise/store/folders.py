@@ -38,7 +38,8 @@ async def create_folder(database: Database, owner: str, name: str, instructions:
     async with database.write() as connection:
         mine = sa.select(sa.func.count()).select_from(folders).where(folders.c.user_id == owner)
         if (await connection.scalar(mine) or 0) >= MAX_FOLDERS:
-            raise InputError(f"There are {MAX_FOLDERS} projects already, as many as may be. Delete one first.")
+            message = f"There are {MAX_FOLDERS} projects already, as many as may be. Delete one first."
+            raise InputError(message, code="too_many_projects", max=MAX_FOLDERS)
         await connection.execute(folders.insert().values(**vars(folder), user_id=owner, created_at=now()))
     return folder
 

@@ -52,7 +52,8 @@ async def link_identity(database: Database, user: User, identity: Identity) -> N
         if found is None:
             await _add(connection, user, identity)
         elif found != user.id:
-            raise InputError("That account opens somebody else's account here, so it cannot open yours as well.")
+            message = "That account opens somebody else's account here, so it cannot open yours as well."
+            raise InputError(message, code="identity_taken")
 
 
 async def unlink_identities(database: Database, user: User, issuer: str) -> None:
@@ -70,7 +71,7 @@ async def unlink_identities(database: Database, user: User, issuer: str) -> None
         left = await connection.scalar(sa.select(sa.func.count()).select_from(identities).where(mine))
         password = await connection.scalar(sa.select(users.c.password_hash).where(users.c.id == user.id))
         if not left and password is None:
-            raise InputError("It is the only way into your account. Set a password first.")
+            raise InputError("It is the only way into your account. Set a password first.", code="only_way_in")
         await record(connection, user.name, "user.unlink", f"user {user.name}", issuer=issuer)
 
 

@@ -23,11 +23,17 @@ def check_password(name: str, password: str) -> None:
     if not MIN_CHARS <= len(password) <= MAX_CHARS:
         raise InputError(
             f"The password has {len(password)} characters, but must have {MIN_CHARS} to {MAX_CHARS}. "
-            "A few words that do not belong together are easy to remember."
+            "A few words that do not belong together are easy to remember.",
+            code="password_length",
+            chars=len(password),
+            min=MIN_CHARS,
+            max=MAX_CHARS,
         )
     if len(set(password)) < _MIN_DIFFERENT or name.casefold() == password.casefold():
         raise InputError(
-            f"The password is easy to guess: take at least {_MIN_DIFFERENT} different characters, and not your name."
+            f"The password is easy to guess: take at least {_MIN_DIFFERENT} different characters, and not your name.",
+            code="password_guessable",
+            min=_MIN_DIFFERENT,
         )
 
 

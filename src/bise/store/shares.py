@@ -52,7 +52,7 @@ async def create_share(database: Database, user: User, conversation_id: str) -> 
         conversation = await owned_conversation(connection, user.id, conversation_id)
         said = await read_shown(connection, conversation_id)
         if not said or conversation.generating:
-            raise InputError("There is nothing to share yet. Wait for the end of the answer.")
+            raise InputError("There is nothing to share yet. Wait for the end of the answer.", code="nothing_to_share")
         share = Share(new_id(), conversation_id, conversation.title, now())
         text = json.dumps([_shared(message) for message in said], ensure_ascii=False)
         row = vars(share) | {"user_id": user.id, "token_sha256": sha256(token), "messages": text}

@@ -38,7 +38,7 @@ async def create_first_admin(database: Database, name: str, hashed: str) -> User
     """
     async with database.write() as connection:
         if await has_admin(connection):
-            raise InputError("There is an admin already. Sign in, or ask them for an invitation.")
+            raise InputError("There is an admin already. Sign in, or ask them for an invitation.", code="admin_exists")
         user = await _add(connection, name, "admin", "the first-run page")
         await write_password(connection, user, hashed)
     database.accounts_changed()
@@ -115,7 +115,8 @@ async def spend_invitation(connection: AsyncConnection, token: str) -> Role:
     where = (invitations.c.token_sha256 == sha256(token)) & ~_is_over()
     row = (await connection.execute(invitations.select().where(where))).one_or_none()
     if row is None:
-        raise InputError("This invitation is not valid: it was used, has ended or was withdrawn. Ask for another one.")
+        message = "This invitation is not valid: it was used, has ended or was withdrawn. Ask for another one."
+        raise InputError(message, code="invitation_over")
     used = invitations.update().where(invitations.c.id == row.id).values(uses_left=row.uses_left - 1)
     await connection.execute(used)
     role: Role = row.role
@@ -125,7 +126,8 @@ async def spend_invitation(connection: AsyncConnection, token: str) -> Role:
 async def _add(connection: AsyncConnection, name: str, role: Role, actor: str) -> User:
     """Whoever is called like the owner of this machine would be it, once the server listens on loopback again."""
     if name.strip().casefold() == LOCAL_OWNER:
-        raise InputError(f"Nobody can be called {LOCAL_OWNER} here. Choose another name.")
+        message = f"Nobody can be called {LOCAL_OWNER} here. Choose another name."
+        raise InputError(message, code="name_reserved", name=LOCAL_OWNER)
     return await add_user(connection, name, role, actor)
 
 

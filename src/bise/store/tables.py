@@ -215,6 +215,7 @@ messages = sa.Table(
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("finish_reason", sa.String(32)),
     sa.Column("error", PlainText),
+    sa.Column("error_facts", sa.JSON(none_as_null=True)),  # its code and values, to be said in other languages
     sa.Column("stats", sa.JSON(none_as_null=True)),
     # What the browser called its message: the same name twice is the same message.
     sa.Column("client_id", sa.String(100)),

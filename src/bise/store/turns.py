@@ -56,6 +56,7 @@ class StoredMessage:
     created_at: datetime
     finish_reason: str | None = None
     error: str | None = None
+    error_facts: Mapping[str, object] | None = None  # the error's code and values, where it has a code
     stats: dict[str, object] | None = None
     parent_id: str | None = None
     branches: tuple[str, ...] = ()  # all messages with this parent, this one too, oldest first
@@ -186,6 +187,7 @@ async def finish_answer(
                 status=message.status,
                 finish_reason=message.finish_reason,
                 error=message.error,
+                error_facts=message.error_facts,
                 stats=message.stats,
             )
         )
@@ -213,6 +215,7 @@ def _message(row: sa.Row[Any], verdicts: Sequence[Preference]) -> StoredMessage:
         created_at=row.created_at,
         finish_reason=row.finish_reason,
         error=row.error,
+        error_facts=row.error_facts,
         stats=row.stats,
         parent_id=row.parent_id,
         branches=(row.id,),

@@ -172,6 +172,19 @@ def test_a_run_goes_on_from_the_weights_of_another(recipe: TrainRecipe) -> None:
     ).read_bytes()
 
 
+def test_a_run_that_goes_on_and_gets_worse_says_so_with_both_numbers(recipe: TrainRecipe) -> None:
+    assert "warnings" not in train(recipe, Silent()).facts  # from nothing there is nothing to get worse than
+    wild = replace(recipe.optimizer, matrix_learning_rate=1.0, embedding_learning_rate=1.0)
+    further = replace(recipe, name="wild", tokenizer=None, shape=None, base=run_of(recipe), optimizer=wild)
+    reporter = StopAfter(step=-1)
+    facts = train(further, reporter).facts
+    before, after = (facts[when]["en"]["bits_per_byte"] for when in ("held_out_before", "held_out"))  # type: ignore[index]
+    told = next(each for each in facts["warnings"] if "(en)" in each)  # type: ignore[attr-defined]
+    assert told.startswith(f"Held-out text (en) got worse: {before:.3f} bits per byte before, {after:.3f} after. ")
+    assert f"Warning: {told}" in reporter.said
+    assert told in (run_of(further) / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_base_keeps_its_shape_and_tokenizer(recipe: TrainRecipe) -> None:
     with pytest.raises(ValueError, match="either tokenizer"):
         replace(recipe, base=recipe.root)

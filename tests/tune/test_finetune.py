@@ -22,6 +22,7 @@ from bise.tune.conversations import parse
 from bise.tune.data import Renderer, prepare, rows
 from bise.tune.finetune import tune
 from bise.tune.recipe import AdapterRecipe, GeneralText, TuneRecipe
+from bise.tune.verdict import what_got_worse
 from bise.weights.adapter import TARGETS
 from bise.weights.pull import Source, pull
 
@@ -221,6 +222,9 @@ def test_a_tune_that_forgets_says_so_with_both_numbers(recipe: TuneRecipe) -> No
     told = next(warning for warning in warnings if "(de)" in warning)
     assert told.startswith(f"General text (de) got worse: {numbers[0]} bits per byte before, {numbers[1]} after. ")
     assert f"Warning: {told}" in listener.said
+    assert told.endswith("or an adapter help.")
+    (advised,) = what_got_worse({"text de": before["text de"]}, {"text de": after["text de"]}, has_adapter=True)
+    assert advised.endswith("or a strength below 1 help.")
 
 
 def test_general_text_may_be_named(recipe: TuneRecipe, tmp_path: Path) -> None:

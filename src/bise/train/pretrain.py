@@ -25,6 +25,7 @@ from bise.train.recipe import Shape, TrainRecipe
 from bise.train.record import run_facts
 from bise.train.report import Reporter
 from bise.train.shards import Split, prepare_shards
+from bise.train.verdict import what_got_worse
 from bise.weights.spec import ModelSpec, read_spec
 
 
@@ -76,6 +77,10 @@ def train(recipe: TrainRecipe, reporter: Reporter) -> Manifest:
     facts["shards"] = describe_shards(shards, recipe.root)
     if dial:
         facts["dial"] = dial
+    if recipe.base:
+        facts["warnings"] = worse = what_got_worse(outcome.before, outcome.after)
+        for sentence in worse:
+            reporter.say(f"Warning: {sentence}")
     write_report(run, job.config, job.inputs, facts)
     return run.finish(job.config, job.inputs, facts)
 

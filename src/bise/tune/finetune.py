@@ -33,7 +33,7 @@ from bise.tune.verdict import what_got_worse
 from bise.weights.spec import read_spec
 
 _REFERENCE = "reference.safetensors"
-_MINUTE_OR_TWO = 120.0  # seconds
+_FEW_SECONDS, _MINUTE_OR_TWO = 5.0, 120.0
 _FEW_STEPS = 20
 
 
@@ -176,6 +176,8 @@ def _tell_size(job: Job, data: TuneData, material: _Material, reporter: Reporter
     operations = job.num_steps * job.loop.batch_rows * material.row_length * job.flops_per_token
     seconds = operations / (job.peak_flops * UTILISATION)
     estimate = f"{seconds:.0f} seconds" if seconds < _MINUTE_OR_TWO else f"{seconds / 60:.0f} minutes"
+    if seconds < _FEW_SECONDS:  # beginning and ending takes longer
+        estimate = "a few seconds"
     reporter.say(
         f"{len(data.learned):,} conversations of {num_places:,} tokens in {material.learned.num_rows:,} rows of "
         f"{material.row_length:,}; {job.num_steps:,} steps of {job.loop.batch_rows} rows: about {estimate} here."
@@ -215,7 +217,7 @@ def _save(job: Job, recipe: TuneRecipe, tokenizer: ChatTokenizer) -> None:
 
 
 def _tune_facts(recipe: TuneRecipe, data: TuneData, outcome: Outcome, reporter: Reporter) -> dict[str, object]:
-    worse = what_got_worse(outcome.before, outcome.after)
+    worse = what_got_worse(outcome.before, outcome.after, has_adapter=recipe.adapter is not None)
     for sentence in worse:
         reporter.say(f"Warning: {sentence}")
     facts: dict[str, object] = {"sources": data.facts, "warnings": worse}

@@ -476,12 +476,6 @@ async def test_a_damaged_end_keeps_what_came_before_and_bad_ones_are_named(datab
     assert state.error_facts == {"code": "file_unreadable", "values": {}}
 
 
-async def test_a_mistake_of_our_own_ends_an_import(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bise.app.importing.read_file", lambda _file: iter([0]))  # no conversation, and no refusal
-    state = await bring(database, (await create_user(database, "other")).id, b"[]")
-    assert (state.status, state.error_facts) == ("failed", {"code": "internal", "values": {}})
-
-
 async def test_the_page_brings_a_file_larger_than_other_bodies_and_follows_it(app: App) -> None:
     assert (await app.client.get("/api/import")).json() == {"import": None}
     long = own(title="Long", messages=[own()["messages"][0] | {"content": "x" * (3 << 20)}])

@@ -236,12 +236,16 @@ async def test_a_message_longer_than_the_context_fails_with_both_numbers(app: Ap
     assert (await get_conversation(app.database, owner, conversation))[1][1].error_facts == told
 
 
-async def test_stats_are_measured(app: App) -> None:
+async def test_stats_are_measured(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.backend.before_word = lambda _index: asyncio.sleep(0.01)
     conversation = await app.begin()
     stats = (await app.answered(conversation))["messages"][1]["stats"]
     assert stats["tokens"] == 6
     assert stats["first_token_s"] >= 0
-    assert stats["tokens_per_s"] > 0
+    assert 0 < stats["tokens_per_s"] <= 100
+    monkeypatch.setattr("bise.app.job._MEASURABLE_S", 60.0)
+    stats = (await app.answered(conversation, "again", "c2"))["messages"][3]["stats"]
+    assert (stats["tokens"], stats["tokens_per_s"]) == (6, None), "what came at once has no speed"
 
 
 async def test_old_events_are_replaced_by_the_finished_messages() -> None:

@@ -73,6 +73,7 @@ async def test_thoughts_survive_a_look_in_the_middle_a_stop_and_a_kill(app: App)
 
 async def test_speed_is_told_of_an_answer_that_was_cut_off(app: App) -> None:
     app.backend.failure, app.backend.fail_after = UnavailableError("The engine died."), 3
+    app.backend.before_word = lambda _index: asyncio.sleep(0.02)
     conversation = await app.begin()
     stats = (await app.answered(conversation))["messages"][1]["stats"]
     assert stats["tokens"] == 3

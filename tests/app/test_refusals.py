@@ -11,7 +11,10 @@ import pytest
 
 from bise.errors import InputError
 from bise.server.errors import as_api_error
+from bise.store.accounts import create_user
+from bise.store.database import Database
 from bise.store.passwords import check_password
+from tests.app.test_archive import bring
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ROOT / "web/src/i18n/refusals"
@@ -72,3 +75,9 @@ def test_an_error_keeps_its_facts_on_its_way_between_processes() -> None:
     error = InputError("There is a user Ada already.", code="name_taken", name="Ada")
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.facts) == (str(error), error.facts)
+
+
+async def test_a_mistake_of_our_own_ends_an_import(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bise.app.importing.read_file", lambda _file: iter([0]))  # no conversation, and no refusal
+    state = await bring(database, (await create_user(database, "other")).id, b"[]")
+    assert (state.status, state.error_facts) == ("failed", {"code": "internal", "values": {}})

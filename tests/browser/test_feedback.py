@@ -231,6 +231,9 @@ class TestElsewhere:
         page.get_by_role("combobox", name="Model").select_option("large (at example-cloud)")
         expect(told).to_contain_text("Your messages leave this machine: example-cloud answers with the AI model large.")
         assert violations(page) == []
+        chat.ask("Hello")
+        chat.answered()
+        expect(page.locator(".facts")).to_contain_text("large (at example-cloud) · first token")
 
 
 class TestPhone:

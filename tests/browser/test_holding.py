@@ -190,7 +190,7 @@ def test_a_link_shows_a_conversation_to_somebody_without_an_account(chat: Chat, 
     page.get_by_role("button", name="Take back: “hostile”").click()
     expect(page.locator(".holding")).to_contain_text("There are no links to your conversations.")
     stranger.reload()
-    expect(stranger.get_by_role("heading", level=1)).to_contain_text("This link shows nothing")
+    expect(stranger.get_by_role("heading", level=1)).to_contain_text("Dieser Link zeigt nichts")
     context.close()
 
 

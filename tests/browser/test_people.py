@@ -173,6 +173,9 @@ def test_an_admin_looks_after_people_limits_models_and_the_log(page: Page, serve
     page.get_by_role("button", name="Withdraw").click()
     expect(page.get_by_role("button", name="Withdraw")).to_have_count(0)
 
+    expect(
+        page.get_by_text(re.compile(r"^6\.5 million parameters · 8 bits a weight · .* MB · .* · part of Bise"))
+    ).to_be_visible()
     fill(page, Source="ollama:none-such", Name_here="small")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text("small could not be added.")).to_be_visible(timeout=60_000)
@@ -190,6 +193,18 @@ def test_who_is_no_admin_has_no_administration(page: Page) -> None:
     page.goto(page.url.partition("#")[0] + "#admin")
     page.reload()
     expect(page.get_by_role("alert").first).to_contain_text("This is for admins")
+
+
+def test_learning_is_begun_by_admins_and_both_are_told_who_will_find_what_was_learned(page: Page) -> None:
+    for name, password, told in (
+        ("bob", "some other words", "On this server an admin starts it, because everybody will find"),
+        ("ada", PASSWORD, "Everybody on this server will find what was learned among the models."),
+    ):
+        sign_in(page, name, password)
+        page.get_by_role("button", name="Learn from my corrections").click()
+        expect(page.get_by_role("region", name="Learn from my corrections")).to_contain_text(told)
+        assert violations(page) == []
+        sign_out(page, name)
 
 
 @pytest.mark.parametrize("language", WORDS)

@@ -1,8 +1,8 @@
 // The models in the store: take one in and follow that, remove one.
 import { useCallback, useEffect, useState } from "react";
-import { admin, type Models } from "./admin";
+import { admin, type ModelFacts, type Models } from "./admin";
 import { Confirm } from "./Confirm";
-import { usePageWords } from "./i18n";
+import { useLocale, usePageWords } from "./i18n";
 import { Refusal } from "./Refusal";
 import { useAttempt } from "./useAttempt";
 
@@ -26,12 +26,13 @@ export function AdminModels() {
   return (
     <>
       <ul className="rows">
-        {state.models.map(({ name, summary, shipped, served }) => (
+        {state.models.map(({ name, shipped, served, ...facts }) => (
           <li key={name}>
             <span>
               <strong>{name}</strong>
               <span className="fine">
-                {summary}
+                <Facts facts={facts} />
+                {shipped && ` · ${words("people.shipped")}`}
                 {served && ` · ${words("people.served")}`}
               </span>
             </span>
@@ -57,6 +58,24 @@ export function AdminModels() {
       )}
     </>
   );
+}
+
+function Facts({ facts }: { facts: ModelFacts }) {
+  const words = usePageWords();
+  const locale = useLocale();
+  const millions = (value: number) => new Intl.NumberFormat(locale, { maximumFractionDigits: 1 }).format(value / 1e6);
+  const { parameters = 0, bits = null, context_length: context = 0, licence, parents = [], problem } = facts;
+  const size = words("people.modelSize", { size: millions(facts.size_bytes) });
+  if (problem) return `${size} · ${words("people.modelDamaged", { problem })}`;
+  const told = [
+    words("people.modelParameters", { millions: millions(parameters) }),
+    bits !== null && words("people.modelBits", { bits: String(bits) }),
+    size,
+    words("people.modelContext", { count: new Intl.NumberFormat(locale).format(context) }),
+    licence ? words("people.modelLicence", { licence }) : words("people.modelNoLicence"),
+    parents.length > 0 && words("people.modelFrom", { parents: parents.join(", ") }),
+  ];
+  return told.filter(Boolean).join(" · ");
 }
 
 function PullProgress({ pull, onCancel }: { pull: NonNullable<Models["pull"]>; onCancel: () => void }) {

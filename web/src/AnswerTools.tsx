@@ -105,19 +105,19 @@ export function AnswerTools(props: AnswerToolsProps) {
           {words(rating.reason ? reasonKey(rating.reason) : "why")}
         </button>
       )}
-      <Facts message={message} />
+      <Facts message={message} host={store.snapshot().app?.models.find(({ id }) => id === message.model)?.host ?? null} />
     </footer>
   );
 }
 
-function Facts({ message }: { message: Message }) {
+function Facts({ message, host }: { message: Message; host: string | null }) {
   const words = useWords();
   const locale = useLocale();
   const number = (value: number, digits: number) =>
     new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
   const { first_token_s: first, tokens_per_s: speed, dropped_turns: dropped = 0 } = message.stats ?? {};
   const facts = [
-    message.model,
+    host === null ? message.model : words("modelElsewhere", { model: message.model ?? "", host }),
     first != null && words("firstToken", { seconds: number(first, 2) }),
     speed != null && words("speed", { speed: number(speed, speed < 10 ? 1 : 0) }),
     dropped > 0 && words("forgotten", { count: number(dropped, 0) }),

@@ -40,7 +40,7 @@ export function Learn({ store }: { store: ChatStore }) {
       <div className="learn">
         <p className="lead">{words("learnLead", { model: state.model })}</p>
         <section className="learn-state" ref={status} tabIndex={-1} aria-label={words("learnState")}>
-          <Stage state={state} counts={counts} contacts={contactsOf(items)} onPress={press} />
+          <Stage state={state} counts={counts} contacts={contactsOf(items)} audience={audience(store)} onPress={press} />
           <Refusal text={trouble} />
         </section>
         <FeedbackList items={items} onExclude={(item, excluded) => attempt(exclude(item, excluded))} onOpen={(id) => store.open(id)} />
@@ -58,26 +58,35 @@ export function Learn({ store }: { store: ChatStore }) {
   );
 }
 
+/** Who will find what was learned among the models: its owner alone, or everybody; then an admin begins it. */
+function audience(store: ChatStore): PageWordKey | null {
+  const { app } = store.snapshot();
+  if (!app?.accounts) return null;
+  return app.user.role === "admin" ? "learnForAll" : "learnByAdmin";
+}
+
 interface StageProps {
   state: LearningState;
   counts: Counts;
   contacts: string[];
+  audience: PageWordKey | null;
   onPress: (action: Action) => void;
 }
 
-function Stage({ state, counts, contacts, onPress }: StageProps) {
+function Stage(props: StageProps) {
+  const { state, onPress } = props;
   const { attempt } = state;
   if (attempt?.status === "running") return <Running attempt={attempt} onCancel={() => onPress("/cancel")} />;
   if (attempt?.status === "finished" && !attempt.decided) return <Decide attempt={attempt} onPress={onPress} />;
   return (
     <>
       {attempt?.status === "finished" && <Decided attempt={attempt} state={state} onPress={onPress} />}
-      <Before state={state} counts={counts} contacts={contacts} onPress={onPress} />
+      <Before {...props} />
     </>
   );
 }
 
-function Before({ state, counts, contacts, onPress }: StageProps) {
+function Before({ state, counts, contacts, audience, onPress }: StageProps) {
   const words = usePageWords();
   const [keepsContacts, keepContacts] = useState(false);
   const number = new Intl.NumberFormat(useLocale());
@@ -127,13 +136,14 @@ function Before({ state, counts, contacts, onPress }: StageProps) {
             <button
               type="button"
               className="primary"
-              disabled={!enough}
+              disabled={!enough || audience === "learnByAdmin"}
               onClick={() => onPress(keepsContacts && contacts.length > 0 ? "?keep_contacts=true" : "")}
             >
               {words(attempt?.status === "interrupted" ? "learnGoOn" : "learnStart")}
             </button>
             <span className="fine">{enough ? words("learnHint") : words("learnTooFew", { count: number.format(least) })}</span>
           </p>
+          {audience && <p className="fine">{words(audience)}</p>}
         </>
       )}
     </>

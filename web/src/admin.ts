@@ -52,8 +52,20 @@ export interface AuditEntry {
   details: Record<string, unknown>;
 }
 
+/** Of a damaged one, its size and the problem alone. */
+export interface ModelFacts {
+  size_bytes: number;
+  problem?: string;
+  parameters?: number;
+  /** Of most weights; null for floats of an unknown size. */
+  bits?: number | null;
+  context_length?: number;
+  licence?: string;
+  parents?: string[];
+}
+
 export interface Models {
-  models: { name: string; summary: string; shipped: boolean; served: boolean }[];
+  models: (ModelFacts & { name: string; shipped: boolean; served: boolean })[];
   pull: { name: string; source: string; status: "running" | "finished" | "failed" | "cancelled"; percent: number | null; line: string } | null;
 }
 

@@ -175,7 +175,7 @@ async def show_models(request: Request, user: Admin) -> Response:
     del user
     served = {model.id for model in backend_of(request).models()}
     models = [
-        {"name": model.name, "summary": model.summary(), "shipped": model.shipped, "served": model.name in served}
+        model.facts() | {"name": model.name, "shipped": model.shipped, "served": model.name in served}
         for model in await asyncio.to_thread(list_models)
     ]
     return json_response({"models": models, "pull": _pulling(request).show()})

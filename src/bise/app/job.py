@@ -11,6 +11,8 @@ from bise.store.conversations import GENERATING
 from bise.store.probabilities import MAX_TOKENS, KeptToken
 from bise.store.turns import StoredMessage
 
+_MEASURABLE_S = 0.02  # from the first token to the last: in less, it was the network that was fast
+
 
 @dataclass
 class Job:
@@ -97,11 +99,14 @@ class Job:
         )
 
     def stats(self) -> dict[str, object]:
-        """How fast the answer comes: the speed is that of the tokens after the first, thoughts included."""
+        """How fast the answer comes: the speed is that of the tokens after the first, thoughts included.
+
+        What came in one piece, as short answers of other servers do, has no speed that could be told.
+        """
         first, last, num_tokens = self.first_token_at, self.last_token_at, self.tally.num_completion_tokens
         speed = None
-        if first is not None and last is not None and num_tokens > 1:
-            speed = round((num_tokens - 1) / max(last - first, 1e-6), 1)
+        if first is not None and last is not None and last - first >= _MEASURABLE_S:
+            speed = round((num_tokens - 1) / (last - first), 1)
         now = time.monotonic()
         thinking_s = self.thinking_s + (now - self.thinking_since if self.thinking_since is not None else 0.0)
         return {

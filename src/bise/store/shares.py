@@ -97,7 +97,7 @@ async def open_share(database: Database, token: str) -> SharedConversation:
     async with database.read() as connection:
         row = (await connection.execute(query)).one_or_none()
     if row is None:
-        raise NotFoundError("This link shows nothing. It may have been taken back.")
+        raise NotFoundError("This link shows nothing. It may have been taken back.", code="link_gone")
     return SharedConversation(row.title, row.created_at, tuple(json.loads(row.messages)))
 
 

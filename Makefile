@@ -17,7 +17,7 @@ BOOTSTRAP := command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) he
 CLIENT := build/axe.min.js
 NOT_HERE := peers or gpu or network
 
-.PHONY: help chat web test test-fast test-peers reference check chromium clean
+.PHONY: help chat web test test-fast test-peers reference document check chromium clean
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -40,6 +40,9 @@ test-peers: $(DEV) $(PEERS)/.installed $(TUNING_PEERS)/.installed $(OPENNESS_PEE
 
 reference: $(DEV) ## write docs/commands.md from the commands' own help
 	$(BIN)/python -m bise.cli.reference > docs/commands.md
+
+document: $(DEV) ## write web/server.json, from which the client's types are made
+	$(BIN)/python -m bise.app.document > web/server.json
 
 check: $(DEV) ## style, types, imports, spelling, dependencies, dead code
 	$(BIN)/ruff check .

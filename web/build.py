@@ -41,6 +41,7 @@ def build(copy: Path, directory: Path, *, test: bool) -> None:
         "npm could not fetch the client's packages. Building the page needs the internet once (or a mirror: "
         "npm config set registry ADDRESS); a released wheel or source archive carries the page and needs nothing.",
     )
+    run([node, "types.mjs"], copy, "The types of what the server tells could not be made from web/server.json.")
     run([node, "node_modules/typescript/bin/tsc", "--noEmit"], copy, "The client does not pass its type check.")
     if test:
         run([node, "node_modules/vitest/vitest.mjs", "run"], copy, "The client does not pass its unit tests.")

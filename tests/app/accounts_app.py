@@ -18,6 +18,7 @@ from bise.server.admission import Admission
 from bise.store.accounts import User
 from bise.store.database import Database
 from bise.store.passwords import set_password
+from tests.app.replied import as_documented
 from tests.imitated_tune import imitated_command
 from tests.scripted_backend import ScriptedBackend
 
@@ -37,7 +38,7 @@ class House:
     def browser(self, address: str = "127.0.0.1", **headers: str) -> httpx.AsyncClient:
         """A browser with cookies of its own, at an address."""
         transport = httpx.ASGITransport(self.app, client=(address, 1))
-        return httpx.AsyncClient(transport=transport, base_url=self.root, headers=headers)
+        return httpx.AsyncClient(transport=transport, base_url=self.root, headers=headers, event_hooks=as_documented())
 
     @property
     def state(self) -> Any:

@@ -16,6 +16,7 @@ from bise.app.temporary import TemporaryChats
 from bise.server.admission import Admission
 from bise.store.accounts import create_user, local_owner, start_session
 from bise.store.database import Database, open_database
+from tests.app.replied import as_documented
 from tests.imitated_tune import imitated_command
 from tests.scripted_backend import ScriptedBackend
 from tests.serving import serving
@@ -101,12 +102,13 @@ async def app(tmp_path: Path, static: Path, monkeypatch: pytest.MonkeyPatch) -> 
     application = create_app(admission, database, generations, entrance, learning, static)
     state = application._app.state  # type: ignore[attr-defined]
     parts = (database, generations, entrance, learning, tmp_path, state.imports, state.temporary)
+    hooks = as_documented()
     cookies = [{entrance.cookie_name: await start_session(database, user)} for user in (owner, other)]
     async with (
         serving(application, generations.close) as root,
-        httpx.AsyncClient(base_url=root, cookies=cookies[0], timeout=60) as client,
-        httpx.AsyncClient(base_url=root, cookies=cookies[1]) as others,
-        httpx.AsyncClient(base_url=root) as stranger,
+        httpx.AsyncClient(base_url=root, cookies=cookies[0], timeout=60, event_hooks=hooks) as client,
+        httpx.AsyncClient(base_url=root, cookies=cookies[1], event_hooks=hooks) as others,
+        httpx.AsyncClient(base_url=root, event_hooks=hooks) as stranger,
     ):
         yield App(root, client, others, stranger, backend, *parts)
     await admission.meter.close()

@@ -1,6 +1,6 @@
 // The models in the store: take one in and follow that, remove one.
 import { useCallback, useEffect, useState } from "react";
-import { admin, type ModelFacts, type Models } from "./admin";
+import { admin, type Models, type StoredModel } from "./admin";
 import { Confirm } from "./Confirm";
 import { useLocale, usePageWords } from "./i18n";
 import { Refusal } from "./Refusal";
@@ -60,7 +60,7 @@ export function AdminModels() {
   );
 }
 
-function Facts({ facts }: { facts: ModelFacts }) {
+function Facts({ facts }: { facts: Omit<StoredModel, "name" | "shipped" | "served"> }) {
   const words = usePageWords();
   const locale = useLocale();
   const millions = (value: number) => new Intl.NumberFormat(locale, { maximumFractionDigits: 1 }).format(value / 1e6);

@@ -89,7 +89,7 @@ function NumberField({ field, settings, defaults, onChange }: NumberFieldProps) 
   const words = usePageWords();
   const hint = useId();
   const usual = defaults[field.name];
-  const placeholder = usual === undefined ? words("glass.unset") : new Intl.NumberFormat(useLocale()).format(usual);
+  const placeholder = usual == null ? words("glass.unset") : new Intl.NumberFormat(useLocale()).format(usual);
 
   function change(text: string): void {
     const { [field.name]: _before, ...others } = settings.parameters;

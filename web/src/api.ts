@@ -1,124 +1,23 @@
 // The app's HTTP interface, typed. Every failure is an ApiError that carries a sentence for people.
 import type { Refused } from "./i18n/refusals";
-import type { Token } from "./inside";
+import type {
+  AppState,
+  ConversationDetail,
+  Conversations,
+  ConversationSummary,
+  Message,
+  Probabilities,
+  Rating,
+  Settings,
+  Turn,
+} from "./server";
 import { conversationAt, marked, messageAt, TEMPORARY_LIST } from "./temporary";
 
-export type MessageStatus = "generating" | "complete" | "stopped" | "failed" | "interrupted";
+export type { AppState, ConversationSummary, ErrorFacts, Message, Model, Parameters, Preference, Rating, Settings, Stats, Turn } from "./server";
 
-export interface Stats {
-  first_token_s: number | null;
-  tokens: number | null;
-  tokens_per_s: number | null;
-  /** Earlier questions, with their answers, that the model's context had no room for. */
-  dropped_turns: number;
-  /** How long the model thought, or has thought so far; null when it did not. */
-  thinking_s?: number | null;
-  /** The number in the line of those that wait for the engine; 0 when the answer has a place. */
-  queue_place?: number;
-}
-
-export type Thumb = "up" | "down";
-
-export interface Rating {
-  thumb: Thumb;
-  reason: string | null;
-  comment: string | null;
-}
-
-/** Which of two answers to one question is better; the first is the older one. */
-export interface Preference {
-  first_id: string;
-  second_id: string;
-  verdict: "first" | "second" | "equal";
-}
-
+export type MessageStatus = Message["status"];
+export type Thumb = Rating["thumb"];
 export type Verdict = "this" | "other" | "equal";
-
-export type ErrorFacts = Pick<Refused, "code" | "values">;
-
-export interface Message {
-  id: string;
-  role: "user" | "assistant";
-  content: string;
-  /** What the model thought before it answered. */
-  thinking: string | null;
-  status: MessageStatus;
-  model: string | null;
-  created_at: string;
-  finish_reason: string | null;
-  stats: Stats | null;
-  /** Why the answer failed, when it did. */
-  error: string | null;
-  /** The error's code and values, where it has a code. */
-  error_facts: ErrorFacts | null;
-  /** All messages that stand in this place, this one too, oldest first. */
-  branches: string[];
-  /** What the reader made of an answer. */
-  better: string | null;
-  rating: Rating | null;
-  preferences: Preference[];
-}
-
-export interface Turn {
-  user_message: Message;
-  assistant_message: Message;
-}
-
-export interface ConversationSummary {
-  id: string;
-  title: string;
-  updated_at: string;
-  generating: boolean;
-  /** Who answers here; null: the default. */
-  model: string | null;
-  /** The project that it lies in. */
-  folder_id: string | null;
-  pinned: boolean;
-  settings: Settings;
-}
-
-export interface Parameters {
-  temperature?: number;
-  top_p?: number;
-  max_tokens?: number;
-  seed?: number;
-}
-
-/** How a conversation's next answers are asked for; a parameter that is missing is as by default. */
-export interface Settings {
-  system_prompt: string | null;
-  parameters: Parameters;
-  keeps_probabilities: boolean;
-}
-
-export interface ConversationDetail extends ConversationSummary {
-  /** Number of the last event that `messages` already contain. */
-  last_event: number;
-  messages: Message[];
-}
-
-export interface Model {
-  id: string;
-  /** The other server that messages go to; null: nothing leaves this one. */
-  host: string | null;
-  demonstration: boolean;
-  /** Whether it tells how likely its tokens were. */
-  tells_probabilities: boolean;
-  context_length: number;
-  card_markdown: string;
-}
-
-export interface AppState {
-  user: { name: string; role: "user" | "admin" };
-  /** Whether people have accounts here; without them this machine's owner is the one user. */
-  accounts: boolean;
-  version: string;
-  /** Whether links to conversations may be made here. */
-  share_links: boolean;
-  default_model: string;
-  default_parameters: Parameters;
-  models: Model[];
-}
 
 export class ApiError extends Error implements Refused {
   /** `status` is 0 when the server could not be reached. */
@@ -169,9 +68,9 @@ const at = (id: string) => encodeURIComponent(id);
 
 export const api = {
   state: () => request<AppState>("GET", "/api/state"),
-  conversations: () => request<{ conversations: ConversationSummary[] }>("GET", "/api/conversations"),
+  conversations: () => request<Conversations>("GET", "/api/conversations"),
   temporary: async () => {
-    const { conversations } = await request<{ conversations: ConversationSummary[] }>("GET", TEMPORARY_LIST);
+    const { conversations } = await request<Conversations>("GET", TEMPORARY_LIST);
     return conversations.map((conversation) => ({ ...conversation, id: marked(conversation.id) }));
   },
   create: async (model: string | null, settings: Settings, temporary: boolean) => {
@@ -181,7 +80,7 @@ export const api = {
   chooseSettings: (id: string, settings: Settings) =>
     request<Settings>("PUT", `${conversationAt(id)}/settings`, settings),
   probabilities: (id: string, messageId: string) =>
-    request<{ tokens: Token[] }>("GET", `${messageAt(id, messageId)}/probabilities`),
+    request<Probabilities>("GET", `${messageAt(id, messageId)}/probabilities`),
   conversation: (id: string) => request<ConversationDetail>("GET", conversationAt(id)),
   rename: (id: string, title: string) => request<ConversationSummary>("PATCH", conversationAt(id), { title }),
   chooseModel: (id: string, model: string) => request<ConversationSummary>("PATCH", conversationAt(id), { model }),

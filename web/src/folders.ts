@@ -1,11 +1,8 @@
 // Projects: folders for conversations, with instructions for whoever answers there.
 import { request } from "./api";
+import type { Folder, Folders } from "./server";
 
-export interface Folder {
-  id: string;
-  name: string;
-  instructions: string;
-}
+export type { Folder } from "./server";
 
 export type FolderContent = Omit<Folder, "id">;
 
@@ -16,7 +13,7 @@ export const MAX_INSTRUCTIONS_CHARS = 8000;
 const at = (id: string) => encodeURIComponent(id);
 
 export const folderApi = {
-  list: () => request<{ folders: Folder[] }>("GET", "/api/folders"),
+  list: () => request<Folders>("GET", "/api/folders"),
   create: (content: FolderContent) => request<Folder>("POST", "/api/folders", content),
   change: (id: string, content: FolderContent) => request<Folder>("PUT", `/api/folders/${at(id)}`, content),
   remove: (id: string) => request<void>("DELETE", `/api/folders/${at(id)}`),

@@ -1,15 +1,9 @@
 // From an answer's tokens to its words, and from the words on the page back to where they stand in the text; pure
 // functions. Places are counted in UTF-16 code units of the answer's text, as the server counts them.
 import type { Element, Root, RootContent, Text } from "hast";
+import type { Token } from "./server";
 
-/** A token as the model wrote it; `top` are the likeliest in its place, the most likely first. */
-export interface Token {
-  start: number;
-  end: number;
-  text: string;
-  logprob: number;
-  top: [string, number][];
-}
+export type { Token } from "./server";
 
 /** The tokens that a stretch of text was made of; none when not all of it has figures. */
 export function tokensOf(tokens: Token[], from: number, to: number): Token[] {

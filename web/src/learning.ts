@@ -2,71 +2,9 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { request } from "./api";
 import { inTurn } from "./inTurn";
+import type { Feedback, FeedbackItem, LearningState } from "./server";
 
-export interface FeedbackItem {
-  id: string;
-  kind: "rating" | "better_answer" | "preference";
-  created_at: string;
-  conversation_id: string;
-  excluded: boolean;
-  /** Why no right answer follows from it; null when one does. */
-  teaches_nothing: "other_model" | "better_counts" | "no_better" | "equal" | "no_question" | null;
-  model: string | null;
-  conversation: { role: string; content: string }[];
-  /** Pieces of personal data that were masked in what is shown. */
-  num_masked: number;
-  /** Phone numbers and e-mail addresses among what is masked. */
-  contacts: string[];
-  answer?: string;
-  thumb?: "up" | "down";
-  reason?: string;
-  comment?: string;
-  better?: string;
-  verdict?: "first" | "second" | "equal";
-  chosen?: string;
-  rejected?: string;
-  first?: string;
-  second?: string;
-}
-
-export interface Change {
-  before: number;
-  after: number;
-}
-
-export interface Result {
-  learned: number;
-  held_out: number;
-  seconds: number;
-  /** Words in common with the wanted answers to held-out questions, 0 to 1. */
-  like_wanted: Change;
-  /** Words in common of the answers to everyday questions, before and after, 0 to 1; null when none was asked. */
-  others_like_before: number | null;
-  num_others: number;
-  corrections: Change | null;
-  general: Change | null;
-  answers: { question: string; wanted: string; before: string; after: string }[];
-  warnings: string[];
-}
-
-export interface Attempt {
-  model: string;
-  adapter: string;
-  started_at: string;
-  status: "running" | "finished" | "failed" | "interrupted" | "cancelled";
-  decided: boolean;
-  progress?: { step: number; num_steps: number | null; seconds_left: number | null };
-  result?: Result;
-  error?: string | null;
-}
-
-export interface LearningState {
-  model: string;
-  default_model: string;
-  min_lessons: number;
-  missing: string[];
-  attempt: Attempt | null;
-}
+export type { Attempt, Change, FeedbackItem, LearningState, Result } from "./server";
 
 export type Action = "" | "?keep_contacts=true" | "/cancel" | "/keep" | "/back" | "/discard";
 
@@ -95,7 +33,7 @@ export function useLearning(onModels: () => void): Learning {
   const read = useCallback(async () => {
     setState(await request<LearningState>("GET", "/api/learning"));
     if (!itemsKnown.current) {
-      setItems((await request<{ items: FeedbackItem[] }>("GET", "/api/feedback")).items);
+      setItems((await request<Feedback>("GET", "/api/feedback")).items);
       itemsKnown.current = true;
     }
     setAway(false);

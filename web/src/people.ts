@@ -1,34 +1,11 @@
 // What the page asks about accounts: the door, one's own account.
 import { request } from "./api";
 import type { PageWordKey } from "./i18n";
+import type { Account, DoorState } from "./server";
 
-export interface DoorState {
-  /** Whether this server has accounts; without them, its terminal prints the address that lets its owner in. */
-  accounts: boolean;
-  /** There is no admin yet. */
-  first_run: boolean;
-  sign_up: "off" | "invited" | "open";
-  /** Others at which people may sign in. */
-  providers: { id: string; name: string }[];
-}
+export type { Account, DoorState, Session } from "./server";
 
-export interface Session {
-  id: string;
-  agent: string;
-  created_at: string;
-  seen_at: string | null;
-  is_current: boolean;
-}
-
-export interface Account {
-  name: string;
-  role: Role;
-  has_password: boolean;
-  sessions: Session[];
-  providers: { id: string; name: string; is_linked: boolean }[];
-}
-
-export type Role = "user" | "admin";
+export type Role = Account["role"];
 
 /** Where to go to sign in at a provider. */
 export const providerAddress = (id: string, query: Record<string, string>): string => {

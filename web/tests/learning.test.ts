@@ -9,6 +9,7 @@ const item = (kind: FeedbackItem["kind"], teaches: boolean, excluded = false): F
   excluded,
   teaches_nothing: teaches ? null : "no_better",
   model: null,
+  parameters: {},
   conversation: [],
   num_masked: 0,
   contacts: [],

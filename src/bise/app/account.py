@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from bise.app.door import Password, accounts_only
+from bise.app.replies import people
 from bise.app.requests import database_of, json_response, read_body
 from bise.app.session import SignedIn, address_of, entrance_of, let_in, token_of
 from bise.server.errors import ApiError
@@ -21,7 +22,7 @@ class NewPassword(BaseModel):
     new: Password
 
 
-@router.get("/api/account")
+@router.get("/api/account", response_model=people.Account)
 async def show_account(request: Request, user: SignedIn) -> Response:
     """Tell who somebody is and where they are signed in."""
     database = database_of(request)

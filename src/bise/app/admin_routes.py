@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from bise.app.door import Name
 from bise.app.pulling import Bits, Pulling, Wanted
+from bise.app.replies import people
 from bise.app.requests import database_of, json_response, read_body
 from bise.app.session import Admin, entrance_of
 from bise.server.answering import backend_of
@@ -67,7 +68,7 @@ class NewModel(BaseModel):
     bits: Bits | None = None
 
 
-@router.get("/people")
+@router.get("/people", response_model=people.People)
 async def show_people(request: Request, user: Admin) -> Response:
     """List everybody with what is counted about them, and the invitations that are open."""
     database, actor = database_of(request), ActingAdmin(user.id)
@@ -110,7 +111,7 @@ async def change_somebody(request: Request, user: Admin, person: str) -> Respons
     return Response(status_code=204)
 
 
-@router.post("/people/{person}/link")
+@router.post("/people/{person}/link", response_model=people.Secret)
 async def make_link(request: Request, user: Admin, person: str) -> Response:
     """Make an address that lets one browser of somebody in, once, within a day."""
     database = database_of(request)
@@ -120,7 +121,7 @@ async def make_link(request: Request, user: Admin, person: str) -> Response:
     return json_response({"token": await create_link(database, found.name, ActingAdmin(user.id))}, 201)
 
 
-@router.post("/invitations")
+@router.post("/invitations", response_model=people.Secret)
 async def invite(request: Request, user: Admin) -> Response:
     """Make an invitation; its secret is shown now and never again."""
     body = await read_body(request, NewInvitation)
@@ -136,7 +137,7 @@ async def withdraw(request: Request, user: Admin, invitation: str) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/limits")
+@router.get("/limits", response_model=people.AllLimits)
 async def show_limits(request: Request, user: Admin) -> Response:
     """List the limits that were set."""
     return json_response(
@@ -144,7 +145,7 @@ async def show_limits(request: Request, user: Admin) -> Response:
     )
 
 
-@router.put("/limits")
+@router.put("/limits", response_model=people.Limits)
 async def change_limits(request: Request, user: Admin) -> Response:
     """Set all limits of somebody, or of everybody without own ones."""
     body = await read_body(request, NewLimits)
@@ -153,14 +154,14 @@ async def change_limits(request: Request, user: Admin) -> Response:
     return json_response(_show_limits(changed))
 
 
-@router.get("/usage")
+@router.get("/usage", response_model=people.Usage)
 async def show_usage(request: Request, user: Admin, by: Literal["day", "user", "model"] = "day") -> Response:
     """Sum up what was used in the last 31 days."""
     since = now().date() - timedelta(days=USAGE_DAYS - 1)
     return json_response({"rows": await report(database_of(request), (by,), since, actor=ActingAdmin(user.id))})
 
 
-@router.get("/audit")
+@router.get("/audit", response_model=people.Audit)
 async def show_audit(request: Request, user: Admin, words: str = "") -> Response:
     """List the latest entries of the audit log that have some words, the latest first."""
     words = words[:100].replace("\0", "")
@@ -169,7 +170,7 @@ async def show_audit(request: Request, user: Admin, words: str = "") -> Response
     return json_response({"entries": shown[::-1]})
 
 
-@router.get("/models")
+@router.get("/models", response_model=people.Models)
 async def show_models(request: Request, user: Admin) -> Response:
     """List the models of the store, and how the latest pull stands."""
     del user

@@ -7,6 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from bise.app.archive import write_archive
 from bise.app.importing import Imports, show_import
+from bise.app.replies import data
 from bise.app.requests import database_of, json_response
 from bise.app.session import SignedIn
 from bise.server.errors import ApiError
@@ -25,7 +26,7 @@ async def export_everything(request: Request, user: SignedIn, language: str = "e
     return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
 
-@router.post(UPLOAD)
+@router.post(UPLOAD, response_model=data.LatestImport)
 async def import_file(request: Request, user: SignedIn) -> Response:
     """Receive a file, as the whole body, and begin to take it in."""
     if request.headers.get("content-length") == "0":
@@ -33,7 +34,7 @@ async def import_file(request: Request, user: SignedIn) -> Response:
     return json_response(show_import(await _imports(request).start(user.id, request.stream())), 202)
 
 
-@router.get(UPLOAD)
+@router.get(UPLOAD, response_model=data.LatestImport)
 async def show_import_state(request: Request, user: SignedIn) -> Response:
     """Tell how the latest import stands."""
     return json_response(show_import(_imports(request).state(user.id)))

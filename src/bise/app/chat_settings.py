@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from bise.app.replies import chat
 from bise.app.requests import Text, database_of, json_response, read_body, show_settings
 from bise.app.session import SignedIn
 from bise.store.conversations import ConversationSettings, choose_settings
@@ -40,7 +41,7 @@ class ChatSettings(BaseModel):
         return ConversationSettings(self.system_prompt, chosen or None, self.keeps_probabilities)
 
 
-@router.put("/api/conversations/{conversation_id}/settings")
+@router.put("/api/conversations/{conversation_id}/settings", response_model=chat.Settings)
 async def change_chat_settings(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Say how the next answers of a conversation are asked for; what is not named is as by default."""
     body = await read_body(request, ChatSettings)
@@ -48,7 +49,7 @@ async def change_chat_settings(request: Request, user: SignedIn, conversation_id
     return json_response(show_settings(changed))
 
 
-@router.get("/api/messages/{message_id}/probabilities")
+@router.get("/api/messages/{message_id}/probabilities", response_model=chat.Probabilities)
 async def show_probabilities(request: Request, user: SignedIn, message_id: str) -> Response:
     """Show how likely each token of an answer was, where that was kept; log probabilities are natural ones."""
     tokens = await read_tokens(database_of(request), user.id, message_id)

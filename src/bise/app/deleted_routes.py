@@ -5,6 +5,7 @@ import logging
 
 from fastapi import APIRouter, Request, Response
 
+from bise.app.replies import chat, data
 from bise.app.requests import database_of, json_response, summary
 from bise.app.session import SignedIn
 from bise.errors import UnavailableError
@@ -24,7 +25,7 @@ router = APIRouter()
 PURGE_EVERY_S = 3600.0
 
 
-@router.get("/api/deleted")
+@router.get("/api/deleted", response_model=data.DeletedState)
 async def show_deleted(request: Request, user: SignedIn) -> Response:
     """List the deleted conversations that can still be had back, the one deleted last first."""
     deleted = await list_deleted(database_of(request), user.id)
@@ -41,13 +42,13 @@ async def show_deleted(request: Request, user: SignedIn) -> Response:
     return json_response({"kept_days": KEPT_DAYS, "conversations": shown})
 
 
-@router.delete("/api/deleted")
+@router.delete("/api/deleted", response_model=data.NumErased)
 async def empty_deleted(request: Request, user: SignedIn) -> Response:
     """Erase all deleted conversations now."""
     return json_response({"num_erased": await erase_deleted(database_of(request), user.id)})
 
 
-@router.post("/api/deleted/{deleted_id}/restore")
+@router.post("/api/deleted/{deleted_id}/restore", response_model=chat.ConversationSummary)
 async def restore(request: Request, user: SignedIn, deleted_id: str) -> Response:
     """Have a deleted conversation back."""
     return json_response(summary(await restore_conversation(database_of(request), user.id, deleted_id)))

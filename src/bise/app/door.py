@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, StringConstraints
 
+from bise.app.replies import people
 from bise.app.requests import database_of, json_response, read_body
 from bise.app.session import Entrance, SignedIn, address_of, entrance_of, let_in, token_of
 from bise.server.errors import ApiError
@@ -38,7 +39,7 @@ class NewAccount(Credentials):
     invitation: Name = ""
 
 
-@router.get("/api/door")
+@router.get("/api/door", response_model=people.DoorState)
 async def show_door(request: Request) -> Response:
     """Tell what the page must ask of somebody who is not in; nothing about who has an account."""
     entrance = entrance_of(request)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, StringConstraints
 
+from bise.app.replies import feedback
 from bise.app.requests import Id, Text, database_of, json_response, read_body
 from bise.app.session import SignedIn
 from bise.corpus.personal import CONTACTS, PersonalData
@@ -95,7 +96,7 @@ async def prefer(request: Request, user: SignedIn, message_id: str) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/api/feedback")
+@router.get("/api/feedback", response_model=feedback.Feedback)
 async def show_feedback(request: Request, user: SignedIn) -> Response:
     """List all feedback, the newest first, as it would be learned from: with personal data masked."""
     items = await list_feedback(database_of(request), user.id)

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
+from bise.app.replies import chat
 from bise.app.requests import Id, Text, database_of, json_response, read_body
 from bise.app.session import SignedIn
 from bise.store.folders import (
@@ -48,20 +49,20 @@ class Pin(BaseModel):
     pinned: bool
 
 
-@router.get("/api/folders")
+@router.get("/api/folders", response_model=chat.Folders)
 async def show_folders(request: Request, user: SignedIn) -> Response:
     """List the folders by name."""
     return json_response({"folders": [vars(folder) for folder in await list_folders(database_of(request), user.id)]})
 
 
-@router.post("/api/folders")
+@router.post("/api/folders", response_model=chat.Folder)
 async def make_folder(request: Request, user: SignedIn) -> Response:
     """Make a folder."""
     body = await read_body(request, FolderContent)
     return json_response(vars(await create_folder(database_of(request), user.id, body.name, body.instructions)), 201)
 
 
-@router.put("/api/folders/{folder_id}")
+@router.put("/api/folders/{folder_id}", response_model=chat.Folder)
 async def replace_folder(request: Request, user: SignedIn, folder_id: str) -> Response:
     """Give a folder another name and other instructions."""
     body = await read_body(request, FolderContent)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from bise.app.learning import Learning
 from bise.app.models import default_model
+from bise.app.replies import feedback
 from bise.app.requests import database_of, json_response
 from bise.app.session import Admin, SignedIn
 from bise.server.answering import backend_of
@@ -17,7 +18,7 @@ from bise.store.feedback import MIN_LESSONS
 router = APIRouter()
 
 
-@router.get("/api/learning")
+@router.get("/api/learning", response_model=feedback.LearningState)
 async def show_learning(request: Request, user: SignedIn) -> Response:
     """Tell what would learn, what is missing for it, and how the latest attempt stands."""
     learning = _learning(request)

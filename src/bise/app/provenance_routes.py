@@ -6,6 +6,7 @@ from typing import cast
 from fastapi import APIRouter, Request, Response
 
 from bise.app.provenance import Provenance, show_lineage
+from bise.app.replies import provenance
 from bise.app.requests import database_of, generations_of, json_response
 from bise.app.session import SignedIn
 from bise.errors import NotFoundError
@@ -17,7 +18,7 @@ router = APIRouter()
 _ELSEWHERE = {"known": "elsewhere", "corpora": []}
 
 
-@router.get("/api/messages/{message_id}/trace")
+@router.get("/api/messages/{message_id}/trace", response_model=provenance.FoundHere | provenance.NotLookedUp)
 async def trace_message(request: Request, user: SignedIn, message_id: str) -> Response:
     """Find the parts of an answer that stand word for word in what its model was trained on."""
     generations = generations_of(request)
@@ -32,7 +33,7 @@ async def trace_message(request: Request, user: SignedIn, message_id: str) -> Re
     return json_response(await asyncio.to_thread(provenance.trace, str(answer.model), answer.content))
 
 
-@router.get("/api/lineage")
+@router.get("/api/lineage", response_model=provenance.Lineage)
 async def show_model_lineage(request: Request, user: SignedIn, model: str) -> Response:
     """Tell everything that a model was made from, as far as it is recorded here."""
     del user

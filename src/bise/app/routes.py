@@ -9,6 +9,7 @@ from bise import __version__
 from bise.app.chat_settings import ChatSettings
 from bise.app.generation import show_message
 from bise.app.models import DEFAULT_PARAMETERS, default_model, model_for, settings_for, show_model
+from bise.app.replies import chat
 from bise.app.requests import Id, Text, database_of, generations_of, json_response, read_body, summary
 from bise.app.session import SignedIn, enter, enter_by_link, entrance_of, keep_in
 from bise.server.answering import backend_of, find_model
@@ -83,7 +84,7 @@ async def use_link(request: Request) -> Response:
     return await enter_by_link(request)
 
 
-@router.get("/api/state")
+@router.get("/api/state", response_model=chat.AppState)
 async def show_state(request: Request, user: SignedIn) -> Response:
     """Tell what the page needs to know at its start."""
     models = backend_of(request).models()
@@ -111,14 +112,14 @@ async def change_settings(request: Request, user: SignedIn) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/api/conversations")
+@router.get("/api/conversations", response_model=chat.Conversations)
 async def show_conversations(request: Request, user: SignedIn) -> Response:
     """List the conversations, the latest first."""
     conversations = await list_conversations(database_of(request), user.id)
     return json_response({"conversations": [summary(conversation) for conversation in conversations]})
 
 
-@router.post("/api/conversations")
+@router.post("/api/conversations", response_model=chat.ConversationSummary)
 async def begin_conversation(request: Request, user: SignedIn) -> Response:
     """Begin an empty conversation."""
     body = await read_body(request, NewConversation)
@@ -127,13 +128,13 @@ async def begin_conversation(request: Request, user: SignedIn) -> Response:
     return json_response(summary(created), 201)
 
 
-@router.get("/api/conversations/{conversation_id}")
+@router.get("/api/conversations/{conversation_id}", response_model=chat.ConversationDetail)
 async def show_conversation(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Show a conversation with its messages."""
     return json_response(await _detail(request, user, conversation_id))
 
 
-@router.patch("/api/conversations/{conversation_id}")
+@router.patch("/api/conversations/{conversation_id}", response_model=chat.ConversationSummary)
 async def change_conversation(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Give a conversation another title, or another model for its next answers."""
     body = await read_body(request, Change)
@@ -158,7 +159,7 @@ async def remove_conversation(request: Request, user: SignedIn, conversation_id:
     return Response(status_code=204)
 
 
-@router.post("/api/conversations/{conversation_id}/messages")
+@router.post("/api/conversations/{conversation_id}/messages", response_model=chat.Turn)
 async def send_message(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Keep a message and begin the answer; the same message sent twice is one."""
     body = await read_body(request, NewMessage)
@@ -168,7 +169,7 @@ async def send_message(request: Request, user: SignedIn, conversation_id: str) -
     return _answering(request, user, conversation_id, turn, model)
 
 
-@router.post("/api/conversations/{conversation_id}/answers")
+@router.post("/api/conversations/{conversation_id}/answers", response_model=chat.Turn)
 async def answer_again(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Begin another answer beside one; the same request twice is one answer."""
     body = await read_body(request, NewAnswer)
@@ -177,7 +178,7 @@ async def answer_again(request: Request, user: SignedIn, conversation_id: str) -
     return _answering(request, user, conversation_id, turn, model)
 
 
-@router.put("/api/conversations/{conversation_id}/shown")
+@router.put("/api/conversations/{conversation_id}/shown", response_model=chat.ConversationDetail)
 async def choose_branch(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Show a message instead of those beside it, with what was said after it; returns the conversation."""
     body = await read_body(request, Branch)
@@ -204,7 +205,7 @@ async def stop_message(request: Request, user: SignedIn, message_id: str) -> Res
     return Response(status_code=204)
 
 
-@router.post("/api/messages/{message_id}/continue")
+@router.post("/api/messages/{message_id}/continue", response_model=chat.Turn)
 async def continue_message(request: Request, user: SignedIn, message_id: str) -> Response:
     """Go on with an answer that was cut short, with the model that began it."""
     conversation_id = await conversation_of_message(database_of(request), user.id, message_id)

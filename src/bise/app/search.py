@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 
+from bise.app.replies import chat
 from bise.app.requests import database_of, json_response
 from bise.app.session import SignedIn
 from bise.errors import UnavailableError
@@ -19,7 +20,7 @@ INDEX_EVERY_S = 60.0
 router = APIRouter()
 
 
-@router.get("/api/search")
+@router.get("/api/search", response_model=chat.Hits)
 async def search(request: Request, user: SignedIn, q: str = "") -> Response:
     """Find conversations by their titles and by what was said in them."""
     if len(q) > MAX_QUERY_CHARS:

@@ -5,6 +5,7 @@ The link's secret stands behind the # of its address, which browsers never send:
 
 from fastapi import APIRouter, Request, Response
 
+from bise.app.replies import data
 from bise.app.requests import database_of, json_response
 from bise.app.session import SignedIn
 from bise.server.errors import ApiError
@@ -13,7 +14,7 @@ from bise.store.shares import Share, create_share, list_shares, open_share, revo
 router = APIRouter()
 
 
-@router.post("/api/conversations/{conversation_id}/shares")
+@router.post("/api/conversations/{conversation_id}/shares", response_model=data.NewShare)
 async def share(request: Request, user: SignedIn, conversation_id: str) -> Response:
     """Make a link to what is shown of a conversation now; its secret is told this once."""
     _check_allowed(request)
@@ -21,7 +22,7 @@ async def share(request: Request, user: SignedIn, conversation_id: str) -> Respo
     return json_response(_show(made) | {"token": token}, 201)
 
 
-@router.get("/api/shares")
+@router.get("/api/shares", response_model=data.Shares)
 async def show_shares(request: Request, user: SignedIn) -> Response:
     """List the links, the newest first."""
     links = await list_shares(database_of(request), user.id)
@@ -35,7 +36,7 @@ async def revoke(request: Request, user: SignedIn, share_id: str) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/shared")
+@router.get("/shared", response_model=data.SharedConversation)
 async def show_shared(request: Request) -> Response:
     """Show what a link leads to, to whoever has it."""
     _check_allowed(request)

@@ -61,6 +61,25 @@ from bise.store.branches import BusyError
 from bise.store.database import Database, open_database
 from bise.store.turns import mark_interrupted
 
+ROUTERS = (
+    door_router,
+    account_router,
+    oidc_router,
+    admin_router,
+    router,
+    settings_router,
+    feedback_router,
+    deleted_router,
+    search_router,
+    archive_router,
+    folders_router,
+    stored_router,
+    shares_router,
+    temporary_router,
+    learning_router,
+    provenance_router,
+)
+
 
 @dataclass(frozen=True)
 class Announcements:
@@ -93,22 +112,8 @@ def create_app(
     app.state.pulling = Pulling()
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(RoleError, _not_an_admin)
-    app.include_router(door_router)
-    app.include_router(account_router)
-    app.include_router(oidc_router)
-    app.include_router(admin_router)
-    app.include_router(router)
-    app.include_router(settings_router)
-    app.include_router(feedback_router)
-    app.include_router(deleted_router)
-    app.include_router(search_router)
-    app.include_router(archive_router)
-    app.include_router(folders_router)
-    app.include_router(stored_router)
-    app.include_router(shares_router)
-    app.include_router(temporary_router)
-    app.include_router(learning_router)
-    app.include_router(provenance_router)
+    for each in ROUTERS:
+        app.include_router(each)
     app.include_router(page_router(static))
     settings = admission.settings
     inside = RequestLog(app, with_prompts=settings.log_prompts) if settings.log_requests else app

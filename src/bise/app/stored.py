@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from bise.app.importing import Imports
 from bise.app.learning import Learning
+from bise.app.replies import data
 from bise.app.requests import database_of, generations_of, json_response, read_body
 from bise.app.session import SignedIn
 from bise.config import home
@@ -29,7 +30,7 @@ class Erasure(BaseModel):
     confirm: Literal["erase everything"]
 
 
-@router.get("/api/stored")
+@router.get("/api/stored", response_model=data.Stored)
 async def show_stored(request: Request, user: SignedIn) -> Response:
     """Tell what is kept of the user's, how much, where and how long; where it is, is for admins."""
     database = database_of(request)
@@ -54,7 +55,7 @@ def _place(url: sa.URL) -> str:
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
 
 
-@router.post("/api/erase")
+@router.post("/api/erase", response_model=data.Erased)
 async def erase(request: Request, user: SignedIn) -> Response:
     """Erase all that the user said, for good, and give a receipt; what is not reached from here is counted."""
     await read_body(request, Erasure)

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 
 from bise.app.chat_settings import router as settings_router
+from bise.app.replies import chat
 from bise.app.requests import generations_of, temporary_of
 from bise.app.routes import begin_conversation
 from bise.app.routes import router as kept_router
@@ -34,7 +35,7 @@ async def _admit(request: Request, user: SignedIn) -> None:
 router = APIRouter(dependencies=[Depends(_admit)])
 
 
-@router.post("/api/temporary/conversations")
+@router.post("/api/temporary/conversations", response_model=chat.ConversationSummary)
 async def begin_temporary(request: Request, user: SignedIn) -> Response:
     """Begin a conversation that is kept in memory only; of too many, the one longest unused goes."""
     await temporary_of(request).make_room(user.id)
@@ -54,7 +55,13 @@ def _share() -> None:
         assert isinstance(route, APIRoute)
         for method in (route.methods or set()) & {method for method, path in _SHARED if path == route.path}:
             path = route.path.replace("/api/", "/api/temporary/", 1)
-            router.add_api_route(path, route.endpoint, methods=[method], name=f"temporary_{route.name}")
+            router.add_api_route(
+                path,
+                route.endpoint,
+                methods=[method],
+                name=f"temporary_{route.name}",
+                response_model=route.response_model,
+            )
 
 
 _share()

@@ -63,6 +63,7 @@ def test_deleting_is_undone_in_place_with_the_keyboard_alone(chat: Chat) -> None
 def test_what_was_deleted_is_restored_or_erased_on_its_page(chat: Chat) -> None:
     page, room = chat.page, chat.room
     room.ask("DELETE", "/api/deleted")
+    page.wait_for_load_state("networkidle")  # else it may ask for what is about to be deleted
     for each in begin(room, "first", "second", "third", "fourth"):
         room.ask("DELETE", f"/api/conversations/{each}")
     page.get_by_role("button", name="Recently deleted").click()

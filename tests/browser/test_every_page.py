@@ -32,6 +32,8 @@ SPEAK = """language => {
     select.value = language;
     select.dispatchEvent(new Event("change", { bubbles: true }));
 }"""
+# What moves or closes as the window changes has done so.
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
 CUT = """() => {
     const frame = element => {
         const up = element.parentElement;
@@ -83,6 +85,7 @@ def broken(page: Page, stop: str, speak: Callable[[Page, str], None]) -> list[st
             found += [f"{stop}, dark: {each}" for each in violations(page)]
             page.emulate_media(color_scheme="light")
             page.set_viewport_size(PHONE)
+            page.evaluate(DRAWN)
             found += [f"{stop}, cut: {each}" for each in page.evaluate(CUT)]
             found += [f"{stop}, phone: {each}" for each in violations(page)]
             width = page.evaluate("document.documentElement.scrollWidth")

@@ -29,13 +29,17 @@ def raised() -> dict[str, set[str]]:
         for function in ast.walk(tree):
             if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
                 continue
-            literals = {
-                key.value
-                for node in ast.walk(function)
-                if isinstance(node, ast.Dict)
-                for key in node.keys
-                if isinstance(key, ast.Constant) and isinstance(key.value, str)
-            }
+            literals = (
+                set()
+                if isinstance(function, ast.Module)
+                else {
+                    key.value
+                    for node in ast.walk(function)
+                    if isinstance(node, ast.Dict)
+                    for key in node.keys
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str)
+                }
+            )
             for call in ast.walk(function):
                 if not isinstance(call, ast.Call):
                     continue

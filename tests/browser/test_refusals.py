@@ -46,3 +46,18 @@ def test_a_refusal_in_a_dialog_says_why(chat: Chat) -> None:
     )
     assert all("Failed to load resource" in text for text in chat.console)
     chat.console.clear()
+
+
+def test_being_away_first_takes_no_language_from_what_is_refused_later(chat: Chat) -> None:
+    page = chat.page
+    expect(page.locator(".welcome")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    page.context.set_offline(True)
+    page.get_by_label("Nachricht", exact=True).fill("fail everything")
+    page.keyboard.press("Enter")
+    expect(page.locator(".trouble")).to_contain_text("Bise ist nicht erreichbar")
+    page.context.set_offline(False)
+    page.locator(".trouble").get_by_role("button", name="Erneut versuchen").click()
+    expect(page.locator(".answer .trouble")).to_contain_text("Das Modell wurde beim Antworten unterbrochen")
+    assert all("Failed to load resource" in text for text in chat.console)
+    chat.console.clear()

@@ -136,6 +136,11 @@ async def test_requests_a_second(platform: Platform) -> None:
     platform.hour[0] += 2
     assert (await platform.post(key)).status_code == 200
     assert (await platform.post(key, "/v1/tokenize", {"prompt": "x"})).status_code == 429
+    await set_limits(platform.database, "everybody", {"requests_per_s": 2.0})
+    platform.hour[0] += 9
+    told = [(await platform.post(key)).json() for _ in range(4)][-1]["error"]
+    assert "is 2 requests a second" in told["message"]
+    assert told["values"] == {"kind": "requests", "limit": 2, "seconds": 1}
 
 
 async def test_tokens_a_minute_come_again(platform: Platform) -> None:

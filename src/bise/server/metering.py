@@ -240,7 +240,8 @@ _TOO_OFTEN = {"requests": "requests a second", "parallel": "requests at the same
 
 def _too_often(limited: Limited, kind: str, limit: float, wait_s: float) -> ApiError:
     seconds = max(1, math.ceil(wait_s))
-    message = f"The limit of {_whose(limited)} is {limit:,} {_TOO_OFTEN[kind]}. Ask again in {seconds} s."
+    bound = f"{limit:,}".removesuffix(".0")
+    message = f"The limit of {_whose(limited)} is {bound} {_TOO_OFTEN[kind]}. Ask again in {seconds} s."
     headers = {"retry-after": str(seconds)}
     values: dict[str, str | float] = {"kind": kind, "limit": limit, "seconds": seconds}
     return ApiError(429, message, code="rate_limited", headers=headers, values=values)

@@ -36,9 +36,11 @@ function fetched(load: () => Promise<{ default: Dictionary }>): Later<Partial<Di
 export function useRefusal(refused: Refused | null): string | null {
   const words = useWords();
   const locale = useLocale();
-  const dictionary = useLater(REFUSALS[useLanguage()] ?? ENGLISH, refused !== null);
-  if (!refused || !dictionary) return null;
-  return sayRefusal(refused, dictionary, locale) || words("unreachable");
+  const answered = refused !== null && refused.message !== ""; // else the server is away, and has no dictionary either
+  const dictionary = useLater(REFUSALS[useLanguage()] ?? ENGLISH, answered);
+  if (!refused) return null;
+  if (!answered) return words("unreachable");
+  return dictionary && sayRefusal(refused, dictionary, locale);
 }
 
 export function sayRefusal({ message, code, values }: Refused, dictionary: Partial<Dictionary>, locale: string): string {

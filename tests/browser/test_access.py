@@ -13,12 +13,20 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 AXE = ROOT / "build/axe.min.js"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
+# A colour on its way to another may have too little contrast; two frames, and whatever was just changed is on its way.
+SETTLED = """async () => {
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+    const changing = document.getAnimations().filter(animation => animation instanceof CSSTransition);
+    await Promise.allSettled(changing.map(({ finished }) => finished));
+}"""
+
 
 def violations(page: Page, rules: Sequence[str] = RULES) -> list[str]:
-    """What axe-core finds; run by the debugger, because the page itself forbids foreign scripts."""
+    """What axe-core finds when nothing changes any more; run by the debugger, because the page forbids foreign scripts."""
     assert AXE.exists(), "The client's build for tests is missing. Type: make web"
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate(SETTLED)
     found = page.evaluate("rules => axe.run({ runOnly: rules })", list(rules))["violations"]
     return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in found for node in each["nodes"]]
 

@@ -188,7 +188,10 @@ async def test_what_is_replayed_mixed_up_or_too_late_is_refused(house: House, cl
     assert await arrive(browser, back.replace("/mock/", "/second/")) == "/?oidc=expired"
     back = say_yes(await go(browser), "51")
     assert await arrive(browser, back + "&iss=https://evil.example") == "/?oidc=refused"
-    assert await arrive(browser, say_no(await go(browser))) in ("/?oidc=refused", "/?oidc=expired")
+    no = say_no(await go(browser))
+    assert "state=" not in no, "this provider says no without it"
+    assert await arrive(browser, no) == "/?oidc=refused"
+    assert await arrive(browser, "/oidc/mock/callback?error=access_denied&state=unknown") == "/?oidc=expired"
     back = say_yes(await go(browser), "51")
     clock.ahead = PENDING_S + 1
     assert await arrive(browser, back) == "/?oidc=expired"

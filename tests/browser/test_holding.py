@@ -117,7 +117,9 @@ def test_others_conversations_are_brought_in_and_stay_text(chat: Chat, tmp_path:
     assert violations(page) == []
     page.get_by_label("Choose a file").set_input_files(file)
     expect(page.locator(".import-result")).to_contain_text("Here already2")
-    for row in page.locator(".list .row").all():
+    rows = page.locator(".list .row")
+    expect(rows).to_have_count(2)
+    for row in rows.all():
         row.click()
         expect(page.locator(".answer .markdown")).to_contain_text("canary")
         expect(page.locator(".answer .markdown").locator("img, script, a[href^=javascript]")).to_have_count(0)

@@ -41,16 +41,20 @@ async def go_to_provider(request: Request, provider: str, invitation: str = "", 
 
 
 @router.get("/oidc/{provider}/callback")
-async def come_back(request: Request, provider: str, state: str = "", code: str = "", iss: str = "") -> Response:
+async def come_back(
+    request: Request, provider: str, state: str = "", code: str = "", iss: str = "", error: str = ""
+) -> Response:
     """Let in whom a provider sends back."""
     entrance = accounts_only(request)
     there = entrance.sign_on.provider(provider)
     try:
+        if error and not state:  # some say no without the state that they were given; it opens nothing
+            raise OidcError("refused", f"{provider} says {error[:100]!r}")
         pending = entrance.sign_on.end(provider, state, request.cookies.get(_cookie(entrance), ""))
         response = await _arrive(request, entrance, there, pending, code, iss)
-    except OidcError as error:
-        log.warning("sign-in by %s: %s", provider, error)
-        response = _back(error.reason, "#account" if error.reason == "taken" else "")
+    except OidcError as refusal:
+        log.warning("sign-in by %s: %s", provider, refusal)
+        response = _back(refusal.reason, "#account" if refusal.reason == "taken" else "")
     response.delete_cookie(_cookie(entrance), secure=entrance.is_secure, httponly=True, samesite="lax")
     return response
 

@@ -19,9 +19,8 @@ from bise.weights.spec import ModelSpec
 
 TOKENS_PER_WEIGHT = 10.5
 STEPS = 3000
-UTILISATION = (
-    1 / 3
-)  # of the peak rate that training reaches, measured from 31 to 50 %; models below a million weights reach a fifth
+# Of the peak rate that training reaches: measured from 31 to 50 %, and a fifth for models below a million weights.
+UTILISATION = 1 / 3
 _LEAST_BATCH = 4096  # tokens
 _WIDTH_OF_RATES = 256  # at which the default learning rates hold
 _LADDER = (

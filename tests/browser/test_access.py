@@ -217,6 +217,7 @@ def test_where_a_button_goes_the_message_field_takes_the_focus(chat: Chat) -> No
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Continue").click()
     expect(field).to_be_focused()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Continue")).to_be_visible()
     page.get_by_role("button", name="Your data").click()

@@ -150,6 +150,7 @@ def test_everything_is_taken_along_and_brought_in_again(chat: Chat, tmp_path: Pa
         assert "made by an AI" in archive.read("conversations/0001 everything.md").decode()
     page.get_by_role("navigation").get_by_role("button", name="everything", exact=True).hover()
     page.get_by_role("button", name="Delete “everything”").click()
+    expect(page.get_by_role("button", name="Undo deleting “everything”")).to_be_visible()
     page.get_by_label("Choose a file").set_input_files(file)
     expect(page.locator(".import-result")).to_contain_text("Conversations brought in1")
     page.get_by_role("navigation").get_by_role("button", name="everything", exact=True).click()

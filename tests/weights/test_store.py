@@ -85,6 +85,17 @@ def test_models_are_listed_found_by_path_and_removed(tmp_path: Path) -> None:
         store.find_model("mine")
 
 
+def test_a_licence_is_the_model_s_own_or_that_of_what_it_learned_from() -> None:
+    (shipped,) = (model for model in store.list_models() if model.shipped)
+    assert shipped.licence == ""
+    assert "Apache-2.0" in shipped.text_licences
+    assert shipped.facts()["text_licences"] == list(shipped.text_licences)
+    assert f"licence of its texts: {', '.join(shipped.text_licences)}" in shipped.summary()
+    own = replace(shipped, licence="EUPL-1.2")
+    assert "licence EUPL-1.2, " in own.summary()
+    assert "licence not stated" in replace(shipped, text_licences=()).summary()
+
+
 def test_the_store_holds_nothing_of_a_pull_that_failed(tmp_path: Path) -> None:
     tensors = random_tensors(TINY)
     tensors["output.weight"][-1, -1] = np.inf

@@ -64,7 +64,7 @@ function Facts({ facts }: { facts: Omit<StoredModel, "name" | "shipped" | "serve
   const words = usePageWords();
   const locale = useLocale();
   const millions = (value: number) => new Intl.NumberFormat(locale, { maximumFractionDigits: 1 }).format(value / 1e6);
-  const { parameters = 0, bits = null, context_length: context = 0, licence, parents = [], problem } = facts;
+  const { parameters = 0, bits = null, context_length: context = 0, licence, text_licences: ofTexts = [], parents = [], problem } = facts;
   const size = words("people.modelSize", { size: millions(facts.size_bytes) });
   if (problem) return `${size} · ${words("people.modelDamaged", { problem })}`;
   const told = [
@@ -72,7 +72,11 @@ function Facts({ facts }: { facts: Omit<StoredModel, "name" | "shipped" | "serve
     bits !== null && words("people.modelBits", { bits: String(bits) }),
     size,
     words("people.modelContext", { count: new Intl.NumberFormat(locale).format(context) }),
-    licence ? words("people.modelLicence", { licence }) : words("people.modelNoLicence"),
+    licence
+      ? words("people.modelLicence", { licence })
+      : ofTexts.length > 0
+        ? words("people.modelTextLicences", { licences: ofTexts.join(", ") })
+        : words("people.modelNoLicence"),
     parents.length > 0 && words("people.modelFrom", { parents: parents.join(", ") }),
   ];
   return told.filter(Boolean).join(" · ");

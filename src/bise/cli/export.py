@@ -27,7 +27,7 @@ def command(model: str, directory: Path, to: str, dtype: str | None, as_json: bo
     from bise.weights.store import describe, find_model
 
     found = find_model(model)
-    weights, licence = open_weights(found), describe(found).licence
+    weights, licence = open_weights(found), describe(found).any_licence
     made = hugging_face_files(found)
     if to == "gguf":
         vocabulary = gguf_vocabulary(found, weights.spec.vocab_size, made)

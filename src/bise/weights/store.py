@@ -34,7 +34,8 @@ class StoredModel:
     size_bytes: int
     spec: ModelSpec | None  # None when the directory is damaged; `problem` then says how
     problem: str | None = None
-    licence: str = ""
+    licence: str = ""  # of the model itself; empty: not stated
+    text_licences: tuple[str, ...] = ()  # of what it was trained on
     parents: tuple[str, ...] = ()  # what it was made from
     in_place: Path | None = None  # where its weights are, when another program keeps them
     bits: int | None = None  # of most weights; None for floats of a size that the manifest does not tell
@@ -49,9 +50,16 @@ class StoredModel:
             "context_length": self.spec.context_length,
             "bits": self.bits,
             "licence": self.licence,
+            "text_licences": list(self.text_licences),
             "parents": list(self.parents),
             "in_place": str(self.in_place) if self.in_place else None,
         }
+
+    @property
+    def any_licence(self) -> str:
+        """The model's licence; where it has none, those of its texts; else empty."""
+        texts = "of its texts: " + ", ".join(self.text_licences) if self.text_licences else ""
+        return self.licence or texts
 
     def summary(self) -> str:
         """One line for people."""
@@ -65,7 +73,7 @@ class StoredModel:
             precision,
             size,
             f"context {self.spec.context_length} tokens",
-            f"licence {self.licence}" if self.licence else "licence not stated",
+            f"licence {self.any_licence}" if self.any_licence else "licence not stated",
             f"from {', '.join(self.parents)}" if self.parents else "",
             f"weights at {self.in_place}" if self.in_place else "",
             "part of the package" if self.shipped else "",
@@ -98,13 +106,15 @@ def describe(path: Path) -> StoredModel:
     size = sum(p.stat().st_size for p in path.iterdir() if p.is_file())
     spec, problem, float_bits = None, None, None
     licence, in_place = "", None
+    text_licences: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     try:
         spec = read_spec(path)
         in_place = in_place_file(path)
         if (path / MANIFEST).is_file():
             manifest = read_manifest(path)
-            licence, parents = _licence(manifest), _parents(manifest)
+            licence, text_licences = str(manifest.facts.get("licence") or ""), _text_licences(manifest)
+            parents = _parents(manifest)
             float_bits = _FLOAT_BITS.get(str(manifest.facts.get("float_type")))
     except InputError as error:
         problem = str(error)
@@ -112,7 +122,9 @@ def describe(path: Path) -> StoredModel:
         size += in_place.stat().st_size
     bits = spec.quantisation.bits if spec and spec.quantisation else float_bits
     is_shipped = path.parent == _SHIPPED
-    return StoredModel(path.name, path, is_shipped, size, spec, problem, licence, parents, in_place, bits)
+    return StoredModel(
+        path.name, path, is_shipped, size, spec, problem, licence, text_licences, parents, in_place, bits
+    )
 
 
 def _parents(manifest: Manifest) -> tuple[str, ...]:
@@ -123,13 +135,12 @@ def _parents(manifest: Manifest) -> tuple[str, ...]:
     )
 
 
-def _licence(manifest: Manifest) -> str:
-    """What the source says, or the licences of what a model was trained on."""
+def _text_licences(manifest: Manifest) -> tuple[str, ...]:
     sources = manifest.facts.get("sources")
-    if isinstance(sources, dict):
-        found = {str(source.get("licence") or "") for source in sources.values() if isinstance(source, dict)}
-        return "of its texts: " + ", ".join(sorted(found - {""})) if found - {""} else ""
-    return str(manifest.facts.get("licence") or "")
+    if not isinstance(sources, dict):
+        return ()
+    found = {str(source.get("licence") or "") for source in sources.values() if isinstance(source, dict)}
+    return tuple(sorted(found - {""}))
 
 
 def part_directory(name: str) -> Path:

@@ -149,6 +149,7 @@ class StoredModel(Reply):
     """Of most weights; null for floats of an unknown size."""
     context_length: int = 0
     licence: str = ""
+    text_licences: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     in_place: str | None = None
 

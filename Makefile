@@ -105,7 +105,7 @@ $(LLAMA_CPP)/.source: $(DEV)
 $(LLAMA_CPP)/build/bin/llama-server: $(LLAMA_CPP)/.source
 	cmake -S $(LLAMA_CPP) -B $(LLAMA_CPP)/build -DCMAKE_BUILD_TYPE=Release -DLLAMA_USE_PREBUILT_UI=OFF \
 		-DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
-	cmake --build $(LLAMA_CPP)/build --target llama-server --parallel
+	cmake --build $(LLAMA_CPP)/build --target llama-server --parallel $$(getconf _NPROCESSORS_ONLN)
 
 # The wheel's build makes the page by the same script.
 $(CLIENT): $(DEV) $(shell git ls-files --cached --others --exclude-standard web 2>/dev/null)

@@ -7,7 +7,7 @@ import pytest
 
 from bise.errors import InputError
 from bise.runs import RunDirectory
-from bise.train.budget import TOKENS_PER_WEIGHT, as_budget, budget_seconds, resolve
+from bise.train.budget import TOKENS_PER_WEIGHT, as_budget, budget_seconds, resolve, utilisation
 from bise.train.compute import flops_per_token, measured_speed, num_matrix_weights
 from bise.train.pretrain import train
 from bise.train.recipe import CostRecipe, TrainRecipe
@@ -26,7 +26,7 @@ def resolved_spec(recipe: TrainRecipe) -> ModelSpec:
     return ModelSpec(vocab_size=8192, **recipe.shape.__dict__)
 
 
-@pytest.mark.parametrize("budget", ["25m", "2h", "3d", "200d"])
+@pytest.mark.parametrize("budget", ["5m", "25m", "2h", "3d", "200d"])
 def test_a_budget_is_spent_on_enough_tokens_for_the_shape(recipe: TrainRecipe, budget: str) -> None:
     resolved = resolve(with_dial(recipe, budget=budget), 8192, PEAK)
     spec = resolved_spec(resolved)
@@ -34,9 +34,14 @@ def test_a_budget_is_spent_on_enough_tokens_for_the_shape(recipe: TrainRecipe, b
     assert resolved.tokens >= 0.999 * TOKENS_PER_WEIGHT * num_matrix_weights(spec)
     seconds = float(budget[:-1]) * {"m": 60, "h": 3600, "d": 86400}[budget[-1]]
     spent = resolved.tokens * flops_per_token(spec, spec.context_length)
-    assert spent == pytest.approx(seconds * PEAK / 3, rel=1e-3)
+    assert spent == pytest.approx(seconds * PEAK * utilisation(spec.hidden_size), rel=1e-3)
     assert resolve(resolved, 8192, 2 * PEAK) == resolved
     assert resolved.loop.batch_rows % resolved.loop.microbatch_rows == 0
+
+
+def test_small_models_are_expected_to_reach_less_of_the_peak_rate() -> None:
+    shares = [utilisation(width) for width in (64, 128, 192, 256, 768, 4096)]
+    assert shares == pytest.approx([0.15, 0.235, 0.306, 1 / 3, 1 / 3, 1 / 3], abs=1e-3)
 
 
 def test_more_time_makes_larger_models_with_smaller_rates(recipe: TrainRecipe) -> None:

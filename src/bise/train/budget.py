@@ -19,8 +19,8 @@ from bise.weights.spec import ModelSpec
 
 TOKENS_PER_WEIGHT = 10.5
 STEPS = 3000
-# Of the peak rate that training reaches: measured from 31 to 50 %, and a fifth for models below a million weights.
-UTILISATION = 1 / 3
+_UTILISATION = 1 / 3  # of the peak rate, which is what training reaches: measured from 31 to 50 %
+_UTILISATION_AT_64 = 0.15  # of models 64 wide; 0.23 was measured at 128, and 0.32 at 192
 _LEAST_BATCH = 4096  # tokens
 _WIDTH_OF_RATES = 256  # at which the default learning rates hold
 _LADDER = (
@@ -56,8 +56,9 @@ def resolve(recipe: TrainRecipe, vocab_size: int, peak_flops: float, base: Shape
     if recipe.shape is not None:
         return recipe
     if recipe.budget:
-        operations = budget_seconds(recipe.budget) * peak_flops * UTILISATION
-        shape = base or _shape_for(operations, vocab_size, recipe.budget)
+        at_peak = budget_seconds(recipe.budget) * peak_flops
+        shape = base or _shape_for(at_peak, vocab_size, recipe.budget)
+        operations = at_peak * utilisation(shape.hidden_size)
         tokens = int(operations / flops_per_token(_spec(shape, vocab_size), shape.context_length))
     elif base:
         shape, tokens = base, recipe.tokens or 0
@@ -85,6 +86,11 @@ def resolve(recipe: TrainRecipe, vocab_size: int, peak_flops: float, base: Shape
         optimizer=optimizer,
         loop=loop,
     )
+
+
+def utilisation(hidden_size: int) -> float:
+    """The share of the peak rate that training a model of that width may be expected to reach."""
+    return min(_UTILISATION, _UTILISATION_AT_64 * math.pow(hidden_size / 64, 0.65))
 
 
 def words(recipe: TrainRecipe, spec: ModelSpec) -> str:
@@ -115,12 +121,12 @@ def as_budget(seconds: float) -> str:
     return f"{tenths / 10:g}{unit}" if tenths < 100 else f"{math.ceil(tenths / 10)}{unit}"
 
 
-def _shape_for(operations: float, vocab_size: int, budget: str) -> Shape:
-    """The largest shape that the operations train on enough tokens."""
-    affordable = [shape for shape in _shapes() if _operations(shape, vocab_size) <= operations]
+def _shape_for(at_peak: float, vocab_size: int, budget: str) -> Shape:
+    """The largest shape that is trained on enough tokens in the time of so many operations at the peak rate."""
+    affordable = [shape for shape in _shapes() if _at_peak(shape, vocab_size) <= at_peak]
     if not affordable:
         smallest = next(_shapes())
-        needed_s = budget_seconds(budget) * _operations(smallest, vocab_size) / operations
+        needed_s = budget_seconds(budget) * _at_peak(smallest, vocab_size) / at_peak
         raise InputError(
             f"A budget of {budget} is too little here for the smallest model, {smallest.num_layers} layers of "
             f"{smallest.hidden_size} with {vocab_size:,} tokens of vocabulary: give {as_budget(needed_s)}, or name "
@@ -129,9 +135,10 @@ def _shape_for(operations: float, vocab_size: int, budget: str) -> Shape:
     return affordable[-1]
 
 
-def _operations(shape: Shape, vocab_size: int) -> float:
+def _at_peak(shape: Shape, vocab_size: int) -> float:
     spec = _spec(shape, vocab_size)
-    return TOKENS_PER_WEIGHT * num_matrix_weights(spec) * flops_per_token(spec, shape.context_length)
+    operations = TOKENS_PER_WEIGHT * num_matrix_weights(spec) * flops_per_token(spec, shape.context_length)
+    return operations / utilisation(shape.hidden_size)
 
 
 def _nearest_shape(parameters: int, vocab_size: int) -> Shape:

@@ -18,7 +18,7 @@ from bise.errors import InputError
 from bise.memory import keep_freed_memory
 from bise.model.transformer import Transformer
 from bise.runs import Input, RunDirectory
-from bise.train.budget import UTILISATION
+from bise.train.budget import utilisation
 from bise.train.checkpoint import Choices, Progress, begin_or_continue, load_checkpoint, save_checkpoint
 from bise.train.compiled import code_of_its_own, compile_blocks, plain, should_compile
 from bise.train.compute import should_recompute
@@ -61,7 +61,8 @@ class Job:
 
     def expected_s(self, places_of_a_step: int) -> float:
         """Roughly how long the steps will take."""
-        return self.num_steps * places_of_a_step * self.flops_per_token / (self.peak_flops * UTILISATION)
+        rate = self.peak_flops * utilisation(self.model.spec.hidden_size)
+        return self.num_steps * places_of_a_step * self.flops_per_token / rate
 
 
 @dataclass(frozen=True)

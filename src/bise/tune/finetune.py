@@ -13,7 +13,6 @@ from bise.model.transformer import Transformer
 from bise.runs import Manifest, RunDirectory
 from bise.tokenizer.chat import ChatTokenizer
 from bise.train.base import find_base
-from bise.train.budget import UTILISATION
 from bise.train.checkpoint import remove_checkpoint
 from bise.train.compiled import plain
 from bise.train.compute import Speed, flops_per_token, measured_speed
@@ -173,8 +172,7 @@ def _purpose(
 
 def _tell_size(job: Job, data: TuneData, material: _Material, reporter: Reporter) -> None:
     num_places = sum(example.num_places for example in data.learned)
-    operations = job.num_steps * job.loop.batch_rows * material.row_length * job.flops_per_token
-    seconds = operations / (job.peak_flops * UTILISATION)
+    seconds = job.expected_s(job.loop.batch_rows * material.row_length)
     estimate = f"{seconds:.0f} seconds" if seconds < _MINUTE_OR_TWO else f"{seconds / 60:.0f} minutes"
     if seconds < _FEW_SECONDS:  # beginning and ending takes longer
         estimate = "a few seconds"

@@ -13,9 +13,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 AXE = ROOT / "build/axe.min.js"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
-# A colour on its way to another may have too little contrast; two frames, and whatever was just changed is on its way.
+# Two frames, and what was just changed, or moves or closes as the window changes, has done so or is on its way; then that
+# is waited for, since a colour on its way to another may have too little contrast.
 SETTLED = """async () => {
     for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+    await new Promise(done => setTimeout(done));
     const changing = document.getAnimations().filter(animation => animation instanceof CSSTransition);
     await Promise.allSettled(changing.map(({ finished }) => finished));
 }"""

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import ROOT, Chat, Server
-from tests.browser.test_access import violations
+from tests.browser.test_access import SETTLED, violations
 from tests.browser.test_glass_box import LOOK, look_inside
 from tests.browser.test_people import PASSWORD, fill, sign_in
 from tests.command import succeed
@@ -32,8 +32,6 @@ SPEAK = """language => {
     select.value = language;
     select.dispatchEvent(new Event("change", { bubbles: true }));
 }"""
-# What moves or closes as the window changes has done so.
-DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
 CUT = """() => {
     const frame = element => {
         const up = element.parentElement;
@@ -85,7 +83,7 @@ def broken(page: Page, stop: str, speak: Callable[[Page, str], None]) -> list[st
             found += [f"{stop}, dark: {each}" for each in violations(page)]
             page.emulate_media(color_scheme="light")
             page.set_viewport_size(PHONE)
-            page.evaluate(DRAWN)
+            page.evaluate(SETTLED)
             found += [f"{stop}, cut: {each}" for each in page.evaluate(CUT)]
             found += [f"{stop}, phone: {each}" for each in violations(page)]
             width = page.evaluate("document.documentElement.scrollWidth")

@@ -40,8 +40,9 @@ def test_a_budget_is_spent_on_enough_tokens_for_the_shape(recipe: TrainRecipe, b
 
 
 def test_small_models_are_expected_to_reach_less_of_the_peak_rate() -> None:
-    shares = [utilisation(width) for width in (64, 128, 192, 256, 768, 4096)]
-    assert shares == pytest.approx([0.15, 0.235, 0.306, 1 / 3, 1 / 3, 1 / 3], abs=1e-3)
+    measured = {64: 0.146, 128: 0.23, 192: 0.316}  # as `bise train` tells it, on two cores
+    assert {width: utilisation(width) for width in measured} == pytest.approx(measured, rel=0.1)
+    assert utilisation(256) == utilisation(4096) == pytest.approx(1 / 3)
 
 
 def test_more_time_makes_larger_models_with_smaller_rates(recipe: TrainRecipe) -> None:
